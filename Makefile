@@ -1,0 +1,56 @@
+# fraudd: everything a checkout needs. `make help` lists the targets.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SHELL := /bin/bash
+
+.PHONY: help setup run stack test check format clean distclean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: setup ## run everything on this machine: http://127.0.0.1:8080 (HTTP_PORT, AWS_PORT, MYSQL_PORT)
+	@$(BIN)/fraudd demo
+
+stack: setup ## run everything but the daemon, to start daemons by hand
+	@$(BIN)/fraudd demo --stack-only
+
+test: setup .venv/installed-test check ## run everything that CI runs
+	@$(BIN)/pytest tests/integration tests/acceptance
+
+check: .venv/installed-test ## format, lint, imports, types, unit tests: the fast part
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/mypy
+	@$(BIN)/pytest tests/unit
+
+format: .venv/installed-test ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+setup: .venv/installed .tools/emulator/installed ## install fraudd and the AWS emulator into this folder
+
+.venv/installed: setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "fraudd needs Python 3.11 or newer: set PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "installing fraudd into .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-test: .venv/installed
+	@echo "installing what the tests need into .venv"
+	@$(BIN)/pip install --quiet -c constraints.txt -e '.[test]'
+	@touch $@
+
+.tools/emulator/installed: constraints-emulator.txt
+	@echo "installing the AWS emulator into .tools"
+	@$(PYTHON) -m venv .tools/emulator
+	@.tools/emulator/bin/pip install --quiet -c constraints-emulator.txt ministack
+	@touch $@
+
+clean: ## remove what `make run` made: database, model, emulator state
+	rm -rf .local build dist *.egg-info
+
+distclean: clean ## remove what was installed, too
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,11 @@
+-- Listings of the last 60 days: many new ones, at another price.
+-- feature listings_14d: listings in 14 days | {value:.0f} new listings in 14 days
+-- feature listing_price_ratio_30d: mean price of the listings of 30 days, over that of the 30 before | new listings at {value:.0%} of the earlier prices
+SELECT COUNT(IF(created_at > %(as_of)s - INTERVAL 14 DAY, 1, NULL)) AS listings_14d,
+       AVG(IF(created_at > %(as_of)s - INTERVAL 30 DAY, price, NULL))
+           / NULLIF(AVG(IF(created_at <= %(as_of)s - INTERVAL 30 DAY, price, NULL)), 0)
+           AS listing_price_ratio_30d
+  FROM listings
+ WHERE shop_id = %(entity_id)s
+   AND created_at > %(as_of)s - INTERVAL 60 DAY
+   AND created_at <= %(as_of)s

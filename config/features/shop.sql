@@ -1,0 +1,16 @@
+-- The shop itself: how old it is, whether its owner is known, what else they own.
+-- exists
+-- feature shop_age_days: days since the shop was opened | opened {value:.0f} days ago
+-- feature kyc_age_days: days since the owner proved who they are | identity proved {value:.0f} days ago
+-- feature owner_other_shops: other shops of the same owner | the owner has {value:.0f} other shops
+SELECT TIMESTAMPDIFF(HOUR, shop.created_at, %(as_of)s) / 24 AS shop_age_days,
+       IF(shop.kyc_verified_at <= %(as_of)s,
+          TIMESTAMPDIFF(HOUR, shop.kyc_verified_at, %(as_of)s) / 24,
+          NULL) AS kyc_age_days,
+       (SELECT COUNT(*) - 1  -- the shop itself
+          FROM shops AS other
+         WHERE other.owner_id = shop.owner_id
+           AND other.created_at <= %(as_of)s) AS owner_other_shops
+  FROM shops AS shop
+ WHERE shop.shop_id = %(entity_id)s
+   AND shop.created_at <= %(as_of)s

@@ -1,0 +1,1 @@
+"""DynamoDB, SQS and SNS, through aiobotocore."""

@@ -1,0 +1,144 @@
+"""The table of records in DynamoDB: one item an entity, every transition one conditional write."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from fraudd.aws.session import Clients, translated
+from fraudd.ports import Applied, Unavailable
+from fraudd.prediction import Record, Transition, Value, landed
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb.type_defs import AttributeValueTypeDef
+
+_NUMBERS = frozenset(
+    {
+        "requested_at",
+        "published_at",
+        "started_at",
+        "finished_at",
+        "attempts",
+        "deaths",
+        "not_before",
+        "lease_until",
+        "listed_at",
+        "expires_at",
+    }
+)
+_JSON = frozenset({"result", "error"})
+_STRINGS = frozenset({"entity_id", "state", "run_id", "worker", "listed"})
+
+
+class DynamoDbStore:
+    """The records; raises ``Unavailable``."""
+
+    def __init__(self, clients: Clients, table: str) -> None:
+        self._dynamodb = clients.dynamodb
+        self._where = clients.where
+        self._table = table
+
+    async def get(self, entity_id: str) -> Record | None:
+        """Read a record, strongly consistent."""
+        with translated("store"):
+            answer = await self._dynamodb.get_item(
+                TableName=self._table, Key={"entity_id": {"S": entity_id}}, ConsistentRead=True
+            )
+        return _record(answer.get("Item"))
+
+    async def apply(self, transition: Transition) -> Applied:
+        """Carry out one conditional write.
+
+        A refusal brings the item that refused it, so that no second read is needed. Where that
+        item is what a first try of this very write left, its answer lost, the write is done.
+        """
+        with translated("store"):
+            try:
+                answer = await self._dynamodb.update_item(
+                    TableName=self._table,
+                    Key={"entity_id": {"S": transition.entity_id}},
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    **_expressions(transition),
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                old = _record(error.response.get("Item"))  # type: ignore[arg-type]
+                return Applied(landed(transition, old), old)
+        return Applied(True, _record(answer["Attributes"]))
+
+    async def check(self) -> None:
+        """See that the table is there, with the right key."""
+        with translated("store"):
+            try:
+                answer = await self._dynamodb.describe_table(TableName=self._table)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                    raise
+                raise Unavailable(
+                    "store", f"no table {self._table} at {self._where}: see [results] table"
+                ) from None
+        key = [part["AttributeName"] for part in answer["Table"]["KeySchema"]]
+        if key != ["entity_id"]:
+            raise Unavailable("store", f"the key of table {self._table} is {key}, not entity_id")
+
+
+def _expressions(transition: Transition) -> dict[str, Any]:
+    """Compile a transition into DynamoDB's condition and update expressions."""
+    names: dict[str, str] = {}
+    values: dict[str, AttributeValueTypeDef] = {}
+
+    def name(attribute: str) -> str:
+        names[f"#{attribute}"] = attribute
+        return f"#{attribute}"
+
+    def value(prefix: str, attribute: str, given: Value) -> str:
+        values[f":{prefix}_{attribute}"] = _encoded(attribute, given)
+        return f":{prefix}_{attribute}"
+
+    condition = [
+        f"attribute_not_exists({name(attribute)})"
+        if given is None
+        else f"{name(attribute)} = {value('is', attribute, given)}"
+        for attribute, given in transition.expects.items()
+    ]
+    assigned = [
+        f"{name(attribute)} = {value('to', attribute, given)}"
+        for attribute, given in transition.sets.items()
+        if given is not None
+    ]
+    removed = [name(attribute) for attribute, given in transition.sets.items() if given is None]
+    clauses = {"SET": assigned, "REMOVE": removed}
+    compiled: dict[str, Any] = {
+        "ConditionExpression": " AND ".join(condition),
+        "UpdateExpression": " ".join(
+            f"{verb} {', '.join(parts)}" for verb, parts in clauses.items() if parts
+        ),
+        "ExpressionAttributeNames": names,
+    }
+    if values:
+        compiled["ExpressionAttributeValues"] = values
+    return compiled
+
+
+def _encoded(attribute: str, value: Value) -> "AttributeValueTypeDef":
+    if attribute in _JSON:
+        return {"S": json.dumps(value, separators=(",", ":"))}
+    return {"N": str(value)} if attribute in _NUMBERS else {"S": str(value)}
+
+
+def _record(item: "Mapping[str, AttributeValueTypeDef] | None") -> Record | None:
+    """Read an item; attributes that this version does not know are left alone."""
+    if not item:
+        return None
+    fields: dict[str, Any] = {}
+    for attribute, typed in item.items():
+        if attribute in _NUMBERS:
+            fields[attribute] = int(typed["N"])
+        elif attribute in _JSON:
+            fields[attribute] = json.loads(typed["S"])
+        elif attribute in _STRINGS:
+            fields[attribute] = typed["S"]
+    return Record(**fields)

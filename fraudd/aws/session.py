@@ -1,0 +1,116 @@
+"""Clients of AWS, tuned once, and its errors translated once."""
+
+import ipaddress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fraudd import __version__
+from fraudd.ports import Unavailable
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb.client import DynamoDBClient
+    from types_aiobotocore_sns.client import SNSClient
+    from types_aiobotocore_sqs.client import SQSClient
+
+#: A long poll may be answered this much later than its wait.
+_POLL_MARGIN_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How AWS is reached."""
+
+    region: str
+    endpoint_url: str | None
+    connect_timeout_seconds: float
+    read_timeout_seconds: float
+    max_connections: int
+    wait_seconds: float
+
+    @property
+    def where(self) -> str:
+        """What a message calls the place."""
+        return self.endpoint_url or f"region {self.region}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clients:
+    """One client for each service, and one more for long polls."""
+
+    dynamodb: "DynamoDBClient"
+    sns: "SNSClient"
+    sqs: "SQSClient"
+    polls: "SQSClient"
+    where: str
+
+
+@asynccontextmanager
+async def open_clients(terms: Terms, count: Callable[[str], None]) -> AsyncIterator[Clients]:
+    """Open the clients; ``count`` is told the name of each operation called."""
+    session = get_session()
+    common: dict[str, Any] = {"region_name": terms.region, "endpoint_url": terms.endpoint_url}
+    if _is_loopback(terms.endpoint_url):
+        # Whatever listens there is an emulator, which real credentials must never reach.
+        common |= {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+    calls = _client_config(terms, terms.read_timeout_seconds, attempts=3)
+    # A receive that is tried again by the SDK would outlive its own time-out unseen.
+    polls = _client_config(terms, terms.wait_seconds + _POLL_MARGIN_SECONDS, attempts=1)
+    async with AsyncExitStack() as stack:
+
+        async def client(service: Any, config: AioConfig) -> Any:
+            made = await stack.enter_async_context(
+                session.create_client(service, config=config, **common)
+            )
+            made.meta.events.register("before-call", lambda model, **_: count(model.name))
+            return made
+
+        yield Clients(
+            dynamodb=await client("dynamodb", calls),
+            sns=await client("sns", calls),
+            sqs=await client("sqs", calls),
+            polls=await client("sqs", polls),
+            where=terms.where,
+        )
+
+
+@contextmanager
+def translated(part: str) -> Iterator[None]:
+    """Raise whatever AWS or the way there raises as ``Unavailable``."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "unknown")
+        text = error.response.get("Error", {}).get("Message", "")
+        raise Unavailable(part, f"{error.operation_name}: {code}: {text}".rstrip(": ")) from error
+    except (BotoCoreError, OSError, TimeoutError) as error:
+        raise Unavailable(part, str(error) or type(error).__name__) from error
+
+
+def _client_config(terms: Terms, read_timeout: float, *, attempts: int) -> AioConfig:
+    return AioConfig(
+        connect_timeout=terms.connect_timeout_seconds,
+        read_timeout=read_timeout,
+        max_pool_connections=terms.max_connections,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        # These save a sixth of the CPU of a call: nothing here needs what they do.
+        user_agent=f"fraudd/{__version__}",
+        parameter_validation=False,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        disable_request_compression=True,
+    )
+
+
+def _is_loopback(endpoint_url: str | None) -> bool:
+    host = urlsplit(endpoint_url or "").hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,39 @@
+"""The two SNS topics: wake-ups of runs, and announcements of their ends."""
+
+import json
+
+from fraudd.aws.session import Clients, translated
+from fraudd.event import Completion, RequestEvent
+
+
+class SnsTopics:
+    """Publishes; raises ``Unavailable``."""
+
+    def __init__(self, clients: Clients, *, requests_arn: str, completions_arn: str) -> None:
+        self._sns = clients.sns
+        self._where = clients.where
+        self._requests_arn = requests_arn
+        self._completions_arn = completions_arn
+
+    async def request(self, event: RequestEvent) -> None:
+        """Publish the wake-up of a run."""
+        with translated("topics"):
+            await self._sns.publish(TopicArn=self._requests_arn, Message=event.to_json())
+
+    async def announce(self, completion: Completion) -> None:
+        """Publish the end of a run, with attributes for subscribers' filters."""
+        with translated("topics"):
+            await self._sns.publish(
+                TopicArn=self._completions_arn,
+                Message=json.dumps(completion.event),
+                MessageAttributes={
+                    name: {"DataType": "String", "StringValue": value}
+                    for name, value in completion.attributes.items()
+                },
+            )
+
+    async def check(self) -> None:
+        """See that both topics are there."""
+        for arn in (self._requests_arn, self._completions_arn):
+            with translated(f"topics ({arn} at {self._where}; see [topics])"):
+                await self._sns.get_topic_attributes(TopicArn=arn)

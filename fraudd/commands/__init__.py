@@ -1,0 +1,1 @@
+"""One module a subcommand: what it takes, what it does, what it prints."""

@@ -1,0 +1,281 @@
+"""The configuration file: read whole, checked whole, every problem reported at once.
+
+This module alone reads the process's environment.
+"""
+
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import ErrorDetails
+
+from fraudd.ports import Misconfigured
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Days = Annotated[float, Field(gt=0, le=3_650)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    return info.context / path if isinstance(info.context, Path) else path
+
+
+#: A relative path is relative to the folder of the configuration file.
+File = Annotated[Path, AfterValidator(_beside_the_file)]
+
+
+def _secret_beside_the_file(name: str, info: ValidationInfo) -> str:
+    return str(_beside_the_file(Path(name), info)) if "/" in name else name
+
+
+#: The name of a credential, or the path of a file: it has a slash.
+Secret = Annotated[str, AfterValidator(_secret_beside_the_file)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Http(_Section):
+    """The HTTP server."""
+
+    listen: str = "127.0.0.1:8080"
+    default_max_age_seconds: Annotated[float, Field(ge=0)] | None = None
+
+    @field_validator("listen")
+    @classmethod
+    def _loopback(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not port.isdecimal() or int(port) > 65_535:
+            raise ValueError("must be ADDRESS:PORT, as 127.0.0.1:8080 or [::1]:8080")
+        try:
+            address = ipaddress.ip_address(host.strip("[]"))
+        except ValueError:
+            raise ValueError("the address must be numeric, as 127.0.0.1 or [::1]") from None
+        if not address.is_loopback:
+            raise ValueError(
+                "must be a loopback address: callers are not authenticated yet;"
+                " put a proxy that authenticates in front"
+            )
+        return value
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen on; port 0 takes a free one."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+class Aws(_Section):
+    """How AWS is reached."""
+
+    region: str
+    endpoint_url: str | None = None
+    connect_timeout_seconds: Seconds = 2.0
+    read_timeout_seconds: Seconds = 5.0
+    max_connections: Annotated[int, Field(ge=1, le=1_000)] = 50
+
+
+class Queue(_Section):
+    """The queue of request events."""
+
+    url: str
+    dead_letter_url: str | None = None
+    #: SQS takes whole seconds, 20 at most for a long poll and 43,200 for the visibility.
+    wait_seconds: Annotated[int, Field(ge=0, le=20)] = 20
+    visibility_timeout_seconds: Annotated[int, Field(ge=10, le=43_200)] = 120
+
+
+class Topics(_Section):
+    """The two SNS topics."""
+
+    requests_arn: str
+    completions_arn: str
+
+
+class Results(_Section):
+    """The table of records."""
+
+    table: str
+    result_ttl_days: Days = 90.0
+    failed_ttl_days: Days = 7.0
+
+
+class Database(_Section):
+    """The platform's MySQL or MariaDB."""
+
+    host: str
+    port: Annotated[int, Field(ge=1, le=65_535)] = 3306
+    user: str
+    name: str
+    password_credential: Secret | None = None
+    ca_file: File | None = None
+    max_connections: Annotated[int, Field(ge=1, le=1_000)] = 2
+    idle_seconds: Seconds = 30.0
+    connect_timeout_seconds: Seconds = 5.0
+    query_timeout_seconds: Seconds = 60.0
+    snapshot_timeout_seconds: Seconds = 60.0
+    time_zone: Annotated[str, Field(pattern=r"^([+-]\d\d:\d\d|[A-Za-z]+(/[A-Za-z_+-]+)*)$")] = (
+        "+00:00"
+    )
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the database is on this machine, where TLS protects nothing."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+class Consumers(_Section):
+    """The pool of consumers."""
+
+    count: Annotated[int, Field(ge=1, le=1_001)] | None = None
+    job_timeout_seconds: Seconds = 120.0
+    drain_seconds: Annotated[float, Field(ge=0, le=86_400)] = 30.0
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
+    fleet: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+
+class Jobs(_Section):
+    """What becomes of runs that wait or fail."""
+
+    max_wait_seconds: Annotated[float, Field(gt=0)] | None = None
+    retry_failed_after_seconds: Annotated[float, Field(ge=0)] = 60.0
+    backoff_base_seconds: Seconds = 2.0
+    backoff_max_seconds: Seconds = 60.0
+
+
+class Features(_Section):
+    """The feature SQL."""
+
+    directory: File
+
+
+class Model(_Section):
+    """The trained model."""
+
+    path: File
+    review_threshold: Share | None = None
+    block_threshold: Share | None = None
+
+
+class Log(_Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+
+
+class Config(_Section):
+    """All of the configuration."""
+
+    http: Http = Http()
+    aws: Aws
+    queue: Queue
+    topics: Topics
+    results: Results
+    database: Database
+    consumers: Consumers = Consumers()
+    jobs: Jobs = Jobs()
+    features: Features
+    model: Model
+    log: Log = Log()
+
+    @property
+    def consumer_count(self) -> int:
+        """How many consumers: one more than permits, so that storing overlaps with reading."""
+        return self.consumers.count or self.database.max_connections + 1
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file; relative paths in it are relative to its folder.
+
+    Raises ``Misconfigured`` with all that is wrong: file, line where it can be told, key, remedy.
+    """
+    try:
+        text = path.read_text("utf-8")
+        values = tomllib.loads(text)
+    except OSError as error:
+        raise Misconfigured(f"{path}: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Misconfigured(f"{path}: not TOML: {error}") from None
+    try:
+        return Config.model_validate(values, context=path.absolute().parent)
+    except ValidationError as error:
+        problems = [_problem(path, text, detail) for detail in error.errors()]
+        raise Misconfigured(*problems) from None
+
+
+def credential(name: str | None) -> str:
+    """Read a secret: a file of that name in systemd's credentials directory, or a file path.
+
+    No name is an empty secret. Raises ``Misconfigured`` that names where it looked.
+    """
+    if name is None:
+        return ""
+    if "/" in name:
+        path = Path(name)
+    elif (directory := os.environ.get("CREDENTIALS_DIRECTORY")) is not None:
+        path = Path(directory) / name
+    else:
+        raise Misconfigured(
+            f"credential {name}: $CREDENTIALS_DIRECTORY is not set; run under systemd with"
+            f" LoadCredential={name}:/path, or name a file by its path"
+        )
+    try:
+        return path.read_text("utf-8").strip()
+    except OSError as error:
+        raise Misconfigured(f"credential {name}: cannot read {path}: {error.strerror}") from None
+
+
+def _problem(path: Path, text: str, detail: ErrorDetails) -> str:
+    """Write one of pydantic's complaints as ``file:line: [section] key: what is wrong``."""
+    section, key = (*(str(part) for part in detail["loc"]), "", "")[:2]
+    where = f"{path}:{_line(text, section, key)}" if _line(text, section, key) else str(path)
+    name = f"[{section}] {key}".rstrip()
+    match detail["type"]:
+        case "missing":
+            return f"{where}: {name}: missing"
+        case "extra_forbidden":
+            close = difflib.get_close_matches(key or section, _known(section if key else None), 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            return f"{where}: {name}: unknown {'key' if key else 'section'}{hint}"
+        case _:
+            wrong = detail["msg"].removeprefix("Value error, ").replace("Input should", "must")
+            return f"{where}: {name} = {str(detail['input'])[:60]!r}: {wrong}"
+
+
+def _line(text: str, section: str, key: str) -> int | None:
+    """Find the line of a key, else of its section's header, else None."""
+    header = None
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if (table := re.match(r"\s*\[\s*([\w-]+)\s*\]", line)) is not None:
+            inside = table[1] == section
+            header = number if inside else header
+        elif inside and key and re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line):
+            return number
+    return header
+
+
+def _known(section: str | None) -> list[str]:
+    fields = Config.model_fields
+    if section is None:
+        return list(fields)
+    annotation = fields[section].annotation
+    return list(annotation.model_fields) if annotation is not None else []

@@ -1,0 +1,1 @@
+"""The platform's MySQL or MariaDB: permits to connect, connections, snapshots."""

@@ -1,0 +1,66 @@
+"""MySQL's and MariaDB's errors, translated once into what a run makes of them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pymysql.err import MySQLError
+
+from fraudd.ports import RunError, TransientError, Unavailable
+
+# https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
+# https://mariadb.com/kb/en/mariadb-error-code-reference/
+_TRANSIENT = {
+    1205: "lock_timeout",
+    1213: "deadlock",
+    1317: "query_killed",
+    1412: "table_altered",
+    1927: "connection_lost",  # MariaDB: connection was killed
+    1969: "query_timeout",  # MariaDB: max_statement_time exceeded
+    2006: "connection_lost",
+    2013: "connection_lost",
+    2055: "connection_lost",
+    3024: "query_timeout",  # MySQL: max_execution_time exceeded
+    4031: "connection_lost",  # MySQL: disconnected for inactivity
+}
+_UNAVAILABLE = frozenset(
+    {
+        1040,  # too many connections
+        1044,  # access denied to the database
+        1045,  # access denied: user or password
+        1049,  # unknown database
+        1053,  # server shutdown in progress
+        1054,  # unknown column
+        1129,  # host is blocked
+        1130,  # host is not allowed to connect
+        1142,  # command denied on a table
+        1146,  # no such table
+        1203,  # max_user_connections exceeded
+        1226,  # a resource of the account is exhausted
+        2002,  # cannot connect
+        2003,  # cannot connect to the host
+    }
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise MySQL's errors as ``TransientError`` or ``Unavailable``.
+
+    What is in neither list says that a statement is wrong: ``RunError`` of type ``bad_statement``.
+    """
+    try:
+        yield
+    except MySQLError as error:
+        raise _translate(error) from error
+    except OSError as error:
+        raise TransientError("connection_lost", str(error)) from error
+
+
+def _translate(error: MySQLError) -> Exception:
+    code, *rest = error.args or (0,)
+    text = str(rest[0]) if rest else str(error)
+    if code in _UNAVAILABLE:
+        return Unavailable("database", f"{text} (error {code})")
+    if code in _TRANSIENT:
+        return TransientError(_TRANSIENT[code], text)
+    return RunError("bad_statement", f"{text} (error {code})")

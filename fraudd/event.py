@@ -1,0 +1,98 @@
+"""Messages: the event that asks for a run, and the event that announces its end."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from fraudd.answer import body, rfc3339
+from fraudd.prediction import ENTITY_ID, ENTITY_ID_RULE, RUN_ID, Record
+
+
+class MalformedEvent(Exception):
+    """A message is no request for a run. ``detail`` says what is wrong with it."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestEvent:
+    """The wake-up of a run, or (without ``run_id``) another service's request for a score."""
+
+    entity_id: str
+    run_id: str | None = None
+    #: Epoch milliseconds; only fraudd's own events carry it.
+    requested_at: int | None = None
+
+    def to_json(self) -> str:
+        """Write the SNS message body."""
+        written: dict[str, Any] = {"entity_id": self.entity_id}
+        if self.run_id is not None:
+            written["run_id"] = self.run_id
+        if self.requested_at is not None:
+            written["requested_at"] = rfc3339(self.requested_at)
+        return json.dumps(written)
+
+
+def parse_request(message_body: str) -> RequestEvent:
+    """Read an SQS message body, with SNS's envelope around it or without (raw delivery).
+
+    Unknown keys are ignored. Raises ``MalformedEvent`` for anything that is no request.
+    """
+    event = _json_object(message_body)
+    if event.get("Type") == "Notification" and isinstance(event.get("Message"), str):
+        event = _json_object(event["Message"])
+    entity_id, run_id = event.get("entity_id"), event.get("run_id")
+    if not isinstance(entity_id, str) or not ENTITY_ID.fullmatch(entity_id):
+        _malformed("entity_id", entity_id, ENTITY_ID_RULE)
+    if run_id is not None and not (isinstance(run_id, str) and RUN_ID.fullmatch(run_id)):
+        _malformed("run_id", run_id, "a ULID of fraudd's own; other services leave it out")
+    return RequestEvent(entity_id=entity_id, run_id=run_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """The announcement that a run has ended: a CloudEvent, and the attributes to filter by."""
+
+    event: Mapping[str, Any]
+    attributes: Mapping[str, str]
+
+
+def completion(record: Record, *, source: str) -> Completion:
+    """Announce the end of the run that ``record`` shows (CloudEvents 1.0, JSON format).
+
+    ``id`` is the run, so that a duplicate is known; the body's ``finished_at`` orders.
+    """
+    assert record.finished_at is not None, "only a run that ended is announced"
+    kind = f"fraudd.prediction.{record.state}"
+    attributes = {"type": kind}
+    if record.state == "done" and record.result is not None:
+        attributes["decision"] = record.result["decision"]
+    event = {
+        "specversion": "1.0",
+        "id": record.run_id,
+        "source": source,
+        "type": kind,
+        "subject": record.entity_id,
+        "time": rfc3339(record.finished_at),
+        "datacontenttype": "application/json",
+        "data": body(record),
+    }
+    return Completion(event=event, attributes=attributes)
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MalformedEvent(f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise MalformedEvent(f"not a JSON object but {type(value).__name__}")
+    return value
+
+
+def _malformed(key: str, value: object, rule: str) -> NoReturn:
+    shown = "missing" if value is None else f"{str(value)[:60]!r}"
+    raise MalformedEvent(f"{key} is {shown}; must be {rule}")

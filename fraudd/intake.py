@@ -1,0 +1,128 @@
+"""A request for a score: answered from the record, or a run is opened and its wake-up sent."""
+
+import math
+import random
+from dataclasses import dataclass
+from typing import Literal
+
+from fraudd import log
+from fraudd.event import RequestEvent
+from fraudd.ports import Clock, Store, Topics, Unavailable
+from fraudd.prediction import (
+    Record,
+    current,
+    new_run_id,
+    opened,
+    republished,
+    unpublished,
+)
+from fraudd.verdict import on_request
+
+#: A record that changes under every one of so many reads is not worth another.
+_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a request came to, and the record it came to it by."""
+
+    status: Literal["started", "calculating", "done", "failed"]
+    record: Record
+    #: Of a failed run: when asking again starts a new one.
+    retry_after_seconds: int = 0
+
+
+class Intake:
+    """The door: every request for a score, by HTTP or by event, enters here."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        topics: Topics,
+        clock: Clock,
+        rng: random.Random,
+        default_max_age_seconds: float | None,
+        retry_failed_after_seconds: float,
+    ) -> None:
+        self._store = store
+        self._topics = topics
+        self._clock = clock
+        self._rng = rng
+        self._default_max_age_seconds = default_max_age_seconds
+        self._retry_failed_after_seconds = retry_failed_after_seconds
+
+    async def look_up(self, entity_id: str) -> Record | None:
+        """Give the record as a reader may see it. Raises ``Unavailable``."""
+        return current(await self._store.get(entity_id), self._clock.now())
+
+    async def ask(
+        self, entity_id: str, *, max_age_seconds: float | None = None, force: bool = False
+    ) -> Asked:
+        """Answer from the record, or open a run. Raises ``Unavailable`` where the store is out.
+
+        Of concurrent calls for one entity, at any number of daemons, one opens the run.
+        """
+        max_age = self._default_max_age_seconds if max_age_seconds is None else max_age_seconds
+        stored = await self._store.get(entity_id)
+        for _ in range(_ROUNDS):
+            seen = current(stored, self._clock.now())
+            verdict = on_request(
+                seen,
+                now=self._clock.now(),
+                max_age_seconds=max_age,
+                force=force,
+                retry_failed_after_seconds=self._retry_failed_after_seconds,
+            )
+            if verdict == "open":
+                started, stored = await self._open(entity_id, stored)
+                if started:
+                    assert stored is not None
+                    return Asked(status="started", record=stored)
+                continue
+            assert seen is not None
+            if verdict == "pending":
+                return Asked(status="calculating", record=await self._wake(seen))
+            if verdict == "stored":
+                return Asked(status="done", record=seen)
+            since = (self._clock.now() - (seen.finished_at or 0)) / 1000
+            left = max(1, math.ceil(self._retry_failed_after_seconds - since))
+            return Asked(status="failed", record=seen, retry_after_seconds=left)
+        raise Unavailable("store", f"the record of {entity_id} changed under {_ROUNDS} reads")
+
+    async def open(self, entity_id: str, seen: Record | None) -> bool:
+        """Open a run whatever is stored, provided the record still is as ``seen``.
+
+        Tells whether it did. Raises ``Unavailable`` where the store is out.
+        """
+        started, _ = await self._open(entity_id, seen)
+        return started
+
+    async def _open(self, entity_id: str, seen: Record | None) -> tuple[bool, Record | None]:
+        now = self._clock.now()
+        run_id = new_run_id(now, self._rng.getrandbits(80))
+        applied = await self._store.apply(opened(entity_id, seen, run_id=run_id, now=now))
+        if applied.done:
+            assert applied.record is not None
+            log.info("run.opened", entity_id=entity_id, run_id=run_id)
+            await self._publish(applied.record)
+        return applied.done, applied.record
+
+    async def _wake(self, record: Record) -> Record:
+        """Send the wake-up of a pending run where whoever opened it could not."""
+        if record.state == "queued" and record.published_at is None:
+            applied = await self._store.apply(republished(record, now=self._clock.now()))
+            if applied.done:
+                await self._publish(record)
+        return record
+
+    async def _publish(self, record: Record) -> None:
+        """Send the wake-up; where the topic is out the run stands in the record all the same."""
+        event = RequestEvent(
+            entity_id=record.entity_id, run_id=record.run_id, requested_at=record.requested_at
+        )
+        try:
+            await self._topics.request(event)
+        except Unavailable as error:
+            log.warning("run.not_published", run_id=record.run_id, reason=str(error))
+            await self._store.apply(unpublished(record))

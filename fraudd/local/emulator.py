@@ -1,0 +1,48 @@
+"""The AWS emulator (ministack): a process with a virtual environment of its own."""
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from fraudd.local.process import Command
+from fraudd.ports import Misconfigured
+
+
+def command(tools: Path, folder: Path, *, port: int) -> Command:
+    """Say how to start the emulator on 127.0.0.1, with its state below ``folder``.
+
+    Raises ``Misconfigured`` where it is not installed.
+    """
+    program = tools / "emulator" / "bin" / "ministack"
+    if not program.exists():
+        raise Misconfigured(f"no AWS emulator at {program}: run 'make setup'")
+    state = folder / "state"
+    state.mkdir(parents=True, exist_ok=True)
+    return Command(
+        name="the AWS emulator",
+        arguments=[str(program)],
+        environment={
+            "PATH": "/usr/bin:/bin",
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": "127.0.0.1",
+            "MINISTACK_HOST": "127.0.0.1",
+            "SERVICES": "dynamodb,sns,sqs",
+            # Listeners that nobody here needs.
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(state),
+            "LOG_LEVEL": "WARNING",
+            "TMPDIR": str(folder),
+        },
+        log=folder / "emulator.log",
+        is_up=lambda: _ready(port),
+    )
+
+
+def _ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_ministack/ready", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

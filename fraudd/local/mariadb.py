@@ -1,0 +1,167 @@
+"""A private MariaDB: the one on this machine, or one unpacked from Debian's packages, no root."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fraudd.local.process import Command, answers
+from fraudd.ports import Misconfigured
+
+#: Debian's and Ubuntu's names; libraries were renamed when time became 64 bits wide.
+_PACKAGES = (
+    ("mariadb-server-core", "mariadb-server-core-10.6"),
+    ("mariadb-client-core", "mariadb-client-core-10.6"),
+    ("mariadb-common",),
+    ("libaio1t64", "libaio1"),
+    ("libnuma1",),
+    ("liburing2",),
+    ("libpcre2-8-0",),
+    ("libssl3t64", "libssl3"),
+    ("libmariadb3",),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """Where MariaDB's programs are, and what they need in their environment."""
+
+    server: Path
+    install_db: Path
+    #: ``usr`` of an unpacked installation; None of one that this machine has.
+    base: Path | None
+
+    @property
+    def environment(self) -> Mapping[str, str] | None:
+        """The environment that finds the unpacked libraries."""
+        if self.base is None:
+            return None
+        folders = sorted(str(path) for path in (self.base / "lib").glob("*-linux-gnu*"))
+        return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_LIBRARY_PATH": ":".join(folders)}
+
+
+def find(tools: Path) -> Installation:
+    """Find MariaDB on this machine, else unpack it below ``tools``. Raises ``Misconfigured``."""
+    path = f"{os.defpath}:/usr/local/sbin:/usr/sbin:/sbin"
+    server = shutil.which("mariadbd") or shutil.which("mariadbd", path=path)
+    install_db = shutil.which("mariadb-install-db") or shutil.which("mariadb-install-db", path=path)
+    if server and install_db:
+        return Installation(server=Path(server), install_db=Path(install_db), base=None)
+    base = tools / "mariadb" / "usr"
+    if not base.exists():
+        _unpack(tools)
+    return Installation(
+        server=base / "sbin" / "mariadbd", install_db=base / "bin" / "mariadb-install-db", base=base
+    )
+
+
+def command(installation: Installation, folder: Path, *, port: int) -> Command:
+    """Say how to start MariaDB on 127.0.0.1 with its data below ``folder``, made if need be."""
+    data = folder / "data"
+    if not (data / "mysql").exists():
+        _install_db(installation, data)
+    return Command(
+        name="MariaDB",
+        arguments=[
+            str(installation.server),
+            *_base(installation),
+            f"--datadir={data}",
+            f"--socket={folder / 'mysql.sock'}",
+            f"--pid-file={folder / 'mysql.pid'}",
+            "--bind-address=127.0.0.1",
+            f"--port={port}",
+            "--local-infile=1",
+            "--skip-log-bin",
+            "--innodb-buffer-pool-size=512M",
+            # The demo is made anew in a minute: a power cut may cost its last second.
+            "--innodb-flush-log-at-trx-commit=2",
+        ],
+        environment=installation.environment,
+        log=folder / "mariadb.log",
+        is_up=lambda: answers(port),
+    )
+
+
+def _base(installation: Installation) -> list[str]:
+    arguments = ["--no-defaults"]
+    if installation.base is not None:
+        arguments += [
+            f"--basedir={installation.base}",
+            f"--plugin-dir={installation.base / 'lib' / 'mysql' / 'plugin'}",
+        ]
+    if os.geteuid() == 0:
+        arguments.append("--user=root")
+    return arguments
+
+
+def _install_db(installation: Installation, data: Path) -> None:
+    part = data.with_name("data.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    _checked(
+        [
+            str(installation.install_db),
+            *_base(installation),
+            f"--datadir={part}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        ],
+        "cannot make MariaDB's data folder",
+        environment=installation.environment,
+    )
+    part.rename(data)
+
+
+def _unpack(tools: Path) -> None:
+    """Download Debian's packages and unpack them; nothing is installed on the machine."""
+    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+        raise Misconfigured(
+            "no mariadbd on PATH, and no apt-get to fetch one: install MariaDB 10.6 or newer,"
+            " or name a server with FRAUDD_MYSQL=mysql://user:password@host:port/database"
+        )
+    part, apt = tools / "mariadb.part", tools / "apt"
+    for folder in (part, apt):
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in (part, apt / "lists" / "partial", apt / "cache" / "archives" / "partial"):
+        folder.mkdir(parents=True)
+    # Lists and cache of our own, so that neither root nor a recent `apt update` is needed.
+    options = [
+        f"-oDir::State::Lists={apt / 'lists'}",
+        f"-oDir::Cache={apt / 'cache'}",
+        "-oDebug::NoLocking=1",
+        "-oAPT::Sandbox::User=root",
+    ]
+    problem = "cannot fetch MariaDB with apt-get; install mariadb-server-core, or set FRAUDD_MYSQL"
+    _checked(["apt-get", *options, "-qq", "update"], problem)
+    names = [_first_known(options, candidates) for candidates in _PACKAGES]
+    _checked(["apt-get", *options, "-qq", "download", *names], problem, folder=apt)
+    for package in apt.glob("*.deb"):
+        _checked(["dpkg", "-x", str(package), str(part)], f"cannot unpack {package.name}")
+    shutil.rmtree(apt)
+    part.rename(tools / "mariadb")
+
+
+def _first_known(options: list[str], candidates: tuple[str, ...]) -> str:
+    """Choose the name that this machine's archive has."""
+    for name in candidates:
+        shown = subprocess.run(["apt-cache", *options, "show", name], capture_output=True)
+        if shown.returncode == 0 and shown.stdout:
+            return name
+    return candidates[-1]
+
+
+def _checked(
+    arguments: list[str],
+    problem: str,
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    done = subprocess.run(
+        arguments, cwd=folder, env=environment, capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode != 0:
+        last = (done.stderr or done.stdout).strip().splitlines()[-3:]
+        raise Misconfigured(f"{problem}: {' / '.join(last)}")

@@ -1,0 +1,148 @@
+"""Seeds the database with the demo platform: once, and anew when it is outdated."""
+
+import hashlib
+import json
+import random
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiomysql
+from pymysql.err import MySQLError
+
+from fraudd.local import demo
+from fraudd.local.load import load, write_tables
+from fraudd.local.progress import Progress
+from fraudd.local.settings import DatabaseServer, Settings
+from fraudd.ports import Misconfigured
+
+#: The daemon's account on the private MariaDB: it may read, and nothing else.
+_READER = "fraudd"
+
+
+async def seed(
+    settings: Settings, admin: DatabaseServer, *, now: datetime, progress: Progress
+) -> str:
+    """See that the demo platform is in the database, and its labels in files; gives its stamp.
+
+    It is made anew where it was made by other code, in another size, or so long ago that its
+    data end. Raises ``Misconfigured`` where the database does not let us.
+    """
+    wanted = {"digest": _digest(settings.root), "scale": settings.scale, "seed": settings.seed}
+    note = settings.state / "demo.json"
+    try:
+        async with _connected(admin, database=None) as connection:
+            await _rows(connection, f"CREATE DATABASE IF NOT EXISTS `{admin.name}`")
+        async with _connected(admin, database=admin.name) as connection:
+            stamp = await _stamp(connection)
+            if stamp and note.exists() and note.read_text() == stamp and _fits(stamp, wanted, now):
+                return stamp
+            note.unlink(missing_ok=True)
+            await _make(settings, connection, now=now, progress=progress)
+            stamp = json.dumps({**wanted, "generated_at": now.isoformat()})
+            await _rows(connection, "CREATE TABLE demo_stamp (stamp TEXT NOT NULL)")
+            await _rows(connection, "INSERT INTO demo_stamp VALUES (%s)", stamp)
+            await connection.commit()
+            note.write_text(stamp)
+            return stamp
+    except MySQLError as error:
+        raise Misconfigured(f"database at {admin.host}:{admin.port}: {error}") from error
+
+
+async def scenarios(admin: DatabaseServer) -> dict[str, str]:
+    """Give the kind of fraud of each shop that commits one."""
+    async with _connected(admin, database=admin.name) as connection:
+        return dict(await _rows(connection, "SELECT shop_id, scenario FROM fraud_scenarios"))
+
+
+async def reader(settings: Settings, admin: DatabaseServer) -> tuple[str, Path]:
+    """Give the account that the daemon uses, and the file that holds its password."""
+    password_file = settings.state / "credentials" / "database-password"
+    password_file.parent.mkdir(mode=0o700, exist_ok=True)
+    if settings.database is not None:
+        _write_secret(password_file, admin.password)
+        return admin.user, password_file
+    if not password_file.exists():
+        _write_secret(password_file, f"{random.SystemRandom().getrandbits(128):032x}")
+    async with _connected(admin, database=None) as connection:
+        await _rows(
+            connection,
+            f"CREATE OR REPLACE USER {_READER}@localhost IDENTIFIED BY %s",
+            password_file.read_text(),
+        )
+        await _rows(connection, f"GRANT SELECT ON `{admin.name}`.* TO {_READER}@localhost")
+    return _READER, password_file
+
+
+async def _make(
+    settings: Settings, connection: aiomysql.Connection, *, now: datetime, progress: Progress
+) -> None:
+    made = demo.generate(seed=settings.seed, now=now, scale=settings.scale)
+    counts = {name: len(next(iter(columns.values()))) for name, columns in made.tables.items()}
+    progress.say(f"demo platform: {counts['shops']:,} shops, {counts['orders']:,} orders")
+    await _rows(connection, "DROP TABLE IF EXISTS demo_stamp")
+    schema = (settings.root / "config" / "schema.sql").read_text("utf-8")
+    with tempfile.TemporaryDirectory(dir=settings.state) as folder:
+        await load(
+            connection,
+            schema,
+            write_tables(made, Path(folder)),
+            lambda table, rows: progress.say(f"loaded {rows:,} {table}"),
+        )
+    demo.write_labels(settings.state / "labels.csv", demo.labels(made))
+    demo.write_labels(settings.state / "labels-now.csv", demo.labels_now(made))
+
+
+def _fits(stamp: str, wanted: dict[str, Any], now: datetime) -> bool:
+    made = json.loads(stamp)
+    ends = datetime.fromisoformat(made.pop("generated_at")) + timedelta(days=demo.DAYS_AFTER)
+    return bool(made == wanted and now < ends)
+
+
+def _digest(root: Path) -> str:
+    """Tell the code that makes the platform from any other."""
+    sources = [root / "config" / "schema.sql", *sorted(Path(demo.__file__).parent.glob("*.py"))]
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+
+
+async def _stamp(connection: aiomysql.Connection) -> str | None:
+    if not await _rows(connection, "SHOW TABLES LIKE 'demo_stamp'"):
+        return None
+    rows = await _rows(connection, "SELECT stamp FROM demo_stamp")
+    return str(rows[0][0]) if rows else None
+
+
+async def _rows(connection: aiomysql.Connection, sql: str, *values: str) -> Sequence[Any]:
+    async with connection.cursor() as cursor:
+        await cursor.execute(sql, values or None)
+        rows: Sequence[Any] = await cursor.fetchall()
+        return rows
+
+
+@asynccontextmanager
+async def _connected(
+    server: DatabaseServer, *, database: str | None
+) -> AsyncIterator[aiomysql.Connection]:
+    connection = await aiomysql.connect(
+        host=server.host,
+        port=server.port,
+        user=server.user,
+        password=server.password,
+        db=database,
+        charset="utf8mb4",
+        local_infile=True,
+        # Or each IF NOT EXISTS that finds something would warn.
+        init_command="SET SESSION sql_notes = 0",
+    )
+    try:
+        yield connection
+    finally:
+        await connection.ensure_closed()
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    path.touch(mode=0o600, exist_ok=True)
+    path.write_text(secret)

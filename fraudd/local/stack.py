@@ -1,0 +1,171 @@
+"""The local stack: database, demo platform, emulator, topics, queue, table, model, configuration.
+
+Each step is done only where its outcome is not there already, so a second start takes seconds.
+"""
+
+import asyncio
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fraudd import config
+from fraudd.aws.provision import Provisioned, provision
+from fraudd.aws.session import Terms, open_clients
+from fraudd.clock import SystemClock
+from fraudd.commands.train import describe, train_model
+from fraudd.local import emulator, mariadb, seeding
+from fraudd.local.process import running
+from fraudd.local.progress import Progress
+from fraudd.local.settings import DatabaseServer, Settings
+from fraudd.ports import Misconfigured
+from fraudd.scoring import files
+
+_REGION = "eu-central-1"
+_NAME = "fraudd-shop"
+_VISIBILITY_SECONDS = 120
+#: Days after which the demo's truth about a shop is known: chargebacks come late.
+_LABEL_DELAY_DAYS = 21.0
+
+_CONFIG = """\
+# Made by the local stack at each start; config/fraudd.toml explains every key.
+[http]
+listen = "127.0.0.1:{http_port}"
+
+[aws]
+region = "{region}"
+endpoint_url = "{endpoint_url}"
+
+[queue]
+url = "{aws.queue_url}"
+# Shorter than in production: stopping waits for the outstanding poll.
+wait_seconds = 2
+visibility_timeout_seconds = {visibility}
+
+[topics]
+requests_arn = "{aws.requests_arn}"
+completions_arn = "{aws.completions_arn}"
+
+[results]
+table = "{aws.table}"
+
+[database]
+host = "{database.host}"
+port = {database.port}
+user = "{user}"
+name = "{database.name}"
+password_credential = "{password_file}"
+
+[features]
+directory = "{features}"
+
+[model]
+path = "model.ubj"
+
+[log]
+format = "text"
+"""
+
+
+@contextmanager
+def up(settings: Settings) -> Iterator[Path]:
+    """Bring everything up but the daemon, as long as the block lasts; gives the configuration.
+
+    Raises ``Misconfigured`` with what to do.
+    """
+    progress = Progress(SystemClock())
+    settings.state.mkdir(exist_ok=True)
+    with _alone(settings), _database(settings, progress) as admin:
+        command = emulator.command(
+            settings.tools, settings.state / "emulator", port=settings.aws_port
+        )
+        with running(command):
+            progress.say(f"AWS emulator at 127.0.0.1:{settings.aws_port}")
+            yield asyncio.run(_prepared(settings, admin, progress))
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Hold the state folder: two stacks on one would break each other's data."""
+    with (settings.state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Misconfigured(f"another local stack uses {settings.state}: stop it first") from None
+        yield
+
+
+@contextmanager
+def _database(settings: Settings, progress: Progress) -> Iterator[DatabaseServer]:
+    if settings.database is not None:
+        yield settings.database
+        return
+    folder = settings.state / "mariadb"
+    command = mariadb.command(mariadb.find(settings.tools), folder, port=settings.mysql_port)
+    with running(command):
+        progress.say(f"MariaDB at 127.0.0.1:{settings.mysql_port}")
+        yield DatabaseServer(
+            host="127.0.0.1",
+            port=settings.mysql_port,
+            user="root",
+            password="",
+            name="fraudd_demo",
+        )
+
+
+async def _prepared(settings: Settings, admin: DatabaseServer, progress: Progress) -> Path:
+    now = datetime.fromtimestamp(SystemClock().now() / 1000, UTC)
+    stamp = await seeding.seed(settings, admin, now=now, progress=progress)
+    user, password_file = await seeding.reader(settings, admin)
+    endpoint_url = f"http://127.0.0.1:{settings.aws_port}"
+    path = settings.state / "fraudd.toml"
+    path.write_text(
+        _CONFIG.format(
+            http_port=settings.http_port,
+            region=_REGION,
+            endpoint_url=endpoint_url,
+            aws=await _provisioned(endpoint_url),
+            visibility=_VISIBILITY_SECONDS,
+            database=admin,
+            user=user,
+            password_file=password_file,
+            features=settings.root / "config" / "features",
+        )
+    )
+    progress.say("topics, queues and table are there")
+    await _trained(settings, path, admin, stamp, progress)
+    return path
+
+
+async def _provisioned(endpoint_url: str) -> Provisioned:
+    terms = Terms(
+        region=_REGION,
+        endpoint_url=endpoint_url,
+        connect_timeout_seconds=2.0,
+        read_timeout_seconds=10.0,
+        max_connections=2,
+        wait_seconds=0,
+    )
+    async with open_clients(terms, lambda _: None) as clients:
+        return await provision(clients, _NAME, visibility_timeout_seconds=_VISIBILITY_SECONDS)
+
+
+async def _trained(
+    settings: Settings, path: Path, admin: DatabaseServer, stamp: str, progress: Progress
+) -> None:
+    """Train a model, unless there is one of these data and this SQL."""
+    loaded = config.load(path)
+    made_of = f"{stamp}\n{files.load(loaded.features.directory).digest}"
+    note = settings.state / "model.made-of"
+    if loaded.model.path.exists() and note.exists() and note.read_text() == made_of:
+        return
+    report = await train_model(
+        loaded,
+        settings.state / "labels.csv",
+        label_delay_days=_LABEL_DELAY_DAYS,
+        kinds=await seeding.scenarios(admin),
+        progress=progress.counter("features of labels"),
+    )
+    note.write_text(made_of)
+    progress.say("model:\n" + describe(report))

@@ -1,0 +1,111 @@
+"""What Prometheus sees: every metric of the daemon, in one registry of its own."""
+
+from collections.abc import Callable, Mapping
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from fraudd import __version__
+from fraudd.ports import Depth
+
+#: Runs take from milliseconds to minutes.
+_RUN_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 2, 5, 10, 20, 30, 60, 120, 300)
+_HTTP_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_SCORES = tuple(tenth / 10 for tenth in range(1, 10))
+
+
+class Metrics:
+    """The daemon's metrics; base units, names as in the reference."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self.jobs = Counter(
+            "fraudd_jobs",
+            "Messages worked on, by what came of them",
+            ["outcome"],
+            registry=registry,
+        )
+        self.run_seconds = Histogram(
+            "fraudd_run_seconds",
+            "Where a run's time went: waited, database, model, total",
+            ["phase"],
+            buckets=_RUN_SECONDS,
+            registry=registry,
+        )
+        self.scores = Histogram(
+            "fraudd_score", "Scores computed", buckets=_SCORES, registry=registry
+        )
+        self.received = Counter("fraudd_receives", "Messages received", registry=registry)
+        self.deleted = Counter("fraudd_deletes", "Messages deleted", registry=registry)
+        self.dead_lettered = Counter(
+            "fraudd_dead_lettered",
+            "Messages that fraudd sent to the dead-letter queue",
+            ["reason"],
+            registry=registry,
+        )
+        self.poll_errors = Counter("fraudd_poll_errors", "Receives that failed", registry=registry)
+        self._aws_calls = Counter(
+            "fraudd_aws_calls", "Calls of AWS, retries apart", ["operation"], registry=registry
+        )
+        self.http_seconds = Histogram(
+            "fraudd_http_request_seconds",
+            "Time to answer",
+            ["method", "route", "status"],
+            buckets=_HTTP_SECONDS,
+            registry=registry,
+        )
+        self._permits = Gauge(
+            "fraudd_permits", "Database permits: in use, and the limit", ["kind"], registry=registry
+        )
+        self._connections = Gauge(
+            "fraudd_database_connections", "Open database connections", registry=registry
+        )
+        self._queue = Gauge(
+            "fraudd_queue_messages",
+            "About how many messages there are",
+            ["kind"],
+            registry=registry,
+        )
+        self._info = Info("fraudd", "Version and model", registry=registry)
+
+    def aws_called(self, operation: str) -> None:
+        """Count a call of AWS."""
+        self._aws_calls.labels(operation).inc()
+
+    def watch_permits(self, in_use: Callable[[], int], limit: Callable[[], int]) -> None:
+        """Show the permits as they are whenever somebody looks."""
+        self._permits.labels("in_use").set_function(in_use)
+        self._permits.labels("limit").set_function(limit)
+
+    def watch_connections(self, opened: Callable[[], int]) -> None:
+        """Show the open database connections whenever somebody looks."""
+        self._connections.set_function(opened)
+
+    def describe(self, *, model: str) -> None:
+        """Say which version and which model this is."""
+        self._info.info({"version": __version__, "model": model})
+
+    def run_computed(self, timing_ms: Mapping[str, int], score: float) -> None:
+        """Count a run that found its score."""
+        for phase, milliseconds in timing_ms.items():
+            self.run_seconds.labels(phase).observe(milliseconds / 1000)
+        self.scores.observe(score)
+
+    def queue_depth(self, depth: Depth) -> None:
+        """Note a sample of the queue."""
+        for kind in ("visible", "in_flight", "delayed", "dead_lettered"):
+            self._queue.labels(kind).set(getattr(depth, kind))
+
+    def exposition(self) -> bytes:
+        """Write all metrics in Prometheus' text format, version 0.0.4."""
+        return generate_latest(self.registry)

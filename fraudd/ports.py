@@ -1,0 +1,200 @@
+"""The world as the flows see it: what each part of it offers, and what it may raise."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from fraudd.event import Completion, RequestEvent
+from fraudd.prediction import Record, Transition
+
+# What may go wrong. The adapters translate foreign errors into these, once.
+
+
+class Misconfigured(Exception):
+    """Something that the installation gave cannot be used. ``problems``: a line for each reason."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Unavailable(Exception):
+    """Something that every run needs is out of reach, or refuses us: no fault of this run.
+
+    ``part`` is ``store``, ``queue``, ``topics`` or ``database``.
+    """
+
+    def __init__(self, part: str, detail: str) -> None:
+        super().__init__(f"{part}: {detail}")
+        self.part = part
+        self.detail = detail
+
+
+class RunError(Exception):
+    """A run went wrong. ``type`` is a stable slug, ``detail`` a sentence for a reader."""
+
+    def __init__(self, type_: str, detail: str) -> None:
+        super().__init__(f"{type_}: {detail}")
+        self.type = type_
+        self.detail = detail
+
+
+class PermanentError(RunError):
+    """Trying again would end the same: the entity is unknown, a feature is not a number."""
+
+
+class TransientError(RunError):
+    """Trying again may well succeed: a deadlock, a lost connection, a query over its deadline."""
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def now(self) -> int:
+        """Wall-clock time in epoch milliseconds."""
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards, for durations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of a transition: the record after it, or the record that refused it."""
+
+    done: bool
+    record: Record | None
+
+
+class Store(Protocol):
+    """The table of records. Every call may raise ``Unavailable``."""
+
+    async def get(self, entity_id: str) -> Record | None:
+        """Read a record, strongly consistent."""
+
+    async def apply(self, transition: Transition) -> Applied:
+        """Carry out one conditional write; its own earlier first try counts as done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message in hand."""
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    attributes: Mapping[str, str]
+    #: How often SQS handed it out, this time included.
+    receive_count: int
+    #: When this receive was answered (epoch milliseconds): its visibility counts from then.
+    received_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """About how many messages wait, are in hand, are delayed, and lie in the dead-letter queue."""
+
+    visible: int
+    in_flight: int
+    delayed: int
+    dead_lettered: int
+
+
+class Queue(Protocol):
+    """The queue of request events. Every call may raise ``Unavailable``."""
+
+    async def receive(self, most: int) -> Sequence[Message]:
+        """Long-poll for up to ``most`` (1 to 10) messages."""
+
+    async def delete(self, message: Message) -> None:
+        """Be done with a message; deleting it twice is no error."""
+
+    async def hide(self, message: Message, seconds: float) -> None:
+        """Give a message back, to be seen again in ``seconds`` (rounded up to whole ones)."""
+
+    async def dead_letter(self, message: Message, *, reason: str, detail: str) -> None:
+        """Send a copy to the dead-letter queue, saying why, then delete the message."""
+
+    async def depth(self) -> Depth:
+        """Sample the queue's counts."""
+
+
+class Topics(Protocol):
+    """The two topics. Every call may raise ``Unavailable``."""
+
+    async def request(self, event: RequestEvent) -> None:
+        """Publish the wake-up of a run."""
+
+    async def announce(self, completion: Completion) -> None:
+        """Publish the end of a run."""
+
+
+class Permit(Protocol):
+    """The right to hold one database connection."""
+
+    @property
+    def number(self) -> int:
+        """Which of the permits this is, from 0."""
+
+    def release(self) -> None:
+        """Give the permit back; a second time does nothing."""
+
+
+class Permits(Protocol):
+    """All rights to hold a database connection."""
+
+    async def acquire(self) -> Permit:
+        """Wait for a permit, first come, first served."""
+
+    def try_acquire(self) -> Permit | None:
+        """Take a permit if one is free now."""
+
+    @property
+    def limit(self) -> int:
+        """How many there are."""
+
+    @property
+    def in_use(self) -> int:
+        """How many are taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureValues:
+    """The features of one entity by name (NaN is missing), and the instant they describe."""
+
+    values: Mapping[str, float]
+    #: The database's clock at the snapshot, epoch milliseconds.
+    as_of: int
+
+
+class Features(Protocol):
+    """The feature SQL over the platform's database."""
+
+    async def read(self, entity_id: str, permit: Permit) -> FeatureValues:
+        """Compute the features in one snapshot, on the connection that ``permit`` allows.
+
+        Raises ``PermanentError``, ``TransientError`` or ``Unavailable``.
+        """
+
+
+Decision = Literal["approve", "review", "block"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A score between 0 and 1, what to do about it, and the features that made it."""
+
+    score: float
+    decision: Decision
+    #: ``{"feature", "value", "contribution", "text"}``, the largest contribution first.
+    reasons: Sequence[Mapping[str, Any]]
+
+
+class Model(Protocol):
+    """The trained model."""
+
+    @property
+    def version(self) -> str:
+        """The day it was trained and the digest of its file: ``2026-11-24-3f9ac1``."""
+
+    def score(self, values: Mapping[str, float]) -> Scored:
+        """Score one entity; raises ``PermanentError`` where the model refuses."""

@@ -1,0 +1,1 @@
+"""Features from SQL, and the model that scores them."""

@@ -1,0 +1,159 @@
+"""Feature files: each one SELECT, whose header says what its columns mean.
+
+::
+
+    -- Chargebacks, counted from the day they were reported.
+    -- feature chargebacks_30d: chargebacks in 30 days | {value:.0f} chargebacks in 30 days
+    SELECT COUNT(*) AS chargebacks_30d FROM ...
+
+``-- feature NAME: DESCRIPTION | REASON`` declares a column; REASON is a Python format string
+that an analyst reads. ``-- exists`` marks the file that gives no row for an unknown entity.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fraudd.ports import Misconfigured
+
+_FEATURE = re.compile(
+    r"--\s*feature\s+(?P<name>\S+?)\s*:\s*(?P<description>.+?)\s*\|\s*(?P<text>.+)"
+)
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_EXISTS = re.compile(r"--\s*exists\s*")
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+_QUOTED_OR_COMMENT = re.compile(
+    r"""'(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | `[^`]*` | (?:--\s|\#)[^\n]* | /\*(?!M?!).*?\*/""",
+    re.VERBOSE | re.DOTALL,
+)
+#: What gives another value each time would make a score that cannot be computed again.
+_UNREPEATABLE = re.compile(
+    r"\b(?:(NOW|CURDATE|CURTIME|SYSDATE|RAND|UUID|UUID_SHORT|SYS_GUID)\s*\("
+    r"|(UNIX_TIMESTAMP)\s*\(\s*\)"
+    r"|(CURRENT_DATE|CURRENT_TIME|CURRENT_TIMESTAMP|LOCALTIME|LOCALTIMESTAMP"
+    r"|UTC_DATE|UTC_TIME|UTC_TIMESTAMP)\b)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """A named number about an entity, and how to read it."""
+
+    name: str
+    description: str
+    text: str
+
+    def reason(self, value: float | None) -> str:
+        """Say in words what the feature's value is; None is missing."""
+        return f"{self.description}: unknown" if value is None else self.text.format(value=value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureFile:
+    """One SELECT and the features it gives."""
+
+    name: str
+    sql: str
+    features: Sequence[Feature]
+    #: Whether no row means that the entity is unknown.
+    exists: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureFiles:
+    """All feature files of a model: the one that knows who exists comes first."""
+
+    files: Sequence[FeatureFile]
+
+    @property
+    def features(self) -> Mapping[str, Feature]:
+        """Every feature by name."""
+        return {feature.name: feature for file in self.files for feature in file.features}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all the SQL: what a model was trained with."""
+        sha = hashlib.sha256()
+        for file in self.files:
+            sha.update(f"{file.name}\0{file.sql}\0".encode())
+        return sha.hexdigest()
+
+
+def load(directory: Path) -> FeatureFiles:
+    """Read all ``*.sql`` of ``directory``. Raises ``Misconfigured`` with all that is wrong."""
+    paths = sorted(directory.glob("*.sql"))
+    if not paths:
+        raise Misconfigured(f"no feature files (*.sql) in {directory}: see [features] directory")
+    problems: list[str] = []
+    files = [_parse(path, problems) for path in paths]
+    owner: dict[str, str] = {}
+    for file in files:
+        for feature in file.features:
+            if (other := owner.setdefault(feature.name, file.name)) != file.name:
+                problems.append(f"{file.name}: feature {feature.name} is in {other} already")
+    marked = [file.name for file in files if file.exists]
+    if len(marked) != 1:
+        found = ", ".join(marked) or "none"
+        problems.append(
+            f"{directory}: exactly one file must have a line '-- exists'; found {found}"
+        )
+    if problems:
+        raise Misconfigured(*problems)
+    return FeatureFiles(files=sorted(files, key=lambda file: (not file.exists, file.name)))
+
+
+def _parse(path: Path, problems: list[str]) -> FeatureFile:
+    """Read one file; what is wrong with it is added to ``problems``."""
+    lines = path.read_text("utf-8").splitlines()
+    features = []
+    for number, line in enumerate(lines, 1):
+        if (declared := _FEATURE.fullmatch(line.strip())) is not None:
+            features.append(Feature(**declared.groupdict()))
+            problems += [f"{path.name}:{number}: {p}" for p in _wrong_with_feature(features[-1])]
+        elif re.match(r"--\s*feature\b", line):
+            problems.append(f"{path.name}:{number}: not '-- feature NAME: DESCRIPTION | REASON'")
+    names = [feature.name for feature in features]
+    if not names:
+        problems.append(f"{path.name}: declares no feature ('-- feature NAME: ... | ...')")
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        problems.append(f"{path.name}: feature {name} is declared twice")
+    if not _NAME.fullmatch(path.stem):
+        problems.append(f"{path.name}: the file's name must be lower_snake_case")
+    sql = "\n".join(line for line in lines if not line.lstrip().startswith("--")).strip()
+    problems += [f"{path.name}: {problem}" for problem in _wrong_with_sql(sql)]
+    return FeatureFile(
+        name=path.name,
+        # The comment tells a database administrator whose statement it is.
+        sql=f"/* fraudd {path.stem} */ {sql}",
+        features=features,
+        exists=any(_EXISTS.fullmatch(line.strip()) for line in lines),
+    )
+
+
+def _wrong_with_feature(feature: Feature) -> Iterator[str]:
+    if not _NAME.fullmatch(feature.name):
+        yield f"feature name {feature.name!r} must be lower_snake_case"
+    try:
+        feature.reason(1.0)
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        yield f"reason text of {feature.name} does not format a value: {error}"
+
+
+def _wrong_with_sql(sql: str) -> Iterator[str]:
+    bare = _QUOTED_OR_COMMENT.sub(" ", sql)
+    statements = [part for part in bare.split(";") if part.strip()]
+    if len(statements) != 1 or not re.match(r"\s*(SELECT|WITH)\b", statements[0], re.IGNORECASE):
+        yield "must be one SELECT"
+    if (call := _UNREPEATABLE.search(bare)) is not None:
+        name = next(group for group in call.groups() if group).upper()
+        yield f"uses {name}, which differs each time: use %(as_of)s"
+    placeholders = set(_PLACEHOLDER.findall(bare))
+    for unknown in sorted(placeholders - {"entity_id", "as_of"}):
+        yield f"%({unknown})s is unknown; there are %(entity_id)s and %(as_of)s"
+    if "entity_id" not in placeholders:
+        yield "does not use %(entity_id)s"
+    if re.search(r"%(?!\(\w+\)s|%)", sql.replace("%%", "")):
+        yield "a literal percent sign must be written %%"
