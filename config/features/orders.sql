@@ -9,8 +9,8 @@
 -- feature buyers_per_order_60d: different buyers for each order in 60 days | {value:.2f} different buyers for each order
 SELECT COUNT(IF(created_at > %(as_of)s - INTERVAL 1 DAY, 1, NULL)) AS orders_1d,
        COUNT(*) AS orders_60d,
-       COUNT(IF(created_at > %(as_of)s - INTERVAL 7 DAY, 1, NULL)) / 7
-           / NULLIF(COUNT(*) / 60, 0) AS order_pace_7d,
+       COUNT(IF(created_at > %(as_of)s - INTERVAL 7 DAY, 1, NULL)) * 60
+           / NULLIF(COUNT(*) * 7, 0) AS order_pace_7d,
        AVG(IF(created_at > %(as_of)s - INTERVAL 7 DAY, amount, NULL))
            / NULLIF(AVG(amount), 0) AS amount_ratio_7d,
        AVG(IF(created_at <= %(as_of)s - INTERVAL 3 DAY AND created_at > %(as_of)s - INTERVAL 14 DAY,

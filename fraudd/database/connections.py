@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 import aiomysql
-from pymysql.constants import COMMAND
+from pymysql.constants import COMMAND, FIELD_TYPE
 from pymysql.err import MySQLError
 
 from fraudd import log
@@ -25,6 +25,20 @@ from fraudd.ports import Clock, Permit, TransientError
 _ANSWER_SECONDS = 2.0
 #: A server that does not hang up within this time after a goodbye is left to its own devices.
 _GOODBYE_SECONDS = 2.0
+_NUMERIC = frozenset(
+    {
+        FIELD_TYPE.DECIMAL,
+        FIELD_TYPE.NEWDECIMAL,
+        FIELD_TYPE.TINY,
+        FIELD_TYPE.SHORT,
+        FIELD_TYPE.INT24,
+        FIELD_TYPE.LONG,
+        FIELD_TYPE.LONGLONG,
+        FIELD_TYPE.FLOAT,
+        FIELD_TYPE.DOUBLE,
+        FIELD_TYPE.NULL,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +60,10 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a statement gave: column names, their MySQL type codes, and all rows."""
+    """What a statement gave: column names, whether each is of a number's type, and all rows."""
 
     columns: list[str]
-    types: list[int]
+    numeric: list[bool]
     rows: Sequence[Sequence[Any]]
 
 
@@ -76,7 +90,8 @@ class Snapshot:
                     detail = f"no answer within {deadline:g} s"
                     raise TransientError("query_timeout", detail) from None
                 description = cursor.description or ()
-        return Rows([c[0] for c in description], [c[1] for c in description], rows)
+        columns = [column[0] for column in description]
+        return Rows(columns, [column[1] in _NUMERIC for column in description], rows)
 
     async def local_time(self, epoch_ms: int) -> datetime:
         """Write a time as the session's time zone does, as ``as_of`` of the past."""

@@ -12,15 +12,28 @@ from pathlib import Path
 
 import numpy as np
 
-from fraudd.local.casting import cast
-from fraudd.local.columns import DAYS_AFTER, DAYS_BEFORE, Column
-from fraudd.local.frauds import afterwards, play_frauds
-from fraudd.local.lookalikes import play_lookalikes
-from fraudd.local.people import found_shops, settle_users
-from fraudd.local.rhythm import rhythm_before
-from fraudd.local.script import Script
-from fraudd.local.tables import tables_of
-from fraudd.local.world import World
+from fraudd.local.generator.casting import cast
+from fraudd.local.generator.columns import DAYS_AFTER, DAYS_BEFORE, Column
+from fraudd.local.generator.frauds import afterwards, play_frauds
+from fraudd.local.generator.lookalikes import play_lookalikes
+from fraudd.local.generator.people import found_shops, settle_users
+from fraudd.local.generator.rhythm import rhythm_before
+from fraudd.local.generator.script import Script
+from fraudd.local.generator.tables import tables_of
+from fraudd.local.generator.world import World
+
+__all__ = (
+    "DAYS_AFTER",
+    "DAYS_BEFORE",
+    "LABELLED_DAYS_AGO",
+    "Demo",
+    "Label",
+    "generate",
+    "labels",
+    "labels_now",
+    "scenarios",
+    "write_labels",
+)
 
 LABELLED_DAYS_AGO = (137, 98, 60, 21)
 """Times of the labels in days before now, the last of them for the test.

@@ -42,7 +42,9 @@ def command(tools: Path, folder: Path, *, port: int) -> Command:
 
 def _ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_ministack/ready", timeout=1) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{port}/_ministack/ready", timeout=1
+        ) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -7,8 +7,8 @@ from pathlib import Path
 import aiomysql
 import numpy as np
 
-from fraudd.local.columns import Column, Floats, Ints, Texts, Times
 from fraudd.local.demo import Demo
+from fraudd.local.generator.columns import Column, Floats, Ints, Texts, Times
 
 _ROWS_AT_ONCE = 50_000  # a block of them fits a few megabytes
 # The driver sends a file in packets of 16 MB, which is one byte more than MariaDB takes by default.
@@ -66,6 +66,8 @@ async def load(
                     f"INTO TABLE {table} CHARACTER SET ascii"
                 )
             await connection.commit()
+            # Or the first queries are planned without statistics: the server's own come later.
+            await cursor.execute(f"ANALYZE TABLE {table}")
             progress(table, rows)
 
 

@@ -146,7 +146,9 @@ def _unpack(tools: Path) -> None:
 def _first_known(options: list[str], candidates: tuple[str, ...]) -> str:
     """Choose the name that this machine's archive has."""
     for name in candidates:
-        shown = subprocess.run(["apt-cache", *options, "show", name], capture_output=True)
+        shown = subprocess.run(
+            ["apt-cache", *options, "show", name], capture_output=True, check=False
+        )
         if shown.returncode == 0 and shown.stdout:
             return name
     return candidates[-1]
@@ -160,7 +162,13 @@ def _checked(
     environment: Mapping[str, str] | None = None,
 ) -> None:
     done = subprocess.run(
-        arguments, cwd=folder, env=environment, capture_output=True, text=True, errors="replace"
+        arguments,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if done.returncode != 0:
         last = (done.stderr or done.stdout).strip().splitlines()[-3:]

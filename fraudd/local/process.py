@@ -1,7 +1,6 @@
 """A server of our own: started in the background, waited for, and stopped whatever happens."""
 
-import ctypes
-import signal
+import shutil
 import socket
 import subprocess
 import time
@@ -16,7 +15,8 @@ from fraudd.ports import Misconfigured
 _START_SECONDS = 30.0
 #: A server that has not stopped by then is asked again, and killed soon after.
 _STOP_SECONDS, _HURRY_SECONDS = 60.0, 5.0
-_PR_SET_PDEATHSIG = 1
+#: Has the kernel send SIGTERM to a server should we be killed (util-linux).
+_DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,20 +34,17 @@ class Command:
 def running(command: Command) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server as long as the block does. Raises ``Misconfigured`` where it does not come up.
 
-    It gets a session of its own, so that Ctrl-C reaches us alone and we stop all in order; and
-    SIGTERM from the kernel should we be killed, so that nothing survives us.
+    It gets a session of its own, so that Ctrl-C reaches us alone and we stop all in order.
     """
     command.log.parent.mkdir(parents=True, exist_ok=True)
-    libc = ctypes.CDLL(None)
     with command.log.open("wb") as log:
         process = subprocess.Popen(
-            command.arguments,
+            [*_DIES_WITH_US, *command.arguments],
             env=command.environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
         )
     try:
         _wait_until_up(command, process)
@@ -106,4 +103,6 @@ def _wait_until_up(command: Command, process: subprocess.Popen[bytes]) -> None:
         if command.is_up():
             return
         time.sleep(0.05)
-    raise Misconfigured(f"{command.name} did not come up; its log {command.log} ends:\n{tail(command.log)}")
+    raise Misconfigured(
+        f"{command.name} did not come up; its log {command.log} ends:\n{tail(command.log)}"
+    )

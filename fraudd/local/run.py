@@ -17,7 +17,8 @@ from fraudd.ports import Misconfigured
 _DAEMON_READY = """
 ready: http://127.0.0.1:{port}
 
-  curl -s http://127.0.0.1:{port}/v1/predictions -H 'Content-Type: application/json' -d '{{"entity_id": "shop-42"}}'
+  curl -s http://127.0.0.1:{port}/v1/predictions \\
+    -H 'Content-Type: application/json' -d '{{"entity_id": "shop-42"}}'
 
 The first answer says "started"; ask again for the score. The daemon's log is {log}.
 Ctrl-C stops everything.

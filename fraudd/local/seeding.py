@@ -104,7 +104,7 @@ def _fits(stamp: str, wanted: dict[str, Any], now: datetime) -> bool:
 
 def _digest(root: Path) -> str:
     """Tell the code that makes the platform from any other."""
-    sources = [root / "config" / "schema.sql", *sorted(Path(demo.__file__).parent.glob("*.py"))]
+    sources = [root / "config" / "schema.sql", *sorted(Path(demo.__file__).parent.rglob("*.py"))]
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 

@@ -92,7 +92,9 @@ def _alone(settings: Settings) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Misconfigured(f"another local stack uses {settings.state}: stop it first") from None
+            raise Misconfigured(
+                f"another local stack uses {settings.state}: stop it first"
+            ) from None
         yield
 
 

@@ -4,8 +4,6 @@ import math
 from collections.abc import Iterator
 from datetime import datetime
 
-from pymysql.constants import FIELD_TYPE
-
 from fraudd.database.connections import Connections, Rows, Snapshot
 from fraudd.ports import (
     FeatureValues,
@@ -17,20 +15,6 @@ from fraudd.ports import (
 )
 from fraudd.scoring.files import FeatureFile, FeatureFiles
 
-_NUMERIC = frozenset(
-    {
-        FIELD_TYPE.DECIMAL,
-        FIELD_TYPE.NEWDECIMAL,
-        FIELD_TYPE.TINY,
-        FIELD_TYPE.SHORT,
-        FIELD_TYPE.INT24,
-        FIELD_TYPE.LONG,
-        FIELD_TYPE.LONGLONG,
-        FIELD_TYPE.FLOAT,
-        FIELD_TYPE.DOUBLE,
-        FIELD_TYPE.NULL,
-    }
-)
 #: An entity that no platform has: its rows are none, but its columns are what they always are.
 _NOBODY = "fraudd:nobody"
 
@@ -112,8 +96,8 @@ def _wrong_with(file: FeatureFile, rows: Rows) -> Iterator[str]:
     for name in declared:
         if name not in rows.columns:
             yield f"declared feature {name} is no column of the SELECT"
-    for name, type_ in zip(rows.columns, rows.types, strict=True):
-        if type_ not in _NUMERIC:
+    for name, numeric in zip(rows.columns, rows.numeric, strict=True):
+        if not numeric:
             yield f"column {name} is not a number"
     if len(rows.rows) > 1:
         yield "gave more than one row"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fraudd.local.casting import Fraud
-from fraudd.local.columns import (
+from fraudd.local.generator.casting import Fraud
+from fraudd.local.generator.columns import (
     COUNTRIES,
     DAYS,
     Column,
@@ -20,7 +20,7 @@ from fraudd.local.columns import (
     moments,
     shop_ids,
 )
-from fraudd.local.money import (
+from fraudd.local.generator.money import (
     NO_ORDER,
     REASONS,
     STATUSES,
@@ -31,10 +31,10 @@ from fraudd.local.money import (
     pay,
     pay_out,
 )
-from fraudd.local.people import Shops
-from fraudd.local.traces import Logins, list_goods, log_in, review, signed_up
-from fraudd.local.trade import Orders, place_orders
-from fraudd.local.world import World
+from fraudd.local.generator.people import Shops
+from fraudd.local.generator.traces import Logins, list_goods, log_in, review, signed_up
+from fraudd.local.generator.trade import Orders, place_orders
+from fraudd.local.generator.world import World
 
 Table = Mapping[str, Column]
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fraudd.local.columns import ADDRESS, BANK, COUNTRIES, DAYS, DEVICE, key_of
-from fraudd.local.script import NEVER_SHIPPED, SHIPPED_AFTER
-from fraudd.local.world import World, new_key
+from fraudd.local.generator.columns import ADDRESS, BANK, COUNTRIES, DAYS, DEVICE, key_of
+from fraudd.local.generator.script import NEVER_SHIPPED, SHIPPED_AFTER
+from fraudd.local.generator.world import World, new_key
 
 _SHOPS_A_BOOKKEEPER = 100  # shops of the platform for each bookkeeper who lends an account
 

@@ -24,7 +24,7 @@ COUNTRIES: Texts = np.array([b"DE", b"FR", b"NL", b"PL", b"ES", b"US", b"BR", b"
 COUNTRY_SHARES = (0.30, 0.20, 0.14, 0.10, 0.10, 0.07, 0.04, 0.03, 0.02)
 
 # Kinds of thing that have a hash: the first part of a key, so that no two kinds ever meet.
-CARD, DEVICE, TILL, HUB, BANK, ADDRESS, CARRIER, BUYER, CREW = range(1, 10)
+CARD, DEVICE, TILL, HUB, BANK, ADDRESS, CARRIER, BUYER = range(1, 9)
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _HEX_OF_TWO_BYTES: Texts = np.array([b"%04x" % n for n in range(1 << 16)])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fraudd.local.columns import (
+from fraudd.local.generator.columns import (
     ADDRESS,
     CARRIER,
     COUNTRIES,
@@ -18,7 +18,7 @@ from fraudd.local.columns import (
     Keys,
     mix,
 )
-from fraudd.local.rhythm import Rhythm
+from fraudd.local.generator.rhythm import Rhythm
 
 _SHOPS = 3_120
 _ORDERS = 515_000  # of the shops but the largest; what the acts of a script sell comes on top

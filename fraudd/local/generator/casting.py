@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fraudd.local.columns import DAYS, DAYS_BEFORE, Flags, Floats
-from fraudd.local.people import Shops
+from fraudd.local.generator.columns import DAYS, DAYS_BEFORE, Flags, Floats
+from fraudd.local.generator.people import Shops
 
 SCENARIOS = ("bust_out", "card_testing", "takeover", "ring")
 _FIRST_DAY = 24.0  # a platform needs some honest weeks before its first fraud

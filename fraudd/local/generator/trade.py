@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fraudd.local.columns import BUYER, DAYS, Flags, Floats, Ints, cents, mix
-from fraudd.local.people import Shops
-from fraudd.local.script import CANCELLED_AFTER, NOBODY, SHIPPED_AFTER, Acts
-from fraudd.local.world import World
+from fraudd.local.generator.columns import BUYER, DAYS, Flags, Floats, Ints, cents, mix
+from fraudd.local.generator.people import Shops
+from fraudd.local.generator.script import CANCELLED_AFTER, NOBODY, SHIPPED_AFTER, Acts
+from fraudd.local.generator.world import World
 
 _CANCELS, _FORGOTTEN = 0.04, 0.01  # shares of the orders of an honest shop
 

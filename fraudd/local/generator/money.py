@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fraudd.local.columns import (
+from fraudd.local.generator.columns import (
     BANK,
     BUYER,
     CARD,
@@ -18,10 +18,10 @@ from fraudd.local.columns import (
     cents,
     mix,
 )
-from fraudd.local.people import devices
-from fraudd.local.script import NOBODY
-from fraudd.local.trade import Orders
-from fraudd.local.world import World
+from fraudd.local.generator.people import devices
+from fraudd.local.generator.script import NOBODY
+from fraudd.local.generator.trade import Orders
+from fraudd.local.generator.world import World
 
 NO_ORDER = -1
 STATUSES = np.array([b"authorized", b"declined", b"captured", b"refunded", b"charged_back"])

@@ -6,11 +6,11 @@ from itertools import groupby
 
 import numpy as np
 
-from fraudd.local.casting import Fraud
-from fraudd.local.columns import ADDRESS, BANK, COUNTRIES, DEVICE, key_of
-from fraudd.local.people import Shops
-from fraudd.local.script import CANCELLED_AFTER, NEVER_SHIPPED
-from fraudd.local.world import World, new_key
+from fraudd.local.generator.casting import Fraud
+from fraudd.local.generator.columns import ADDRESS, BANK, COUNTRIES, DEVICE, key_of
+from fraudd.local.generator.people import Shops
+from fraudd.local.generator.script import CANCELLED_AFTER, NEVER_SHIPPED
+from fraudd.local.generator.world import World, new_key
 
 
 def play_frauds(rng: np.random.Generator, world: World, frauds: Iterable[Fraud]) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fraudd.local.columns import DAYS, DAYS_BEFORE, Floats, Ints
+from fraudd.local.generator.columns import DAYS, DAYS_BEFORE, Floats, Ints
 
 _GROWTH_A_DAY = 0.0022  # 60 % more orders at the end than at the beginning
 _SALE = 4.0  # times the orders of an ordinary weekend

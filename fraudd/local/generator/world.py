@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fraudd.local.columns import Ints, Keys, key_of
-from fraudd.local.people import Shops, Users
-from fraudd.local.rhythm import Rhythm
-from fraudd.local.script import NOBODY, Script
+from fraudd.local.generator.columns import Ints, Keys, key_of
+from fraudd.local.generator.people import Shops, Users
+from fraudd.local.generator.rhythm import Rhythm
+from fraudd.local.generator.script import NOBODY, Script
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

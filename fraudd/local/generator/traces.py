@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fraudd.local.columns import DAYS, Column, Floats, Ints, cents
-from fraudd.local.people import devices, networks
-from fraudd.local.script import NOBODY
-from fraudd.local.trade import Orders
-from fraudd.local.world import World
+from fraudd.local.generator.columns import DAYS, Column, Floats, Ints, cents
+from fraudd.local.generator.people import devices, networks
+from fraudd.local.generator.script import NOBODY
+from fraudd.local.generator.trade import Orders
+from fraudd.local.generator.world import World
 
 _CATEGORIES = 40
 _OLDEST_LISTING = -60.0  # earlier ones are in no feature's window

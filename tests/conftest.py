@@ -1,0 +1,115 @@
+"""Real components for tests: each server on a free port, stopped by its process id at the end."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from fraudd.aws.dynamodb import DynamoDbStore
+from fraudd.aws.provision import Provisioned, provision
+from fraudd.aws.session import Clients, Terms, open_clients
+from fraudd.aws.sns import SnsTopics
+from fraudd.aws.sqs import SqsQueue
+from fraudd.clock import SystemClock
+from fraudd.local import emulator, mariadb
+from fraudd.local.process import free_port, running
+from fraudd.local.progress import Progress
+from fraudd.local.seeding import seed
+from fraudd.local.settings import DatabaseServer, Settings
+
+ROOT = Path(__file__).parent.parent
+REGION = "eu-central-1"
+#: A day that the unit tests call now, in epoch milliseconds.
+NOW = 1_795_500_000_000
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aws:
+    """One fraudd's own topics, queue and table on the emulator."""
+
+    clients: Clients
+    names: Provisioned
+    store: DynamoDbStore
+    queue: SqsQueue
+    topics: SnsTopics
+
+
+@pytest.fixture(scope="session")
+def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real AWS API over HTTP."""
+    port = free_port()
+    folder = tmp_path_factory.mktemp("emulator")
+    with running(emulator.command(ROOT / ".tools", folder, port=port)):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+async def aws_clients(aws_endpoint: str) -> AsyncIterator[Clients]:
+    """Clients of the emulator."""
+    terms = Terms(
+        region=REGION,
+        endpoint_url=aws_endpoint,
+        connect_timeout_seconds=2.0,
+        read_timeout_seconds=5.0,
+        max_connections=50,
+        wait_seconds=1.0,
+    )
+    async with open_clients(terms, lambda _: None) as clients:
+        yield clients
+
+
+@pytest.fixture
+async def aws(aws_clients: Clients) -> Aws:
+    """Topics, queue and table that no other test uses."""
+    names = await provision(aws_clients, f"test-{next(_numbers)}", visibility_timeout_seconds=30)
+    queue = SqsQueue(
+        aws_clients,
+        url=names.queue_url,
+        dead_letter_url=None,
+        wait_seconds=1,
+        visibility_timeout_seconds=30,
+        clock=SystemClock(),
+    )
+    await queue.check()
+    return Aws(
+        clients=aws_clients,
+        names=names,
+        store=DynamoDbStore(aws_clients, names.table),
+        queue=queue,
+        topics=SnsTopics(
+            aws_clients, requests_arn=names.requests_arn, completions_arn=names.completions_arn
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseServer]:
+    """A real MariaDB, empty."""
+    port = free_port()
+    folder = tmp_path_factory.mktemp("mariadb")
+    with running(mariadb.command(mariadb.find(ROOT / ".tools"), folder, port=port)):
+        yield DatabaseServer(host="127.0.0.1", port=port, user="root", password="", name="demo")
+
+
+@pytest.fixture(scope="session")
+async def platform(database: DatabaseServer, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A small demo platform in the database; its labels are in the state folder."""
+    root = tmp_path_factory.mktemp("checkout")
+    (root / "config").symlink_to(ROOT / "config")
+    (root / ".local").mkdir()
+    settings = Settings(
+        root=root,
+        http_port=free_port(),
+        aws_port=free_port(),
+        mysql_port=database.port,
+        database=database,
+        scale=0.1,
+        seed=1,
+    )
+    await seed(settings, database, now=datetime.now(UTC), progress=Progress(SystemClock()))
+    return settings

@@ -1,0 +1,228 @@
+"""The record's transitions, as data."""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fraudd.prediction import (
+    ENTITY_ID,
+    RUN_ID,
+    Record,
+    Transition,
+    backed_off,
+    claimed,
+    completed,
+    current,
+    failed,
+    first_claim,
+    landed,
+    lease_end,
+    new_run_id,
+    opened,
+    released,
+    republished,
+    unpublished,
+)
+from tests.conftest import NOW
+
+RUN = new_run_id(NOW, 1)
+OTHER_RUN = new_run_id(NOW + 1, 2)
+QUEUED = Record(entity_id="shop-1", state="queued", run_id=RUN, requested_at=NOW, published_at=NOW)
+RUNNING = replace(
+    QUEUED, state="running", worker="w1", lease_until=NOW + 60_000, attempts=1, started_at=NOW
+)
+RESULT: dict[str, Any] = {
+    "run_id": RUN,
+    "expires_at": NOW // 1000 + 100,
+    "score": 0.5,
+    "scored_at": NOW,
+}
+ERROR: dict[str, Any] = {"run_id": RUN, "expires_at": NOW // 1000 + 50, "type": "x", "detail": "y"}
+DONE = replace(QUEUED, state="done", result=RESULT, finished_at=NOW)
+
+TRANSITIONS: dict[str, tuple[Transition, Record | None]] = {
+    "opened": (opened("shop-1", None, run_id=RUN, now=NOW), None),
+    "opened again": (opened("shop-1", DONE, run_id=OTHER_RUN, now=NOW), DONE),
+    "unpublished": (unpublished(QUEUED), QUEUED),
+    "republished": (
+        republished(replace(QUEUED, published_at=None), now=NOW + 5),
+        replace(QUEUED, published_at=None),
+    ),
+    "claimed": (claimed(QUEUED, worker="w9", now=NOW, lease_until=NOW + 9), QUEUED),
+    "claimed from the dead": (
+        claimed(RUNNING, worker="w9", now=NOW + 99_000, lease_until=NOW + 200_000),
+        RUNNING,
+    ),
+    "completed": (completed(RUNNING, result=RESULT, now=NOW), RUNNING),
+    "failed": (failed(RUNNING, error=ERROR, now=NOW), RUNNING),
+    "backed off": (backed_off(RUNNING, not_before=NOW + 7_000), RUNNING),
+    "released": (released(RUNNING), RUNNING),
+}
+
+
+def after(transition: Transition, before: Record | None) -> Record:
+    """What the store holds once the transition was carried out."""
+    kept = {} if before is None else asdict(before)
+    return Record(**{"entity_id": transition.entity_id, **kept, **transition.sets})
+
+
+def holds(transition: Transition, record: Record | None) -> bool:
+    return all(
+        (None if record is None else getattr(record, name)) == value
+        for name, value in transition.expects.items()
+    )
+
+
+@pytest.mark.parametrize("name", TRANSITIONS)
+def test_a_transition_applies_to_the_record_it_was_made_for(name: str) -> None:
+    transition, before = TRANSITIONS[name]
+    assert holds(transition, before)
+
+
+@pytest.mark.parametrize("name", TRANSITIONS)
+def test_a_transition_never_applies_twice(name: str) -> None:
+    transition, before = TRANSITIONS[name]
+    once = after(transition, before)
+    assert name == "unpublished" or not holds(transition, once)
+
+
+@pytest.mark.parametrize("name", TRANSITIONS)
+def test_a_retry_knows_its_own_first_try(name: str) -> None:
+    transition, before = TRANSITIONS[name]
+    assert landed(transition, after(transition, before))
+
+
+@pytest.mark.parametrize("name", TRANSITIONS)
+def test_a_retry_does_not_take_another_runs_record_for_its_own(name: str) -> None:
+    transition, _ = TRANSITIONS[name]
+    foreign = replace(QUEUED, run_id=new_run_id(NOW + 3, 3), published_at=NOW + 77)
+    assert not landed(transition, foreign)
+    assert not landed(transition, None)
+
+
+@pytest.mark.parametrize("name", ["completed", "failed", "backed off", "released"])
+def test_only_the_claim_that_holds_a_run_ends_it(name: str) -> None:
+    transition, _ = TRANSITIONS[name]
+    stolen = replace(RUNNING, worker="w2")
+    newer = replace(RUNNING, run_id=OTHER_RUN)
+    assert not holds(transition, stolen)
+    assert not holds(transition, newer)
+
+
+@pytest.mark.parametrize("name", ["completed", "failed", "backed off", "released"])
+def test_whoever_ends_a_run_holds_it_no_longer(name: str) -> None:
+    ended = after(*TRANSITIONS[name])
+    assert (ended.worker, ended.lease_until) == (None, None)
+
+
+def test_a_verdict_is_known_as_landed_although_a_newer_run_stands() -> None:
+    transition, before = TRANSITIONS["completed"]
+    done = after(transition, before)
+    reopened = after(opened("shop-1", done, run_id=OTHER_RUN, now=NOW + 10), done)
+    assert landed(transition, reopened)
+
+
+def test_a_claim_is_not_taken_for_landed_once_another_claim_stands() -> None:
+    transition, before = TRANSITIONS["claimed"]
+    stolen = replace(after(transition, before), worker="w10")
+    assert not landed(transition, stolen)
+
+
+def test_a_renewed_lease_is_not_stolen_on_a_stale_reading() -> None:
+    steal = claimed(RUNNING, worker="w9", now=NOW + 99_000, lease_until=NOW + 200_000)
+    assert not holds(steal, replace(RUNNING, lease_until=NOW + 90_000))
+
+
+def test_a_claim_counts_the_attempt_and_a_release_gives_it_back() -> None:
+    running = after(claimed(QUEUED, worker="w", now=NOW, lease_until=NOW + 1), QUEUED)
+    assert running.attempts == 1
+    assert after(released(running), running).attempts == 0
+    assert after(backed_off(running, not_before=NOW), running).attempts == 1
+
+
+def test_a_claim_from_a_dead_lease_counts_the_death() -> None:
+    stolen = after(*TRANSITIONS["claimed from the dead"])
+    assert (stolen.attempts, stolen.deaths) == (2, 1)
+
+
+def test_the_first_claim_is_a_claim_on_a_run_nobody_has_touched() -> None:
+    guess = first_claim("shop-1", RUN, worker="w", now=NOW, lease_until=NOW + 1)
+    assert holds(guess, QUEUED)
+    for touched in (
+        replace(QUEUED, attempts=1),
+        replace(QUEUED, not_before=NOW),
+        RUNNING,
+        DONE,
+        replace(QUEUED, run_id=OTHER_RUN),
+    ):
+        assert not holds(guess, touched)
+
+
+def test_opening_keeps_the_previous_result_and_drops_what_was_of_the_last_run() -> None:
+    failed_once = after(failed(RUNNING, error=ERROR, now=NOW), replace(RUNNING, result=RESULT))
+    again = after(opened("shop-1", failed_once, run_id=OTHER_RUN, now=NOW), failed_once)
+    assert again.result == RESULT
+    assert (again.attempts, again.started_at, again.finished_at, again.expires_at) == (
+        0,
+        None,
+        None,
+        None,
+    )
+    assert again.listed == failed_once.listed.replace("failed", "pending")  # type: ignore[union-attr]
+
+
+def test_opening_drops_a_result_that_has_expired() -> None:
+    later = RESULT["expires_at"] * 1000
+    assert after(opened("shop-1", DONE, run_id=OTHER_RUN, now=later), DONE).result is None
+
+
+def test_a_failure_is_kept_as_long_as_the_longer_of_result_and_error() -> None:
+    assert failed(RUNNING, error=ERROR, now=NOW).sets["expires_at"] == ERROR["expires_at"]
+    with_result = replace(RUNNING, result=RESULT)
+    assert failed(with_result, error=ERROR, now=NOW).sets["expires_at"] == RESULT["expires_at"]
+
+
+@pytest.mark.parametrize(
+    ("record", "seconds_later", "seen"),
+    [
+        (None, 0, None),
+        (DONE, 99, DONE),
+        (DONE, 100, None),
+        (replace(QUEUED, result=RESULT), 100, QUEUED),
+        (replace(QUEUED, result=RESULT), 99, replace(QUEUED, result=RESULT)),
+        (replace(QUEUED, state="failed", error=ERROR), 50, None),
+        (
+            replace(QUEUED, state="failed", error=ERROR, result=RESULT),
+            49,
+            replace(QUEUED, state="failed", error=ERROR, result=RESULT),
+        ),
+    ],
+)
+def test_a_reader_takes_what_has_expired_as_absent(
+    record: Record | None, seconds_later: int, seen: Record | None
+) -> None:
+    assert current(record, NOW // 1000 * 1000 + seconds_later * 1000) == seen
+
+
+def test_a_lease_ends_before_its_message_comes_back() -> None:
+    assert lease_end(NOW, 120) == NOW + 120_000 - 4_000
+
+
+@given(st.integers(0, 2**48 - 1), st.integers(0, 2**80 - 1))
+def test_run_ids_are_ulids_that_sort_by_time(now: int, bits: int) -> None:
+    run_id = new_run_id(now, bits)
+    assert RUN_ID.fullmatch(run_id)
+    assert now == 2**48 - 1 or run_id < new_run_id(now + 1, 0)
+
+
+@pytest.mark.parametrize("good", ["a", "shop-42", "A.b_c:d@e-f", "0" * 128])
+def test_entity_ids_are_what_the_contract_says(good: str) -> None:
+    assert ENTITY_ID.fullmatch(good)
+
+
+@pytest.mark.parametrize("bad", ["", "-a", "a b", "a" * 129, "ä", "a/b", "a\n", ".a"])
+def test_other_strings_are_no_entity_ids(bad: str) -> None:
+    assert not ENTITY_ID.fullmatch(bad)

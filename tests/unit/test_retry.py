@@ -1,0 +1,39 @@
+"""From failure to what is done about it."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fraudd.retry import BackOff, Disposition, Fail, FailureClass, Release, back_off, dispose
+
+
+@pytest.mark.parametrize(
+    ("failure", "attempts", "disposition"),
+    [
+        ("permanent", 1, Fail(dead_letter=False)),
+        ("permanent", 5, Fail(dead_letter=False)),
+        ("transient", 4, BackOff(7.0)),
+        ("transient", 5, Fail(dead_letter=True)),
+        ("bug", 4, BackOff(7.0)),
+        ("bug", 5, Fail(dead_letter=True)),
+        ("infrastructure", 1, Release(7.0)),
+        ("infrastructure", 99, Release(7.0)),
+    ],
+)
+def test_failures(failure: FailureClass, attempts: int, disposition: Disposition) -> None:
+    assert dispose(failure, attempts=attempts, max_attempts=5, delay=7.0) == disposition
+
+
+@given(st.integers(1, 10_000), st.integers())
+def test_back_off_stays_within_its_ceiling(times: int, seed: int) -> None:
+    delay = back_off(times, base_seconds=2.0, max_seconds=60.0, rng=random.Random(seed))
+    assert 0 <= delay <= min(60.0, 2.0 * 2 ** min(times - 1, 32))
+
+
+def test_back_off_spreads_over_all_of_its_range() -> None:
+    rng = random.Random(1)
+    delays = [back_off(3, base_seconds=2.0, max_seconds=60.0, rng=rng) for _ in range(500)]
+    assert min(delays) < 0.5
+    assert max(delays) > 7.5
