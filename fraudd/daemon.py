@@ -209,9 +209,10 @@ class Daemon:
         """Stop on SIGTERM and SIGINT."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(number, self.stop)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Begin to drain; called again, release at once."""
         if self._stopping:
             log.warning("daemon.releasing", jobs=len(self._consumers.jobs))
             self._consumers.release()

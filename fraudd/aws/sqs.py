@@ -3,8 +3,11 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
 
 from fraudd.aws.session import Clients, translated
 from fraudd.ports import Clock, Depth, Message, Unavailable
@@ -58,12 +61,12 @@ class SqsQueue:
 
     async def delete(self, message: Message) -> None:
         """Be done with a message; deleting it twice is no error."""
-        with translated("queue"):
+        with translated("queue"), _gone_is_fine():
             await self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt_handle)
 
     async def hide(self, message: Message, seconds: float) -> None:
         """Give a message back, to be seen again in ``seconds``."""
-        with translated("queue"):
+        with translated("queue"), _gone_is_fine():
             await self._sqs.change_message_visibility(
                 QueueUrl=self._url,
                 ReceiptHandle=message.receipt_handle,
@@ -121,6 +124,22 @@ class SqsQueue:
                 ],
             )
         return {name: int(count) for name, count in answer["Attributes"].items()}
+
+
+@contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    """Take a message that is deleted, or back in the queue, as let go of: it is not ours to touch.
+
+    A standard queue tells of it by one of three errors, or not at all.
+    """
+    try:
+        yield
+    except ClientError as error:
+        told = error.response["Error"]
+        code = told["Code"].removeprefix("AWS.SimpleQueueService.")
+        expired = code == "InvalidParameterValue" and "expired" in told["Message"]
+        if code not in ("ReceiptHandleIsInvalid", "MessageNotInflight") and not expired:
+            raise
 
 
 def _message(received: "MessageTypeDef", now: int) -> Message:

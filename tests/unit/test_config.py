@@ -1,0 +1,142 @@
+"""The configuration file: what it may say, and how its mistakes are told."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from fraudd.config import Config, credential, load
+from fraudd.ports import Misconfigured
+from tests.conftest import ROOT
+
+SHIPPED = ROOT / "config" / "fraudd.toml"
+MINIMAL = """\
+[aws]
+region = "eu-central-1"
+[queue]
+url = "http://q"
+[topics]
+requests_arn = "arn:r"
+completions_arn = "arn:c"
+[results]
+table = "t"
+[database]
+host = "127.0.0.1"
+user = "u"
+name = "shop"
+[features]
+directory = "features"
+[model]
+path = "/models/model.ubj"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "fraudd.toml"
+    path.write_text(text)
+    return path
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    with pytest.raises(Misconfigured) as refused:
+        load(write(folder, text))
+    return [problem.removeprefix(f"{folder}/") for problem in refused.value.problems]
+
+
+def test_the_shipped_file_loads() -> None:
+    assert load(SHIPPED).http.listen == "127.0.0.1:8080"
+
+
+def test_the_shipped_file_shows_every_key_with_its_default() -> None:
+    uncommented = re.sub(r"(?m)^# (\w+ = )", r"\1", SHIPPED.read_text())
+    shown = tomllib.loads(uncommented)
+    fields = {name: field.annotation for name, field in Config.model_fields.items()}
+    assert shown.keys() == fields.keys()
+    for section, annotation in fields.items():
+        assert annotation is not None
+        assert shown[section].keys() == annotation.model_fields.keys(), section
+        for key, field in annotation.model_fields.items():
+            if not field.is_required() and field.default is not None:
+                assert shown[section][key] == field.default, f"[{section}] {key}"
+
+
+def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
+    config = load(write(tmp_path, MINIMAL))
+    assert config.consumer_count == config.database.max_connections + 1
+    assert config.database.loopback
+
+
+def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    text = MINIMAL.replace('user = "u"', 'user = "u"\npassword_credential = "secrets/db"')
+    config = load(write(tmp_path, text))
+    assert config.features.directory == tmp_path / "features"
+    assert config.model.path == Path("/models/model.ubj")
+    assert config.database.password_credential == str(tmp_path / "secrets" / "db")
+
+
+def test_all_mistakes_are_told_at_once_with_line_key_and_remedy(tmp_path: Path) -> None:
+    text = MINIMAL.replace(
+        'host = "127.0.0.1"', "port = 99999\nmax_conections = 3\nidle_seconds = 0"
+    )
+    text = text.replace('table = "t"', "").replace("[model]", "[modell]") + '[extra]\nlevel = "x"\n'
+    told = problems(tmp_path, text)
+    assert "fraudd.toml:8: [results] table: missing" in told
+    assert "fraudd.toml:10: [database] host: missing" in told
+    assert any(t.startswith("fraudd.toml:11: [database] port = '99999': must be") for t in told)
+    assert (
+        "fraudd.toml:12: [database] max_conections: unknown key; did you mean max_connections?"
+        in told
+    )
+    assert "fraudd.toml:13: [database] idle_seconds = '0': must be greater than 0" in told
+    assert "fraudd.toml:18: [modell]: unknown section; did you mean model?" in told
+    assert "fraudd.toml:20: [extra]: unknown section" in told
+    assert "fraudd.toml: [model]: missing" in told
+
+
+def test_the_value_of_an_unknown_key_is_not_shown(tmp_path: Path) -> None:
+    text = MINIMAL.replace('user = "u"', 'user = "u"\npassword = "hunter2"')
+    told = problems(tmp_path, text)
+    assert len(told) == 1
+    assert "hunter2" not in told[0]
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:80", "8080", "localhost:80", "127.0.0.1:99999", "::"])
+def test_only_loopback_can_be_listened_on(tmp_path: Path, listen: str) -> None:
+    [told] = problems(tmp_path, f'[http]\nlisten = "{listen}"\n{MINIMAL}')
+    assert told.startswith("fraudd.toml:2: [http] listen = ")
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:8080", ("::1", 8080))],
+)
+def test_both_families_of_loopback_can_be_listened_on(
+    tmp_path: Path, listen: str, address: tuple[str, int]
+) -> None:
+    config = load(write(tmp_path, f'[http]\nlisten = "{listen}"\n{MINIMAL}'))
+    assert config.http.address == address
+
+
+def test_a_file_that_is_not_toml_or_not_there_is_told_with_its_path(tmp_path: Path) -> None:
+    assert problems(tmp_path, "[http\n")[0].startswith("fraudd.toml: not TOML: ")
+    with pytest.raises(Misconfigured, match=r"nowhere\.toml: No such file"):
+        load(tmp_path / "nowhere.toml")
+
+
+def test_a_credential_comes_from_systemds_folder_or_from_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "database-password").write_text("hunter2\n")
+    assert credential(f"{tmp_path}/database-password") == "hunter2"
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert credential("database-password") == "hunter2"
+    assert credential(None) == ""
+    with pytest.raises(Misconfigured, match="credential other: cannot read"):
+        credential("other")
+
+
+def test_a_named_credential_needs_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with pytest.raises(Misconfigured, match="LoadCredential=database-password"):
+        credential("database-password")

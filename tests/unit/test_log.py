@@ -1,0 +1,53 @@
+"""Log lines, for journald and for a terminal."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from fraudd import log
+
+
+@pytest.fixture(autouse=True)
+def unconfigured() -> Iterator[None]:
+    """Give the root logger back as it was."""
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    yield
+    root.handlers[:], root.level = before
+
+
+def test_json_is_one_event_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(level="info", form="json")
+    log.info("run.done", entity_id="shop-1\nlevel=error", score=0.5)
+    [line] = capsys.readouterr().out.splitlines()
+    entry = json.loads(line)
+    assert (entry["event"], entry["level"], entry["score"]) == ("run.done", "info", 0.5)
+    assert entry["entity_id"] == "shop-1\nlevel=error"
+    assert entry["time"].endswith("Z")
+
+
+def test_text_quotes_what_could_be_taken_for_another_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log.configure(level="info", form="text")
+    log.warning("run.failed", detail='a "b"\nc', empty="", type="x")
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.endswith(r'WARNING run.failed detail="a \"b\"\nc" empty="" type=x')
+
+
+def test_below_its_level_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(level="warning", form="text")
+    log.info("run.done")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_traceback_stays_within_its_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(level="info", form="json")
+    try:
+        raise ValueError("boom")
+    except ValueError:
+        log.error("job.bug", traceback=True)
+    [line] = capsys.readouterr().out.splitlines()
+    assert "ValueError: boom" in json.loads(line)["traceback"]
