@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import random
 import signal
 import socket
@@ -283,5 +284,6 @@ def _listening(config: Config) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         raise Misconfigured(
-            f"cannot listen on {config.http.listen}: {error.strerror}; see [http] listen"
+            f"cannot listen on {config.http.listen}: {os.strerror(error.errno or 0)};"
+            " see [http] listen"
         ) from None

@@ -1,0 +1,193 @@
+"""``fraudd serve`` as a process: a score over HTTP, signals, and what it says when it cannot."""
+
+import asyncio
+import json
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from fraudd.commands.train import train_model
+from fraudd.config import load
+from fraudd.local.process import free_port
+from fraudd.local.settings import DatabaseServer, Settings
+from tests.acceptance.conftest import FRAUDD, command, ended, http
+from tests.conftest import REGION, ROOT, Aws
+
+CONFIG = """\
+[http]
+listen = "127.0.0.1:{port}"
+[aws]
+region = "{region}"
+endpoint_url = "{endpoint}"
+[queue]
+url = "{aws.queue_url}"
+wait_seconds = 1
+[topics]
+requests_arn = "{aws.requests_arn}"
+completions_arn = "{aws.completions_arn}"
+[results]
+table = "{aws.table}"
+[database]
+host = "127.0.0.1"
+port = {database.port}
+user = "root"
+name = "demo"
+[features]
+directory = "{root}/config/features"
+[model]
+path = "{model}"
+"""
+
+
+@pytest.fixture(scope="session")
+async def model_file(
+    platform: Settings, database: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A model trained on the demo platform."""
+    folder = tmp_path_factory.mktemp("trained")
+    path = folder / "fraudd.toml"
+    path.write_text(
+        CONFIG.format(
+            port=0,
+            region=REGION,
+            endpoint="http://127.0.0.1:1",
+            aws=_Nowhere,
+            database=database,
+            root=ROOT,
+            model="model.ubj",
+        )
+    )
+    await train_model(
+        load(path),
+        platform.state / "labels.csv",
+        label_delay_days=21.0,
+        kinds={},
+        progress=lambda *_: None,
+    )
+    return folder / "model.ubj"
+
+
+class _Nowhere:
+    queue_url = requests_arn = completions_arn = table = "nowhere"
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def config(
+    tmp_path: Path,
+    port: int,
+    aws: Aws,
+    aws_endpoint: str,
+    database: DatabaseServer,
+    model_file: Path,
+) -> Path:
+    """A configuration that works."""
+    path = tmp_path / "fraudd.toml"
+    path.write_text(
+        CONFIG.format(
+            port=port,
+            region=REGION,
+            endpoint=aws_endpoint,
+            aws=aws.names,
+            database=database,
+            root=ROOT,
+            model=model_file,
+        )
+    )
+    return path
+
+
+async def test_a_shop_is_scored_from_its_rows_by_the_trained_model(
+    tmp_path: Path, config: Path, port: int
+) -> None:
+    base = f"http://127.0.0.1:{port}"
+    with command(tmp_path, FRAUDD, "serve", "--config", str(config)) as daemon:
+        daemon.wait_for("daemon.ready")
+        status, started = http("POST", f"{base}/v1/predictions", {"entity_id": "shop-1"})
+        assert (status, started["status"]) == (202, "started")
+        done = ended(base, "shop-1")
+        assert (done["status"], done["run_id"]) == ("done", started["run_id"])
+        assert 0 <= done["result"]["score"] <= 1
+        assert len(done["result"]["reasons"]) >= 3
+        assert http("POST", f"{base}/v1/predictions", {"entity_id": "shop-1"}) == (200, done)
+        http("POST", f"{base}/v1/predictions", {"entity_id": "shop-999999"})
+        failed = ended(base, "shop-999999")
+        assert (failed["status"], failed["error"]["type"]) == ("failed", "entity_unknown")
+        status, told = http("GET", f"{base}/v1/status")
+        assert (status, told["state"], told["jobs"]) == (200, "serving", [])
+        assert daemon.end(signal.SIGTERM) == 0
+    events = [json.loads(line)["event"] for line in daemon.printed().splitlines()]
+    assert events[0] == "daemon.ready"
+    assert events[-2:] == ["daemon.stopping", "daemon.stopped"]
+    assert {"run.opened", "run.computed", "run.failed"} <= set(events)
+
+
+async def test_ctrl_c_stops_it_as_cleanly(tmp_path: Path, config: Path) -> None:
+    with command(tmp_path, FRAUDD, "serve", "--config", str(config)) as daemon:
+        daemon.wait_for("daemon.ready")
+        assert daemon.end(signal.SIGINT) == 0
+    assert "Traceback" not in daemon.printed()
+
+
+async def test_systemd_is_told_when_it_is_ready_and_when_it_stops(
+    tmp_path: Path, config: Path, port: int
+) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(30)
+        with command(
+            tmp_path, FRAUDD, "serve", "--config", str(config), NOTIFY_SOCKET=address
+        ) as daemon:
+            ready = await asyncio.to_thread(manager.recv, 1000)
+            assert ready.startswith(b"READY=1\n")
+            assert http("GET", f"http://127.0.0.1:{port}/readyz")[0] == 200
+            daemon.process.send_signal(signal.SIGTERM)
+            stopping = await asyncio.to_thread(manager.recv, 1000)
+            assert stopping.startswith(b"STOPPING=1\n")
+            assert daemon.process.wait(30) == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "status", "says"),
+    [
+        ("port = ", "port = 1 # ", 1, "fraudd: database: Can't connect to MySQL server on"),
+        ('name = "demo"', 'name = "elsewhere"', 1, "fraudd: database: Unknown database"),
+        ("endpoint_url = ", 'endpoint_url = "http://127.0.0.1:1" # ', 1, "fraudd: store: "),
+        ("table = ", 'table = "elsewhere" # ', 1, "no table elsewhere at http://127.0.0.1:"),
+        ("path = ", 'path = "gone.ubj" # ', 78, "gone.ubj: No such file or directory; train one"),
+        ("directory = ", 'directory = "gone" # ', 78, "no feature files (*.sql) in"),
+        ("region = ", 'regoin = "x"\nregion = ', 78, "regoin: unknown key; did you mean region?"),
+        ("[features]", 'password_credential = "db"\n[features]', 78, "$CREDENTIALS_DIRECTORY"),
+    ],
+)
+async def test_what_is_missing_at_start_is_told_in_one_line(
+    tmp_path: Path, config: Path, old: str, new: str, status: int, says: str
+) -> None:
+    text = config.read_text()
+    before, _, after = (
+        text.rpartition(old) if old in ("port = ", "path = ") else text.partition(old)
+    )
+    config.write_text(before + new + after)
+    with command(tmp_path, FRAUDD, "serve", "--config", str(config)) as daemon:
+        assert daemon.process.wait(30) == status
+    lines = daemon.printed().splitlines()
+    assert len(lines) == 1, lines
+    assert says in lines[0]
+
+
+async def test_a_taken_port_is_told_with_its_key(tmp_path: Path, config: Path, port: int) -> None:
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        command(tmp_path, FRAUDD, "serve", "--config", str(config)) as daemon,
+    ):
+        assert daemon.process.wait(30) == 78
+    assert daemon.printed() == (
+        f"fraudd: cannot listen on 127.0.0.1:{port}: Address already in use; see [http] listen\n"
+    )
