@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help setup run stack test check format clean distclean
+.PHONY: help setup run stack test check measure format clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ check: .venv/installed-test ## format, lint, imports, types, unit tests: the fas
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
 	@$(BIN)/pytest tests/unit
+
+measure: setup .venv/installed-test ## measure the main job on the full demo platform (3 minutes)
+	@$(BIN)/python -m tests.bench.measure
 
 format: .venv/installed-test ## format the code
 	@$(BIN)/ruff format .

@@ -7,8 +7,8 @@ from fraudd.limiter import RunTimes, estimated_seconds
 from fraudd.metrics import Metrics
 from fraudd.ports import Depth, Permits, Queue, Unavailable
 
-#: Two calls every half a minute; the counts are approximate and lag by as much anyway.
-INTERVAL_SECONDS = 30.0
+#: At rest two calls every half a minute will do; while something is owed the counts change fast.
+_REST_SECONDS, _BUSY_SECONDS = 30.0, 5.0
 
 
 class DepthSampler:
@@ -29,7 +29,7 @@ class DepthSampler:
         """Sample for ever."""
         while True:
             await self.run_once()
-            await asyncio.sleep(INTERVAL_SECONDS)
+            await asyncio.sleep(_BUSY_SECONDS if self._owed() else _REST_SECONDS)
 
     async def run_once(self) -> None:
         """Take one sample."""
@@ -43,10 +43,12 @@ class DepthSampler:
 
     def estimate(self) -> int:
         """Estimate in how many seconds a run that is pending now will have ended."""
-        owed = self.depth.visible + self.depth.in_flight if self.depth else 0
         return estimated_seconds(
-            waiting=owed + 1,
+            waiting=self._owed() + 1,
             mean_run_seconds=self._run_times.mean_seconds,
             permits=self._permits.limit,
             fleet=self._fleet,
         )
+
+    def _owed(self) -> int:
+        return self.depth.visible + self.depth.in_flight + self.depth.delayed if self.depth else 0

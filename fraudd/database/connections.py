@@ -19,7 +19,7 @@ from pymysql.err import MySQLError
 
 from fraudd import log
 from fraudd.database.errors import translated
-from fraudd.ports import Clock, Permit, TransientError
+from fraudd.ports import Clock, Permit, TransientError, Unavailable
 
 #: The client waits this much longer for a statement than the server lets it run.
 _ANSWER_SECONDS = 2.0
@@ -201,18 +201,22 @@ class Connections:
 async def _connect(server: Server) -> Any:
     """Open a connection whose session is set up. Raises ``TransientError`` or ``Unavailable``."""
     with translated():
-        connection = await aiomysql.connect(
-            host=server.host,
-            port=server.port,
-            user=server.user,
-            password=server.password(),
-            db=server.name,
-            ssl=server.tls,
-            charset="utf8mb4",
-            autocommit=True,
-            connect_timeout=server.connect_timeout_seconds,
-            program_name="fraudd",
-        )
+        try:
+            connection = await aiomysql.connect(
+                host=server.host,
+                port=server.port,
+                user=server.user,
+                password=server.password(),
+                db=server.name,
+                ssl=server.tls,
+                charset="utf8mb4",
+                autocommit=True,
+                connect_timeout=server.connect_timeout_seconds,
+                program_name="fraudd",
+            )
+        except RuntimeError as error:
+            # MySQL's default authentication without TLS needs a package that is not here.
+            raise Unavailable("database", f"{error}: pip install cryptography") from error
         try:
             for statement in _session(server, connection.get_server_info()):
                 await connection.query(statement)

@@ -48,7 +48,8 @@ async def seed(
             await connection.commit()
             note.write_text(stamp)
             return stamp
-    except MySQLError as error:
+    except (MySQLError, RuntimeError) as error:
+        # RuntimeError: MySQL's default authentication needs the package cryptography.
         raise Misconfigured(f"database at {admin.host}:{admin.port}: {error}") from error
 
 

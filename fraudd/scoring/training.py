@@ -27,13 +27,13 @@ _PARAMETERS = {
     "tree_method": "hist",
     "base_score": 0.5,
     "max_depth": 4,
-    "eta": 0.1,
+    "eta": 0.05,
     "subsample": 0.8,
-    "colsample_bytree": 0.8,
-    "min_child_weight": 3,
+    "colsample_bytree": 0.5,
+    "min_child_weight": 2,
     "seed": 1,
 }
-_ROUNDS = 200
+_ROUNDS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

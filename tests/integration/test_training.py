@@ -144,7 +144,9 @@ async def test_sql_that_changed_since_the_training_is_noticed(
 
 
 async def test_a_model_that_is_missing_or_none_is_told_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match=r"cannot read the model .*: No such file.*fraudd train"):
+    with pytest.raises(
+        Misconfigured, match=r"cannot read the model .*: No such file.*fraudd train"
+    ):
         model.load(tmp_path / "model.ubj", FILES)
     (tmp_path / "model.ubj").write_bytes(b"nonsense")
     with pytest.raises(Misconfigured, match="is no xgboost model"):

@@ -1,0 +1,1 @@
+"""Measurements: each starts what it needs, and prints figures."""
