@@ -78,9 +78,11 @@ class Daemon:
     ) -> None:
         self._config = config
         self._metrics = metrics
+        self._model = scorer
         self._clock = clock = SystemClock()
         # Ids are unique among all daemons: they come from the system's own randomness.
-        self._rng = rng = random.SystemRandom()
+        self._rng = random.SystemRandom()
+        self._run_times = RunTimes()
         self._started_at = clock.now()
         self._stopping = False
 
@@ -98,19 +100,15 @@ class Daemon:
             visibility_timeout_seconds=config.queue.visibility_timeout_seconds,
             clock=clock,
         )
-        permits_limit = config.database.max_connections
-        self._permits = Permits(permits_limit)
-        self._connections = Connections(
-            database_server(config.database), limit=permits_limit, clock=clock
-        )
+        limit = config.database.max_connections
+        self._permits = Permits(limit)
+        self._connections = Connections(database_server(config.database), limit=limit, clock=clock)
         self._features = SqlFeatures(feature_files, self._connections)
-        self._model = scorer
 
-        run_times = RunTimes()
         self._sampler = DepthSampler(
             queue=self._queue,
             permits=self._permits,
-            run_times=run_times,
+            run_times=self._run_times,
             metrics=metrics,
             fleet=config.consumers.fleet,
         )
@@ -118,16 +116,31 @@ class Daemon:
             store=self._store,
             topics=self._topics,
             clock=clock,
-            rng=rng,
+            rng=self._rng,
             default_max_age_seconds=config.http.default_max_age_seconds,
             retry_failed_after_seconds=config.jobs.retry_failed_after_seconds,
         )
+        self._consumers = Consumers(
+            queue=self._queue,
+            permits=self._permits,
+            worker=self._worker(),
+            rng=self._rng,
+            metrics=metrics,
+            count=config.consumer_count,
+            drain_seconds=config.consumers.drain_seconds,
+            backoff_base_seconds=config.jobs.backoff_base_seconds,
+            backoff_max_seconds=config.jobs.backoff_max_seconds,
+        )
+
+    def _worker(self) -> Worker:
+        """What the consumers do with a message, from its claim to its settlement."""
+        config = self._config
         settlement = Settlement(
             store=self._store,
             queue=self._queue,
             topics=self._topics,
-            clock=clock,
-            metrics=metrics,
+            clock=self._clock,
+            metrics=self._metrics,
             result_ttl_seconds=config.results.result_ttl_days * _DAY_SECONDS,
             failed_ttl_seconds=config.results.failed_ttl_days * _DAY_SECONDS,
             source=f"urn:fraudd:{config.results.table}",
@@ -136,34 +149,23 @@ class Daemon:
             store=self._store,
             intake=self._intake,
             settlement=settlement,
-            clock=clock,
-            rng=rng,
+            clock=self._clock,
+            rng=self._rng,
             visibility_timeout_seconds=config.queue.visibility_timeout_seconds,
             max_attempts=config.consumers.max_attempts,
             max_wait_seconds=config.jobs.max_wait_seconds,
         )
-        worker = Worker(
+        return Worker(
             claiming=claiming,
             settlement=settlement,
             features=self._features,
             model=self._model,
-            clock=clock,
-            rng=rng,
-            metrics=metrics,
-            run_times=run_times,
+            clock=self._clock,
+            rng=self._rng,
+            metrics=self._metrics,
+            run_times=self._run_times,
             job_timeout_seconds=config.consumers.job_timeout_seconds,
             max_attempts=config.consumers.max_attempts,
-            backoff_base_seconds=config.jobs.backoff_base_seconds,
-            backoff_max_seconds=config.jobs.backoff_max_seconds,
-        )
-        self._consumers = Consumers(
-            queue=self._queue,
-            permits=self._permits,
-            worker=worker,
-            rng=rng,
-            metrics=metrics,
-            count=config.consumer_count,
-            drain_seconds=config.consumers.drain_seconds,
             backoff_base_seconds=config.jobs.backoff_base_seconds,
             backoff_max_seconds=config.jobs.backoff_max_seconds,
         )

@@ -4,13 +4,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from fraudd.local.process import free_port
-from tests.acceptance.conftest import FRAUDD, PATIENCE_SECONDS, command, ended, http, processes_of
+from tests.acceptance.conftest import FRAUDD, PATIENCE_SECONDS, command, ended, http, nothing_left
 from tests.conftest import ROOT
 
 
@@ -26,16 +25,6 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def ports() -> dict[str, str]:
     return {name: str(free_port()) for name in ("HTTP_PORT", "AWS_PORT", "MYSQL_PORT")}
-
-
-def nothing_left(folder: Path) -> bool:
-    """Wait until no process of the stack is left."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < until:
-        if not processes_of(folder):
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_it_comes_up_from_nothing_works_as_printed_and_stops_without_a_trace(
