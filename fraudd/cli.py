@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fraudd import __version__, config, log
-from fraudd.ports import Misconfigured, Unavailable
+from fraudd.ports import Misconfigured, RunError, Unavailable
 
 #: sysexits.h: EX_CONFIG. The unit tells systemd not to start again after it.
 EX_CONFIG = 78
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(f"fraudd: {problem}", file=sys.stderr)
         return EX_CONFIG
-    except Unavailable as error:
+    except (Unavailable, RunError) as error:
         print(f"fraudd: {error}", file=sys.stderr)
         return 1
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -35,7 +36,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument(
         "--label-delay-days",
-        type=float,
+        type=_days,
         default=21.0,
         help="how long after its time a label is known for sure (default: 21)",
     )
@@ -110,6 +111,16 @@ def describe(report: Report) -> str:
         f"review from {report.review_threshold:.3f} on, block from"
         f" {report.block_threshold:.3f} on; found for review: {recall}"
     )
+
+
+def _days(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text[:20]}: must be a number of days, 0 or more")
+    return value
 
 
 def _to_stderr(done: int, total: int) -> None:

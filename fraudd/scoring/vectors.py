@@ -76,9 +76,13 @@ async def gather(
         finally:
             permit.release()
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(permits.limit):
-            group.create_task(fill())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(permits.limit):
+                group.create_task(fill())
+    except ExceptionGroup as failures:
+        # One is told; the others met the same, or were cut off because of it.
+        raise failures.exceptions[0] from None
     return Vectors(
         names=names,
         matrix=matrix,

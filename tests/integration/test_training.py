@@ -9,7 +9,7 @@ import pytest
 import xgboost
 
 from fraudd.commands.train import describe, train_model
-from fraudd.config import Config
+from fraudd.config import Config, Model
 from fraudd.local.seeding import scenarios
 from fraudd.local.settings import Settings
 from fraudd.ports import Misconfigured, PermanentError
@@ -151,6 +151,19 @@ async def test_a_model_that_is_missing_or_none_is_told_with_what_to_do(tmp_path:
     (tmp_path / "model.ubj").write_bytes(b"nonsense")
     with pytest.raises(Misconfigured, match="is no xgboost model"):
         model.load(tmp_path / "model.ubj", FILES)
+
+
+async def test_a_label_of_nobody_is_told_and_no_model_is_written(
+    settings: Config, tmp_path: Path
+) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("entity_id,as_of,label\nshop-999999,2026-11-24T00:00:00Z,1\n")
+    elsewhere = settings.model_copy(update={"model": Model(path=tmp_path / "model.ubj")})
+    with pytest.raises(Misconfigured, match=r"label of shop-999999 at .*entity unknown"):
+        await train_model(
+            elsewhere, labels, label_delay_days=21.0, kinds={}, progress=lambda *_: None
+        )
+    assert list(tmp_path.iterdir()) == [labels]
 
 
 def vectors(as_of_days: list[int], **changes: Any) -> Vectors:

@@ -23,7 +23,18 @@ def test_each_subcommand_explains_itself(command: str, capsys: pytest.CaptureFix
     assert len(capsys.readouterr().out) > 200
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["serve"], ["serve", "--confg", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["serve"],
+        ["serve", "--confg", "x"],
+        ["demo", "--scale", "0"],
+        ["demo", "--scale", "nan"],
+        ["train", "--config", "x", "--labels", "y", "--label-delay-days", "-1"],
+    ],
+)
 def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(arguments)
