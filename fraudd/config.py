@@ -157,7 +157,8 @@ class Jobs(_Section):
     max_wait_seconds: Annotated[float, Field(gt=0)] | None = None
     retry_failed_after_seconds: Annotated[float, Field(ge=0)] = 60.0
     backoff_base_seconds: Seconds = 2.0
-    backoff_max_seconds: Seconds = 60.0
+    #: SQS hides a message for twelve hours at most.
+    backoff_max_seconds: Annotated[float, Field(gt=0, le=43_200)] = 60.0
 
 
 class Features(_Section):

@@ -153,7 +153,7 @@ class Worker:
 
     async def _dispose(self, job: Job, claim: Record, error: Exception) -> Outcome:
         """Carry out what a failed attempt comes to."""
-        failure, type_, detail = _classify(error)
+        failure, type_, detail = classify(error)
         delay = back_off(
             # An outage gives the attempt back, so there the receives tell how long it lasts.
             job.message.receive_count if failure == "infrastructure" else claim.attempts,
@@ -179,8 +179,8 @@ class Worker:
                 )
             case BackOff(seconds):
                 later = backed_off(claim, not_before=self._clock.now() + int(seconds * 1000))
-                await self._settlement.requeue(job.message, later, seconds=seconds)
-                return "retried"
+                requeued = await self._settlement.requeue(job.message, later, seconds=seconds)
+                return "retried" if requeued else "superseded"
             case Release(seconds):
                 await self._settlement.requeue(job.message, released(claim), seconds=seconds)
                 return "unavailable"
@@ -193,7 +193,7 @@ class Worker:
             log.warning("job.left", **job.names, reason=str(error))
 
 
-def _classify(error: Exception) -> tuple[FailureClass, str, str]:
+def classify(error: Exception) -> tuple[FailureClass, str, str]:
     """Turn what a run raised into its failure class, type and detail."""
     match error:
         case PermanentError(type=type_, detail=detail):

@@ -21,7 +21,8 @@ def aws_terms(config: Config) -> Terms:
 
 
 def database_server(database: Database) -> Server:
-    """Where the database is; raises ``Misconfigured`` where the CA file cannot be used."""
+    """Where the database is; raises ``Misconfigured`` where CA file or password cannot be read."""
+    credential(database.password_credential)
     return Server(
         host=database.host,
         port=database.port,

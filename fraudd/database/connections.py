@@ -19,7 +19,7 @@ from pymysql.err import MySQLError
 
 from fraudd import log
 from fraudd.database.errors import translated
-from fraudd.ports import Clock, Permit, TransientError, Unavailable
+from fraudd.ports import Clock, Misconfigured, Permit, TransientError, Unavailable
 
 #: The client waits this much longer for a statement than the server lets it run.
 _ANSWER_SECONDS = 2.0
@@ -214,6 +214,9 @@ async def _connect(server: Server) -> Any:
                 connect_timeout=server.connect_timeout_seconds,
                 program_name="fraudd",
             )
+        except Misconfigured as error:
+            # The password could be read at start: this is an outage like any other.
+            raise Unavailable("database", str(error)) from error
         except RuntimeError as error:
             # MySQL's default authentication without TLS needs a package that is not here.
             raise Unavailable("database", f"{error}: pip install cryptography") from error

@@ -154,11 +154,12 @@ class Fraudd:
     async def jobs(self, outcome: str, count: int = 1) -> None:
         """Wait until so many messages came to an outcome."""
         async with asyncio.timeout(20):
-            while (
-                self.metrics.registry.get_sample_value("fraudd_jobs_total", {"outcome": outcome})
-                or 0
-            ) < count:
+            while self.sample("fraudd_jobs_total", outcome=outcome) < count:
                 await self.status()
+
+    def sample(self, name: str, **labels: str) -> float:
+        """The value of a metric; 0 where there is none yet."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
 Start = Callable[..., AbstractAsyncContextManager[Fraudd]]

@@ -4,13 +4,19 @@ import asyncio
 import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 from fraudd.aws.provision import provision
 from fraudd.clock import SystemClock
 from fraudd.config import Config
-from fraudd.prediction import SKEW_MARGIN_MS, claimed, new_run_id, opened
+from fraudd.prediction import SKEW_MARGIN_MS, claimed, failed, new_run_id, opened
 from tests.conftest import Aws
-from tests.integration.conftest import Inbox, Observer, Start, changed
+from tests.integration.conftest import Fraudd, Inbox, Observer, Start, changed, subscribed
+
+#: Connections of the account under test that a test holds up.
+IN_LOCK = (
+    "SELECT id FROM information_schema.processlist WHERE user = 'reader' AND state = 'User lock'"
+)
 
 
 async def send(aws: Aws, body: str) -> None:
@@ -46,7 +52,9 @@ async def test_a_score_is_asked_for_calculated_and_found(
         assert 0 < result["score"] < 1
         assert result["decision"] in ("approve", "review", "block")
         assert len(result["reasons"]) >= 3
-        assert result["timing_ms"].keys() == {"waited", "database", "model", "total"}
+        timing = result["timing_ms"]
+        assert timing.keys() == {"waited", "database", "model", "total"}
+        assert timing["total"] >= timing["database"] > 0
         values = {"known": 1.0, "gate": 1.0, "size": 6.0, "things": 0.0}
         for reason in result["reasons"]:
             assert reason["value"] == values.get(reason["feature"])
@@ -54,6 +62,7 @@ async def test_a_score_is_asked_for_calculated_and_found(
         assert await fraudd.ask("shop-1") == (200, done)
         [announced] = await completions.take(1)
     assert announced["type"] == "fraudd.prediction.done"
+    assert announced["source"] == f"urn:fraudd:{config.results.table}"
     assert (announced["id"], announced["subject"]) == (first["run_id"], "shop-1")
     assert announced["data"] == done
 
@@ -128,7 +137,7 @@ async def test_a_burst_is_worked_off_without_ever_exceeding_the_cap(
             while not drained.done():
                 most = max(most, len(await observer.theirs()))
         assert {(await fraudd.ended(shop))["status"] for shop in shops} == {"done"}
-        received = fraudd.metrics.registry.get_sample_value("fraudd_receives_total")
+        received = fraudd.sample("fraudd_receives_total")
     assert most == 3
     assert received == 100
     assert await dead_letters(aws) == []
@@ -156,6 +165,136 @@ async def test_no_more_messages_are_in_hand_than_the_database_can_serve(
             await observer.let_go(shop)
         for shop in held:
             assert (await fraudd.ended(shop))["attempts"] == 1
+
+
+async def test_one_poll_brings_ten_messages_at_most_however_many_permits_there_are(
+    start: Start, config: Config, observer: Observer
+) -> None:
+    held = [f"shop-{n}" for n in range(12)]
+    for shop in held:
+        await observer.hold_up(shop)
+    async with start(changed(config, database={"max_connections": 12})) as fraudd:
+        for shop in held:
+            await fraudd.ask(shop)
+        async with asyncio.timeout(10):
+            while (await fraudd.status())["consumers"]["busy"] < 12:
+                pass
+        for shop in held:
+            await observer.let_go(shop)
+        for shop in held:
+            assert (await fraudd.ended(shop))["status"] == "done"
+
+
+async def test_each_claim_has_a_token_of_its_own(
+    start: Start, config: Config, observer: Observer, aws: Aws
+) -> None:
+    held = ["shop-1", "shop-2"]
+    for shop in held:
+        await observer.hold_up(shop)
+    async with start(config) as fraudd:
+        for shop in held:
+            await fraudd.ask(shop)
+        async with asyncio.timeout(10):
+            while len(await observer.rows(IN_LOCK)) < 2:
+                pass
+        records = [await aws.store.get(shop) for shop in held]
+        workers = {record.worker for record in records if record is not None}
+        assert len(workers - {None}) == 2
+        for shop in held:
+            await observer.let_go(shop)
+
+
+async def test_a_stored_result_has_all_features_and_a_time_to_live(
+    start: Start, config: Config, aws: Aws
+) -> None:
+    async with start(config) as fraudd:
+        await fraudd.ask("shop-1")
+        await fraudd.ask("nobody-1")
+        await fraudd.ended("shop-1")
+        await fraudd.ended("nobody-1")
+    done, failed = await aws.store.get("shop-1"), await aws.store.get("nobody-1")
+    assert done is not None
+    assert failed is not None
+    assert done.result is not None
+    assert done.result["features"] == {
+        "known": 1.0,
+        "gate": 1.0,
+        "pace": None,
+        "size": 6.0,
+        "things": 0.0,
+        "nothing": None,
+    }
+    day = 24 * 3600
+    assert done.expires_at == (done.finished_at or 0) // 1000 + 90 * day
+    assert failed.expires_at == (failed.finished_at or 0) // 1000 + 7 * day
+
+
+async def test_a_run_over_its_deadline_is_cut_off(
+    start: Start, config: Config, observer: Observer
+) -> None:
+    config = changed(config, consumers={"max_attempts": 1, "job_timeout_seconds": 0.2})
+    await observer.slow_down("shop-1")
+    async with start(config) as fraudd:
+        await fraudd.ask("shop-1")
+        failed = await fraudd.ended("shop-1")
+    assert failed["error"]["type"] == "too_slow"
+
+
+async def test_a_run_that_is_to_be_tried_again_waits_in_the_record_and_in_the_queue(
+    start: Start, config: Config, observer: Observer, aws: Aws
+) -> None:
+    far = {"backoff_base_seconds": 40_000.0, "backoff_max_seconds": 40_000.0}
+    config = changed(config, database={"query_timeout_seconds": 0.1}, jobs=far)
+    await observer.slow_down("shop-1")
+    async with start(config) as fraudd:
+        await fraudd.ask("shop-1")
+        await fraudd.jobs("retried")
+        record = await aws.store.get("shop-1")
+        assert record is not None
+        assert (record.state, record.attempts) == ("queued", 1)
+        assert record.not_before is not None
+        waits = (record.not_before - _now()) / 1000
+        assert waits <= 40_000
+        if waits > 2:  # all but one in 20,000 draws
+            depth = await aws.queue.depth()
+            assert (depth.visible, depth.in_flight) == (0, 1)
+
+
+async def test_the_configured_age_holds_where_none_is_asked_for(
+    start: Start, config: Config
+) -> None:
+    async with start(changed(config, http={"default_max_age_seconds": 0})) as fraudd:
+        await fraudd.ask("shop-1")
+        first = await fraudd.ended("shop-1")
+        assert (await fraudd.ask("shop-1", max_age_seconds=3600))[0] == 200
+        status, again = await fraudd.ask("shop-1")
+        assert (status, again["status"]) == (202, "started")
+        assert again["run_id"] != first["run_id"]
+
+
+async def test_the_estimate_follows_how_long_runs_take(start: Start, config: Config) -> None:
+    async with start(changed(config, database={"max_connections": 1})) as fraudd:
+        assert (await fraudd.status())["estimated_seconds"] > 1
+        for n in range(10):
+            await fraudd.ask(f"shop-{n}")
+        await fraudd.jobs("done", 10)
+        assert (await fraudd.status())["estimated_seconds"] == 1
+
+
+async def test_after_a_failure_callers_are_told_how_long_it_is_until_a_new_run(
+    start: Start, config: Config, aws: Aws
+) -> None:
+    run_id, then = new_run_id(1, 1), _now() - 30_000
+    queued = (await aws.store.apply(opened("shop-1", None, run_id=run_id, now=then))).record
+    assert queued is not None
+    verdict = dict.fromkeys(("requested_at", "started_at", "finished_at"), then)
+    told = {"type": "too_slow", "detail": "d", "attempts": 1}
+    error = {**verdict, **told, "run_id": run_id, "expires_at": then // 1000 + 600}
+    await aws.store.apply(failed(queued, error=error, now=then))
+    body = {"entity_id": "shop-1"}
+    async with start(config) as fraudd, fraudd.http.post("/v1/predictions", json=body) as answer:
+        assert (await answer.json())["status"] == "failed"
+        assert 1 <= int(answer.headers["Retry-After"]) <= 30
 
 
 async def test_force_and_age_start_a_new_run_and_the_old_result_stays_readable(
@@ -240,13 +379,138 @@ async def test_a_fault_of_the_database_costs_no_attempt_and_fails_no_run(
         assert (done["status"], done["attempts"]) == ("done", 1)
 
 
+async def test_what_cannot_be_announced_is_stored_and_its_message_kept(
+    start: Start, config: Config, aws: Aws
+) -> None:
+    async with start(config) as fraudd:
+        await aws.clients.sns.delete_topic(TopicArn=aws.names.completions_arn)
+        await fraudd.ask("shop-1")
+        await fraudd.ask("nobody-1")
+        await fraudd.jobs("unavailable", 2)
+        assert (await fraudd.look_up("shop-1"))[1]["status"] == "done"
+        assert (await fraudd.look_up("nobody-1"))[1]["status"] == "failed"
+        depth = await aws.queue.depth()
+        assert (depth.visible, depth.in_flight) == (0, 2)
+
+
+async def test_what_cannot_be_stored_is_not_announced_and_its_message_kept(
+    start: Start, config: Config, aws: Aws, observer: Observer, completions: Inbox
+) -> None:
+    await observer.hold_up("shop-1")
+    async with start(config) as fraudd:
+        await fraudd.ask("shop-1")
+        await observer.busy("User lock")
+        await aws.clients.dynamodb.delete_table(TableName=aws.names.table)
+        await observer.let_go("shop-1")
+        await fraudd.jobs("unavailable")
+        depth = await aws.queue.depth()
+        assert (depth.visible, depth.in_flight) == (0, 1)
+    assert await completions.rest() == []
+
+
+async def test_what_cannot_be_queued_again_in_the_record_stays_hidden_in_the_queue(
+    start: Start, config: Config, aws: Aws, observer: Observer
+) -> None:
+    config = changed(config, database={"query_timeout_seconds": 1.0})
+    await observer.slow_down("shop-1")
+    async with start(config) as fraudd:
+        await fraudd.ask("shop-1")
+        await observer.busy("User sleep")
+        await aws.clients.dynamodb.delete_table(TableName=aws.names.table)
+        await fraudd.jobs("unavailable")
+        depth = await aws.queue.depth()
+        assert (depth.visible, depth.in_flight) == (0, 1)
+
+
+async def test_whoever_lost_the_claim_stores_announces_and_deletes_nothing(
+    start: Start, config: Config, aws: Aws, observer: Observer, completions: Inbox
+) -> None:
+    await observer.hold_up("shop-1")
+    async with start(config) as fraudd:
+        await fraudd.ask("shop-1")
+        await observer.busy("User lock")
+        await _steal(aws)
+        await observer.let_go("shop-1")
+        await fraudd.jobs("superseded")
+        after = await aws.store.get("shop-1")
+        assert after is not None
+        assert (after.state, after.worker, after.result) == ("running", "thief", None)
+        assert (await aws.queue.depth()).in_flight == 1
+    assert await completions.rest() == []
+
+
+async def test_whoever_lost_the_claim_does_not_touch_its_message_when_it_fails_either(
+    start: Start, config: Config, aws: Aws, observer: Observer
+) -> None:
+    config = changed(config, database={"query_timeout_seconds": 1.0})
+    await observer.slow_down("shop-1")
+    async with start(config) as fraudd:
+        await fraudd.ask("shop-1")
+        await observer.busy("User sleep")
+        await _steal(aws)
+        await fraudd.jobs("superseded")
+        depth = await aws.queue.depth()
+        assert (depth.visible, depth.in_flight) == (0, 1)
+
+
+async def test_an_error_of_fraudds_own_costs_its_message_no_more_than_time(
+    start: Start, config: Config, aws: Aws
+) -> None:
+    async with start(config) as fraudd:
+        run_id = new_run_id(1, 1)
+        await aws.store.apply(opened("shop-1", None, run_id=run_id, now=_now()))
+        await aws.clients.dynamodb.update_item(
+            TableName=aws.names.table,
+            Key={"entity_id": {"S": "shop-1"}},
+            UpdateExpression="SET #result = :nonsense",
+            ExpressionAttributeNames={"#result": "result"},
+            ExpressionAttributeValues={":nonsense": {"S": "{"}},
+        )
+        await send(aws, json.dumps({"entity_id": "shop-1", "run_id": run_id}))
+        await fraudd.jobs("bug")
+        assert (await aws.queue.depth()).in_flight == 1
+        await fraudd.ask("shop-2")
+        assert (await fraudd.ended("shop-2"))["status"] == "done"
+
+
+async def test_a_queue_out_of_reach_makes_the_daemon_unready_until_it_is_back(
+    start: Start, config: Config, aws: Aws
+) -> None:
+    async with start(config) as fraudd:
+        await aws.clients.sqs.delete_queue(QueueUrl=aws.names.queue_url)
+        await ready(fraudd, 503)
+        assert fraudd.sample("fraudd_poll_errors_total") >= 1
+        assert (await fraudd.status())["trouble"].startswith("queue: ReceiveMessage")
+        await _provision_again(aws)
+        await ready(fraudd, 200)
+        await fraudd.ask("shop-1")
+        assert (await fraudd.ended("shop-1"))["status"] == "done"
+
+
+async def test_a_password_that_is_gone_is_an_outage_and_no_fault_of_the_run(
+    start: Start, config: Config, observer: Observer
+) -> None:
+    async with start(changed(config, database={"idle_seconds": 0.01})) as fraudd:
+        password = Path(config.database.password_credential or "")
+        hidden = password.rename(password.with_name("hidden"))
+        async with asyncio.timeout(10):
+            while (await fraudd.status())["database_connections"]:
+                pass
+        await fraudd.ask("shop-1")
+        await fraudd.jobs("unavailable")
+        hidden.rename(password)
+        done = await fraudd.ended("shop-1")
+        assert (done["status"], done["attempts"]) == ("done", 1)
+
+
 async def test_a_malformed_message_goes_to_the_dead_letter_queue_at_its_first_receive(
     start: Start, config: Config, aws: Aws
 ) -> None:
     await send(aws, "nonsense")
     async with start(config) as fraudd:
         await fraudd.jobs("malformed")
-        assert fraudd.metrics.registry.get_sample_value("fraudd_receives_total") == 1
+        assert fraudd.sample("fraudd_receives_total") == 1
+        assert fraudd.sample("fraudd_dead_lettered_total", reason="malformed") == 1
     assert await dead_letters(aws) == [("malformed", "nonsense")]
     assert (await aws.queue.depth()).in_flight == 0
 
@@ -262,6 +526,9 @@ async def test_another_service_may_ask_by_event_and_an_owed_run_covers_it(
         await send(aws, '{"entity_id": "shop-1"}')
         await fraudd.jobs("opened", 2)
         assert (await fraudd.ended("shop-1"))["run_id"] != first["run_id"]
+        # Drained, not cut off: a poll that is cut off may still take the next message.
+        fraudd.daemon.stop()
+        await fraudd.task
     await aws.store.apply(opened("shop-2", None, run_id=new_run_id(1, 1), now=1))
     await send(aws, '{"entity_id": "shop-2"}')
     async with start(config) as fraudd:
@@ -307,21 +574,22 @@ async def test_a_run_whose_process_died_is_taken_over_once_its_lease_is_dead(
     assert record.deaths == 1
 
 
-async def test_a_run_that_another_daemon_works_on_is_left_to_it(
+async def test_a_run_that_another_daemon_works_on_is_left_to_it_while_its_lease_lives(
     start: Start, config: Config, aws: Aws
 ) -> None:
-    run_id, now = new_run_id(1, 1), _now()
-    queued = (await aws.store.apply(opened("shop-1", None, run_id=run_id, now=now))).record
-    assert queued is not None
-    alive = now + 60_000 + SKEW_MARGIN_MS
-    await aws.store.apply(claimed(queued, worker="busy", now=now, lease_until=alive))
-    await send(aws, json.dumps({"entity_id": "shop-1", "run_id": run_id}))
     async with start(config) as fraudd:
+        run_id, now = new_run_id(1, 1), _now()
+        queued = (await aws.store.apply(opened("shop-1", None, run_id=run_id, now=now))).record
+        assert queued is not None
+        lease = now + 3_000 - SKEW_MARGIN_MS
+        await aws.store.apply(claimed(queued, worker="busy", now=now, lease_until=lease))
+        await send(aws, json.dumps({"entity_id": "shop-1", "run_id": run_id}))
         await fraudd.jobs("given_back")
-        assert (await fraudd.look_up("shop-1"))[1]["status"] == "calculating"
-    record = await aws.store.get("shop-1")
-    assert record is not None
-    assert record.worker == "busy"
+        record = await aws.store.get("shop-1")
+        assert record is not None
+        assert record.worker == "busy"
+        # Nobody renews the lease: once it is dead the run is taken over.
+        assert (await fraudd.ended("shop-1"))["attempts"] == 2
 
 
 async def test_a_run_that_nobody_could_end_is_given_up(
@@ -363,10 +631,14 @@ async def test_where_the_topic_is_out_the_run_stands_and_the_next_ask_publishes_
         assert record is not None
         assert record.published_at is None
         await _provision_again(aws)
-        status, again = await fraudd.ask("shop-1")
-        assert (status, again["status"]) == (202, "calculating")
+        requests = await subscribed(aws, aws.names.requests_arn)
+        async with asyncio.TaskGroup() as group:
+            again = [group.create_task(fraudd.ask("shop-1")) for _ in range(10)]
+        assert {task.result()[1]["run_id"] for task in again} == {asked["run_id"]}
         done = await fraudd.ended("shop-1")
         assert (done["status"], done["run_id"]) == ("done", asked["run_id"])
+        assert len(await requests.take(1)) == 1
+        assert await requests.rest() == []
 
 
 async def test_where_the_store_is_out_asking_is_answered_503_and_told_to_come_again(
@@ -439,6 +711,20 @@ async def test_what_is_not_done_when_draining_ends_is_queued_again_without_an_at
         assert (await fraudd.ended("shop-1"))["attempts"] == 1
 
 
+async def test_a_run_that_cannot_be_given_back_does_not_keep_the_daemon_from_stopping(
+    start: Start, config: Config, observer: Observer, aws: Aws
+) -> None:
+    await observer.hold_up("shop-1")
+    async with start(changed(config, consumers={"drain_seconds": 0.0})) as fraudd:
+        await fraudd.ask("shop-1")
+        await observer.busy("User lock")
+        await aws.clients.dynamodb.delete_table(TableName=aws.names.table)
+        fraudd.daemon.stop()
+        await fraudd.task
+    depth = await aws.queue.depth()
+    assert (depth.visible, depth.in_flight) == (0, 1)
+
+
 async def test_a_second_signal_releases_at_once(
     start: Start, config: Config, observer: Observer, aws: Aws
 ) -> None:
@@ -476,6 +762,23 @@ async def test_the_metrics_tell_what_happened(start: Start, config: Config) -> N
         "process_resident_memory_bytes",
     ):
         assert sample in text
+
+
+async def ready(fraudd: Fraudd, status: int) -> None:
+    """Wait until /readyz answers so."""
+    async with asyncio.timeout(20):
+        while True:
+            async with fraudd.http.get("/readyz") as answer:
+                if answer.status == status:
+                    return
+
+
+async def _steal(aws: Aws) -> None:
+    """Claim the run of shop-1 as if its lease were dead."""
+    record = await aws.store.get("shop-1")
+    assert record is not None
+    stolen = claimed(record, worker="thief", now=_now(), lease_until=_now() + 60_000)
+    assert (await aws.store.apply(stolen)).done
 
 
 async def _given_back(aws: Aws) -> None:

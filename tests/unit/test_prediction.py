@@ -131,6 +131,16 @@ def test_a_claim_is_not_taken_for_landed_once_another_claim_stands() -> None:
     assert not landed(transition, stolen)
 
 
+def test_each_part_of_a_condition_is_needed() -> None:
+    give_up = failed(QUEUED, error=ERROR, now=NOW)
+    assert not holds(give_up, replace(DONE, worker=None))
+    steal = claimed(RUNNING, worker="w9", now=NOW + 99_000, lease_until=NOW + 200_000)
+    assert not holds(steal, replace(RUNNING, worker="w2"))
+    reopen = opened("shop-1", DONE, run_id=OTHER_RUN, now=NOW)
+    assert not holds(reopen, replace(DONE, state="failed"))
+    assert not holds(unpublished(QUEUED), replace(QUEUED, attempts=1))
+
+
 def test_a_renewed_lease_is_not_stolen_on_a_stale_reading() -> None:
     steal = claimed(RUNNING, worker="w9", now=NOW + 99_000, lease_until=NOW + 200_000)
     assert not holds(steal, replace(RUNNING, lease_until=NOW + 90_000))
@@ -141,6 +151,13 @@ def test_a_claim_counts_the_attempt_and_a_release_gives_it_back() -> None:
     assert running.attempts == 1
     assert after(released(running), running).attempts == 0
     assert after(backed_off(running, not_before=NOW), running).attempts == 1
+
+
+def test_a_back_off_lasts_until_its_end_and_no_longer_than_the_next_claim() -> None:
+    waiting = after(*TRANSITIONS["backed off"])
+    assert waiting.not_before == NOW + 7_000
+    again = after(claimed(waiting, worker="w", now=NOW + 7_000, lease_until=NOW + 9), waiting)
+    assert again.not_before is None
 
 
 def test_a_claim_from_a_dead_lease_counts_the_death() -> None:
@@ -162,21 +179,32 @@ def test_the_first_claim_is_a_claim_on_a_run_nobody_has_touched() -> None:
 
 
 def test_opening_keeps_the_previous_result_and_drops_what_was_of_the_last_run() -> None:
-    failed_once = after(failed(RUNNING, error=ERROR, now=NOW), replace(RUNNING, result=RESULT))
+    worn = replace(RUNNING, result=RESULT, deaths=2, not_before=NOW)
+    failed_once = after(failed(worn, error=ERROR, now=NOW), worn)
     again = after(opened("shop-1", failed_once, run_id=OTHER_RUN, now=NOW), failed_once)
     assert again.result == RESULT
-    assert (again.attempts, again.started_at, again.finished_at, again.expires_at) == (
-        0,
-        None,
-        None,
-        None,
-    )
+    assert (again.attempts, again.deaths) == (0, 0)
+    assert (again.started_at, again.finished_at, again.expires_at) == (None, None, None)
+    assert (again.worker, again.lease_until, again.not_before) == (None, None, None)
     assert again.listed == failed_once.listed.replace("failed", "pending")  # type: ignore[union-attr]
 
 
 def test_opening_drops_a_result_that_has_expired() -> None:
     later = RESULT["expires_at"] * 1000
     assert after(opened("shop-1", DONE, run_id=OTHER_RUN, now=later), DONE).result is None
+
+
+def test_failed_runs_are_listed_by_the_time_they_were_asked_for() -> None:
+    record = after(failed(RUNNING, error=ERROR, now=NOW + 99), RUNNING)
+    assert record.listed is not None
+    assert record.listed.startswith("failed#")
+    assert record.listed_at == RUNNING.requested_at
+
+
+def test_a_result_is_kept_as_long_as_the_longer_of_result_and_error() -> None:
+    lasting = {**ERROR, "expires_at": RESULT["expires_at"] + 1}
+    done = completed(replace(RUNNING, error=lasting), result=RESULT, now=NOW)
+    assert done.sets["expires_at"] == lasting["expires_at"]
 
 
 def test_a_failure_is_kept_as_long_as_the_longer_of_result_and_error() -> None:

@@ -1,0 +1,28 @@
+"""From what a run raised to the class of its failure."""
+
+import pytest
+
+from fraudd.job import classify
+from fraudd.ports import PermanentError, RunError, TransientError, Unavailable
+from fraudd.retry import FailureClass
+
+
+@pytest.mark.parametrize(
+    ("error", "failure", "type_"),
+    [
+        (PermanentError("entity_unknown", "d"), "permanent", "entity_unknown"),
+        (TransientError("deadlock", "d"), "transient", "deadlock"),
+        (RunError("bad_statement", "d"), "bug", "bad_statement"),
+        (Unavailable("database", "d"), "infrastructure", "database_unavailable"),
+    ],
+)
+def test_each_kind_of_error_has_its_class(
+    error: Exception, failure: FailureClass, type_: str
+) -> None:
+    assert classify(error) == (failure, type_, "d")
+
+
+def test_a_caller_learns_nothing_of_our_insides() -> None:
+    failure, type_, detail = classify(ValueError("the secret is hunter2"))
+    assert (failure, type_) == ("bug", "internal")
+    assert "hunter2" not in detail
