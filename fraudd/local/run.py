@@ -28,9 +28,11 @@ Ctrl-C stops everything.
 """
 
 _STACK_READY = """
-ready for daemons: start as many as you like, each on a port of its own ([http] listen)
+ready for daemons. One at http://127.0.0.1:{port}:
 
   {command}
+
+Another one listens elsewhere: sed 's/:{port}/:{other}/' {config} > {second}
 
 Ctrl-C stops the stack.
 """
@@ -63,13 +65,22 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with stack.up(given) as config:
             if arguments.stack_only:
-                command = shlex.join(_serve(config))
-                print(_STACK_READY.format(command=command), flush=True)
+                print(_stack_ready(given, config), flush=True)
                 signal.pause()
             return _with_daemon(given, config)
     except KeyboardInterrupt:
         print("stopped")
         return 0
+
+
+def _stack_ready(given: Settings, config: Path) -> str:
+    return _STACK_READY.format(
+        port=given.http_port,
+        other=given.http_port + 1,
+        command=shlex.join(_serve(config)),
+        config=_short(config),
+        second=_short(config.with_name("second.toml")),
+    )
 
 
 def _scale(text: str) -> float:
