@@ -106,6 +106,8 @@ class Worker:
             await self._release(job, claim)
             raise
         except Exception as error:
+            job.permit.release()
+            job.phase = "storing"
             return await self._dispose(job, claim, error)
         job.phase = "storing"
         return await self._settlement.complete(job.message, claim, found)

@@ -114,6 +114,17 @@ def ended(base: str, entity_id: str) -> Any:
     raise AssertionError(f"{entity_id} is still {body}")
 
 
+def at_rest(base: str) -> Any:
+    """Wait until no message is in hand: a result can be read before its message is deleted."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        status, told = http("GET", f"{base}/v1/status")
+        assert status == 200
+        if not told["jobs"]:
+            return told
+    raise AssertionError(f"still at work: {told['jobs']}")
+
+
 def nothing_left(folder: Path) -> bool:
     """Wait until every process that names a folder in its command line has ended."""
     poll = select.poll()

@@ -12,7 +12,7 @@ from fraudd.commands.train import train_model
 from fraudd.config import load
 from fraudd.local.process import free_port
 from fraudd.local.settings import DatabaseServer, Settings
-from tests.acceptance.conftest import FRAUDD, command, ended, http
+from tests.acceptance.conftest import FRAUDD, at_rest, command, ended, http
 from tests.conftest import REGION, ROOT, Aws
 
 CONFIG = """\
@@ -119,8 +119,8 @@ async def test_a_shop_is_scored_from_its_rows_by_the_trained_model(
         http("POST", f"{base}/v1/predictions", {"entity_id": "shop-999999"})
         failed = ended(base, "shop-999999")
         assert (failed["status"], failed["error"]["type"]) == ("failed", "entity_unknown")
-        status, told = http("GET", f"{base}/v1/status")
-        assert (status, told["state"], told["jobs"]) == (200, "serving", [])
+        told = at_rest(base)
+        assert (told["state"], told["jobs"]) == ("serving", [])
         assert daemon.end(signal.SIGTERM) == 0
     events = [json.loads(line)["event"] for line in daemon.printed().splitlines()]
     assert events[0] == "daemon.ready"
