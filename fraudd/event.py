@@ -3,10 +3,15 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NoReturn
 
 from fraudd.answer import body, rfc3339
 from fraudd.prediction import ENTITY_ID, ENTITY_ID_RULE, RUN_ID, Record
+
+#: Message attributes of fraudd's own copies: why one lies in the dead-letter queue, what exactly
+#: was wrong, and when the message was first sent (epoch milliseconds).
+REASON, DETAIL, SENT = "fraudd.reason", "fraudd.detail", "fraudd.sent"
 
 
 class MalformedEvent(Exception):
@@ -25,6 +30,8 @@ class RequestEvent:
     run_id: str | None = None
     #: Epoch milliseconds; only fraudd's own events carry it.
     requested_at: int | None = None
+    #: When the message was first sent, epoch milliseconds.
+    asked_at: int = 0
 
     def to_json(self) -> str:
         """Write the SNS message body."""
@@ -36,20 +43,29 @@ class RequestEvent:
         return json.dumps(written)
 
 
-def parse_request(message_body: str) -> RequestEvent:
-    """Read an SQS message body, with SNS's envelope around it or without (raw delivery).
+def parse_request(
+    message_body: str, *, attributes: Mapping[str, str], sent_at: int
+) -> RequestEvent:
+    """Read an SQS message, with SNS's envelope around its body or without (raw delivery).
 
+    One that was in the dead-letter queue asks as another service does, whatever it once was.
     Unknown keys are ignored. Raises ``MalformedEvent`` for anything that is no request.
     """
     event = _json_object(message_body)
+    asked_at = sent_at
     if event.get("Type") == "Notification" and isinstance(event.get("Message"), str):
+        asked_at = _epoch_ms(event.get("Timestamp"), otherwise=sent_at)
         event = _json_object(event["Message"])
+    if (first_sent := attributes.get(SENT, "")).isdecimal():
+        asked_at = int(first_sent)
     entity_id, run_id = event.get("entity_id"), event.get("run_id")
     if not isinstance(entity_id, str) or not ENTITY_ID.fullmatch(entity_id):
         _malformed("entity_id", entity_id, ENTITY_ID_RULE)
     if run_id is not None and not (isinstance(run_id, str) and RUN_ID.fullmatch(run_id)):
         _malformed("run_id", run_id, "a ULID of fraudd's own; other services leave it out")
-    return RequestEvent(entity_id=entity_id, run_id=run_id)
+    if REASON in attributes:
+        run_id = None
+    return RequestEvent(entity_id=entity_id, run_id=run_id, asked_at=asked_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +97,13 @@ def completion(record: Record, *, source: str) -> Completion:
         "data": body(record),
     }
     return Completion(event=event, attributes=attributes)
+
+
+def _epoch_ms(timestamp: object, *, otherwise: int) -> int:
+    try:
+        return int(datetime.fromisoformat(str(timestamp)).timestamp() * 1000)
+    except ValueError:
+        return otherwise
 
 
 def _json_object(text: str) -> dict[str, Any]:

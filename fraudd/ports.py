@@ -65,6 +65,18 @@ class Applied:
     record: Record | None
 
 
+#: Where a listing goes on: opaque, for the store that gave it.
+Cursor = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entities of a listing, and where it goes on (None: it is at its end)."""
+
+    entity_ids: Sequence[str]
+    after: Cursor | None
+
+
 class Store(Protocol):
     """The table of records. Every call may raise ``Unavailable``."""
 
@@ -73,6 +85,12 @@ class Store(Protocol):
 
     async def apply(self, transition: Transition) -> Applied:
         """Carry out one conditional write; its own earlier first try counts as done."""
+
+    async def listed(self, listed: str, *, until: int, after: Cursor | None) -> Page:
+        """List a partition of the sparse index, oldest first, up to ``listed_at`` = ``until``.
+
+        A hundred at most; the index may lag behind the records.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +103,8 @@ class Message:
     attributes: Mapping[str, str]
     #: How often SQS handed it out, this time included.
     receive_count: int
+    #: When it was sent to the queue (epoch milliseconds, SQS's clock).
+    sent_at: int
     #: When this receive was answered (epoch milliseconds): its visibility counts from then.
     received_at: int
 
@@ -109,13 +129,20 @@ class Queue(Protocol):
         """Be done with a message; deleting it twice is no error."""
 
     async def hide(self, message: Message, seconds: float) -> None:
-        """Give a message back, to be seen again in ``seconds`` (rounded up to whole ones)."""
+        """Let a message be seen again ``seconds`` from now (rounded up to whole ones)."""
+
+    async def send_again(self, message: Message, seconds: float) -> None:
+        """Send a copy, delayed by ``seconds`` (900 at most), then delete the message."""
 
     async def dead_letter(self, message: Message, *, reason: str, detail: str) -> None:
         """Send a copy to the dead-letter queue, saying why, then delete the message."""
 
     async def depth(self) -> Depth:
         """Sample the queue's counts."""
+
+    @property
+    def max_receive_count(self) -> int | None:
+        """After so many receives SQS itself takes a message away; None: never. As last sampled."""
 
 
 class Topics(Protocol):

@@ -6,7 +6,17 @@ Two tables and nothing else: the callers carry out what is decided here.
 from dataclasses import dataclass
 from typing import Literal
 
-from fraudd.prediction import Record, dead_at
+from fraudd.prediction import (
+    ALONE_FROM_DEATHS,
+    SKEW_MARGIN_MS,
+    Record,
+    attempts_claimed,
+    dead_at,
+    deaths_claimed,
+)
+
+#: A backlog that is slow to drain is swept ever more rarely, up to 32 times so.
+MOST_DOUBLINGS = 5
 
 OnRequest = Literal["open", "pending", "stored", "failed"]
 
@@ -36,9 +46,10 @@ def on_request(
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The message wakes a run that may be worked on now."""
+    """The message wakes a run that may be worked on now; ``alone``: with nothing beside it."""
 
     record: Record
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,11 @@ class GiveBack:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOver:
+    """This very message is in hand here already: whoever holds it goes on with the newer receipt."""
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """The run has ended: announce its end again, then delete the message."""
 
@@ -72,13 +88,28 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Another service asks while a run may have read already: its end is to open the next."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Nothing is owed to this message: delete it."""
 
-    reason: Literal["superseded", "covered"]
+    reason: Literal["superseded", "covered", "forgotten"]
 
 
-OnMessage = Claim | GiveUp | GiveBack | Announce | Open | Drop
+OnMessage = Claim | GiveUp | GiveBack | HandOver | Announce | Open | AskAgain | Drop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long and how often a run is tried."""
+
+    max_attempts: int
+    max_wait_seconds: float | None
 
 
 def on_message(
@@ -86,14 +117,23 @@ def on_message(
     run_id: str | None,
     *,
     now: int,
-    max_attempts: int,
-    max_wait_seconds: float | None,
+    asked_at: int,
+    holder: str | None,
+    steal_from: int,
+    limits: Limits,
 ) -> OnMessage:
-    """Decide on a message that wakes ``run_id``; None is a request from another service."""
+    """Decide on a message that wakes ``run_id``; None is a request from another service.
+
+    ``asked_at`` is when the message was sent. ``holder`` is the claim that this daemon holds by
+    this very message, if any. Before ``steal_from`` a dead lease is left alone. All are epoch
+    milliseconds.
+    """
     if run_id is None:
-        return _on_foreign_request(record, now)
+        return _on_foreign_request(record, asked_at)
     if record is None:
         return Drop("superseded")
+    if record.state == "forgotten":
+        return Drop("forgotten")
     verdicts = (record.result, record.error)
     if any(verdict is not None and verdict["run_id"] == run_id for verdict in verdicts):
         return Announce(record, run_id)
@@ -101,27 +141,48 @@ def on_message(
         return Drop("superseded")
     if record.state == "queued" and record.not_before is not None and now < record.not_before:
         return GiveBack(record.not_before)
-    if record.state == "running" and now <= dead_at(record):
-        return _when_dead(record, now)
-    if record.attempts >= max_attempts:
-        return GiveUp(record, "exhausted")
-    if record.started_at is None and _waited_too_long(record, now, max_wait_seconds):
-        return GiveUp(record, "expired")
-    return Claim(record)
+    if record.state == "running":
+        if holder is not None and holder == record.worker:
+            return HandOver()
+        if now <= (until := max(dead_at(record), steal_from)):
+            return GiveBack(max(until, now + 1000))
+    return _claim_or_give_up(record, now, limits)
 
 
-def _on_foreign_request(record: Record | None, now: int) -> OnMessage:
+def _on_foreign_request(record: Record | None, asked_at: int) -> OnMessage:
+    if record is not None and record.forgotten_at is not None:
+        before = asked_at <= record.forgotten_at + SKEW_MARGIN_MS
+        return Drop("forgotten") if before else Open(record)
     if record is None or not record.pending:
         return Open(record)
-    if record.state == "queued":
-        return Drop("covered")
-    # A running run may have read its snapshot before this event was sent: look again at its end.
-    return _when_dead(record, now)
+    return Drop("covered") if record.state == "queued" else AskAgain(record)
 
 
-def _when_dead(record: Record, now: int) -> GiveBack:
-    return GiveBack(max(dead_at(record), now + 1000))
+def _claim_or_give_up(record: Record, now: int, limits: Limits) -> Claim | GiveUp:
+    if attempts_claimed(record) > limits.max_attempts:
+        return GiveUp(record, "exhausted")
+    if record.started_at is None and limits.max_wait_seconds is not None:
+        waited = now - record.requested_at
+        if waited > limits.max_wait_seconds * 1000:
+            return GiveUp(record, "expired")
+    return Claim(record, alone=deaths_claimed(record) >= ALONE_FROM_DEATHS)
 
 
-def _waited_too_long(record: Record, now: int, max_wait_seconds: float | None) -> bool:
-    return max_wait_seconds is not None and now - record.requested_at > max_wait_seconds * 1000
+def lost(record: Record, *, now: int, requeue_after_seconds: float, emptied_at: int | None) -> bool:
+    """Tell whether the sweeper should send the wake-up of a pending run again.
+
+    ``emptied_at`` is when the earlier began of two looks in a row that found no message at all
+    in the queue, epoch milliseconds; None where they did not. What it comes after is lost.
+    """
+    if not record.pending:
+        return False
+    due = (record.not_before or 0) if record.state == "queued" else dead_at(record)
+    if now <= due:
+        return False
+    if record.published_at is None:
+        return True
+    sent = max(record.published_at, due)
+    if record.requeues == 0 and emptied_at is not None and emptied_at > sent + SKEW_MARGIN_MS:
+        return True
+    wait_seconds: float = requeue_after_seconds * 2 ** min(record.requeues, MOST_DOUBLINGS)
+    return now > sent + wait_seconds * 1000

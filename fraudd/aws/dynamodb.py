@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from fraudd.aws.session import Clients, translated
-from fraudd.ports import Applied, Unavailable
+from fraudd.ports import Applied, Cursor, Page, Unavailable
 from fraudd.prediction import Record, Transition, Value, landed
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.type_defs import AttributeValueTypeDef
 
+#: As many as a sweep looks at.
+_PAGE = 100
 _NUMBERS = frozenset(
     {
         "requested_at",
@@ -21,9 +23,12 @@ _NUMBERS = frozenset(
         "finished_at",
         "attempts",
         "deaths",
+        "requeues",
+        "again",
         "not_before",
         "lease_until",
         "listed_at",
+        "forgotten_at",
         "expires_at",
     }
 )
@@ -69,6 +74,22 @@ class DynamoDbStore:
                 return Applied(landed(transition, old), old)
         return Applied(True, _record(answer["Attributes"]))
 
+    async def listed(self, listed: str, *, until: int, after: Cursor | None) -> Page:
+        """List a partition of the sparse index, oldest first, up to ``listed_at`` = ``until``."""
+        begin: Any = {"ExclusiveStartKey": after} if after is not None else {}
+        with translated("store"):
+            answer = await self._dynamodb.query(
+                TableName=self._table,
+                IndexName="by_state",
+                KeyConditionExpression="#listed = :listed AND #listed_at <= :until",
+                ExpressionAttributeNames={"#listed": "listed", "#listed_at": "listed_at"},
+                ExpressionAttributeValues={":listed": {"S": listed}, ":until": {"N": str(until)}},
+                Limit=_PAGE,
+                **begin,
+            )
+        found = [item["entity_id"]["S"] for item in answer["Items"]]
+        return Page(found, answer.get("LastEvaluatedKey"))
+
     async def check(self) -> None:
         """See that the table is there, with the right key."""
         with translated("store"):
@@ -112,12 +133,13 @@ def _expressions(transition: Transition) -> dict[str, Any]:
     removed = [name(attribute) for attribute, given in transition.sets.items() if given is None]
     clauses = {"SET": assigned, "REMOVE": removed}
     compiled: dict[str, Any] = {
-        "ConditionExpression": " AND ".join(condition),
         "UpdateExpression": " ".join(
             f"{verb} {', '.join(parts)}" for verb, parts in clauses.items() if parts
         ),
         "ExpressionAttributeNames": names,
     }
+    if condition:
+        compiled["ConditionExpression"] = " AND ".join(condition)
     if values:
         compiled["ExpressionAttributeValues"] = values
     return compiled

@@ -5,14 +5,16 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
 from fraudd.aws.session import Clients, translated
+from fraudd.event import DETAIL, REASON, SENT
 from fraudd.ports import Clock, Depth, Message, Unavailable
 
 if TYPE_CHECKING:
+    from types_aiobotocore_sqs.literals import QueueAttributeFilterType
     from types_aiobotocore_sqs.type_defs import MessageAttributeValueTypeDef, MessageTypeDef
 
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
@@ -44,6 +46,7 @@ class SqsQueue:
         self._wait_seconds = wait_seconds
         self._visibility_timeout_seconds = visibility_timeout_seconds
         self._clock = clock
+        self._max_receive_count: int | None = None
 
     async def receive(self, most: int) -> Sequence[Message]:
         """Long-poll for up to ``most`` messages, hidden from others for the visibility timeout."""
@@ -53,7 +56,7 @@ class SqsQueue:
                 MaxNumberOfMessages=most,
                 WaitTimeSeconds=self._wait_seconds,
                 VisibilityTimeout=self._visibility_timeout_seconds,
-                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
                 MessageAttributeNames=["All"],
             )
         now = self._clock.now()
@@ -73,28 +76,42 @@ class SqsQueue:
                 VisibilityTimeout=math.ceil(seconds),
             )
 
+    async def send_again(self, message: Message, seconds: float) -> None:
+        """Send a copy, delayed by ``seconds``, that starts with no receives; then delete."""
+        with translated("queue"):
+            await self._sqs.send_message(
+                QueueUrl=self._url,
+                MessageBody=message.body,
+                DelaySeconds=math.ceil(seconds),
+                MessageAttributes=_copied(message, {}),
+            )
+        await self.delete(message)
+
     async def dead_letter(self, message: Message, *, reason: str, detail: str) -> None:
         """Send a copy to the dead-letter queue with ``fraudd.reason`` on it, then delete it."""
-        why = {"fraudd.reason": reason, "fraudd.detail": _clean(detail)}
-        foreign = {name: value for name, value in message.attributes.items() if name not in why}
-        kept = dict(list(foreign.items())[: _MOST_ATTRIBUTES - len(why)])
         with translated("queue"):
             await self._sqs.send_message(
                 QueueUrl=self._dead_letter_url,
                 MessageBody=message.body,
-                MessageAttributes=_typed(kept | why),
+                MessageAttributes=_copied(message, {REASON: reason, DETAIL: _clean(detail)}),
             )
         await self.delete(message)
 
+    @property
+    def max_receive_count(self) -> int | None:
+        """After so many receives SQS takes a message away, as last sampled; None: never."""
+        return self._max_receive_count
+
     async def depth(self) -> Depth:
-        """Sample the counts, which SQS gives approximately."""
-        counts = await self._counts(self._url)
+        """Sample the counts, which SQS gives approximately, and the redrive policy."""
+        counts = await self._counts(self._url, "RedrivePolicy")
+        self._heed(counts.get("RedrivePolicy"))
         dead = await self._counts(self._dead_letter_url)
         return Depth(
-            visible=counts["ApproximateNumberOfMessages"],
-            in_flight=counts["ApproximateNumberOfMessagesNotVisible"],
-            delayed=counts["ApproximateNumberOfMessagesDelayed"],
-            dead_lettered=dead["ApproximateNumberOfMessages"],
+            visible=int(counts["ApproximateNumberOfMessages"]),
+            in_flight=int(counts["ApproximateNumberOfMessagesNotVisible"]),
+            delayed=int(counts["ApproximateNumberOfMessagesDelayed"]),
+            dead_lettered=int(dead["ApproximateNumberOfMessages"]),
         )
 
     async def check(self) -> None:
@@ -103,7 +120,7 @@ class SqsQueue:
             answer = await self._sqs.get_queue_attributes(
                 QueueUrl=self._url, AttributeNames=["RedrivePolicy"]
             )
-            policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy", "{}"))
+            policy = self._heed(answer.get("Attributes", {}).get("RedrivePolicy"))
             if not self._dead_letter_url and (arn := policy.get("deadLetterTargetArn")):
                 found = await self._sqs.get_queue_url(QueueName=arn.rpartition(":")[2])
                 self._dead_letter_url = found["QueueUrl"]
@@ -113,7 +130,14 @@ class SqsQueue:
                 f"{self._url} has no redrive policy: give it one, or set [queue] dead_letter_url",
             )
 
-    async def _counts(self, url: str) -> Mapping[str, int]:
+    def _heed(self, policy: str | None) -> Mapping[str, Any]:
+        """Note after how many receives SQS takes a message away; gives the whole policy."""
+        redrive: Mapping[str, Any] = json.loads(policy or "{}")
+        most = redrive.get("maxReceiveCount")
+        self._max_receive_count = None if most is None else int(most)
+        return redrive
+
+    async def _counts(self, url: str, *more: "QueueAttributeFilterType") -> Mapping[str, str]:
         with translated("queue"):
             answer = await self._sqs.get_queue_attributes(
                 QueueUrl=url,
@@ -121,9 +145,10 @@ class SqsQueue:
                     "ApproximateNumberOfMessages",
                     "ApproximateNumberOfMessagesNotVisible",
                     "ApproximateNumberOfMessagesDelayed",
+                    *more,
                 ],
             )
-        return {name: int(count) for name, count in answer["Attributes"].items()}
+        return cast("Mapping[str, str]", answer["Attributes"])
 
 
 @contextmanager
@@ -153,8 +178,16 @@ def _message(received: "MessageTypeDef", now: int) -> Message:
             if "StringValue" in value
         },
         receive_count=int(received["Attributes"]["ApproximateReceiveCount"]),
+        sent_at=int(received["Attributes"]["SentTimestamp"]),
         received_at=now,
     )
+
+
+def _copied(message: Message, why: Mapping[str, str]) -> "dict[str, MessageAttributeValueTypeDef]":
+    """The attributes of a copy: fraudd's own first, the others as far as there is room."""
+    own = {SENT: message.attributes.get(SENT, str(message.sent_at)), **why}
+    foreign = {name: value for name, value in message.attributes.items() if name not in own}
+    return _typed(own | dict(list(foreign.items())[: _MOST_ATTRIBUTES - len(own)]))
 
 
 def _typed(attributes: Mapping[str, str]) -> "dict[str, MessageAttributeValueTypeDef]":
