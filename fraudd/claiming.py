@@ -1,16 +1,30 @@
 """From a message to the claim on its run, or to whatever else the message comes to."""
 
-import random
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fraudd.event import RequestEvent
+from fraudd.gate import Gate
 from fraudd.intake import Intake
-from fraudd.ports import Clock, Message, Store
-from fraudd.prediction import Record, claimed, first_claim, lease_end, new_run_id
+from fraudd.lease import Lease
+from fraudd.ports import Clock, Store
+from fraudd.prediction import Record, Transition, asked_again, claimed, first_claim
 from fraudd.settlement import Outcome, Settlement
-from fraudd.verdict import Announce, Claim, Drop, GiveBack, GiveUp, OnMessage, Open, on_message
+from fraudd.verdict import (
+    Announce,
+    AskAgain,
+    Claim,
+    Drop,
+    GiveBack,
+    GiveUp,
+    HandOver,
+    Limits,
+    OnMessage,
+    Open,
+    on_message,
+)
 
-#: A record that changes under every one of so many claims is left to whoever changes it.
+#: A record that changes under every one of so many writes is left to whoever changes it.
 _ROUNDS = 5
 
 _GIVEN_UP = {
@@ -20,7 +34,7 @@ _GIVEN_UP = {
 
 
 class Claiming:
-    """Claims runs. Every call may raise ``Unavailable``."""
+    """Claims runs. ``store`` waits through outages; ``held`` are the messages in hand by id."""
 
     def __init__(
         self,
@@ -28,78 +42,126 @@ class Claiming:
         store: Store,
         intake: Intake,
         settlement: Settlement,
+        gate: Gate,
         clock: Clock,
-        rng: random.Random,
+        held: Mapping[str, Lease],
         visibility_timeout_seconds: float,
-        max_attempts: int,
-        max_wait_seconds: float | None,
+        limits: Limits,
     ) -> None:
         self._store = store
         self._intake = intake
         self._settlement = settlement
+        self._gate = gate
         self._clock = clock
-        self._rng = rng
+        self._held = held
         self._visibility_timeout_seconds = visibility_timeout_seconds
-        self._max_attempts = max_attempts
-        self._max_wait_seconds = max_wait_seconds
+        self._limits = limits
 
-    async def claim(self, message: Message, event: RequestEvent) -> Record | Outcome:
-        """Claim the run, or settle its message in another way and say which."""
-        if event.run_id is None or self._max_wait_seconds is not None:
+    async def claim(
+        self, lease: Lease, event: RequestEvent, wait_alone: Callable[[], Awaitable[None]]
+    ) -> Record | Outcome:
+        """Claim the run, or settle its message in another way and say which.
+
+        ``wait_alone`` returns once nothing runs beside: awaited before a run that must be alone.
+        """
+        alone = False
+        record: Record | None
+        if event.run_id is None or self._limits.max_wait_seconds is not None:
             record = await self._store.get(event.entity_id)
         else:
-            guess = first_claim(event.entity_id, event.run_id, **self._terms(message))
+            guess = first_claim(event.entity_id, event.run_id, **await self._terms(lease))
             applied = await self._store.apply(guess)
+            if applied.done and applied.record is not None:
+                return applied.record
             record = applied.record
-            if applied.done and record is not None:
-                return record
         for _ in range(_ROUNDS):
-            verdict = on_message(
-                record,
-                event.run_id,
-                now=self._clock.now(),
-                max_attempts=self._max_attempts,
-                max_wait_seconds=self._max_wait_seconds,
-            )
-            if not isinstance(verdict, Claim):
-                return await self._settle(message, event, verdict)
-            applied = await self._store.apply(claimed(verdict.record, **self._terms(message)))
-            record = applied.record
-            if applied.done and record is not None:
-                return record
-        return await self._settlement.give_back(message, until=self._clock.now())
+            verdict = self._decide(lease, event, record)
+            if isinstance(verdict, Claim) and verdict.alone and not alone:
+                await wait_alone()
+                alone = True
+                record = await self._store.get(event.entity_id)
+                continue
+            came_to, record = await self._carry_out(lease, event, verdict)
+            if came_to is not None:
+                return came_to
+        return await self._settlement.give_back(lease, seconds=1)
 
-    def _terms(self, message: Message) -> dict[str, Any]:
-        """The terms of a new claim: a token of its own, and a lease the message outlives."""
-        now = self._clock.now()
+    def _decide(self, lease: Lease, event: RequestEvent, record: Record | None) -> OnMessage:
+        holder = self._held.get(lease.message.message_id)
+        return on_message(
+            record,
+            event.run_id,
+            now=self._clock.now(),
+            asked_at=event.asked_at,
+            holder=None if holder is None or holder is lease else holder.token,
+            steal_from=self._steal_from(),
+            limits=self._limits,
+        )
+
+    def _steal_from(self) -> int:
+        """After an outage of the store holders get one visibility for the beats they missed."""
+        answering = self._gate.breaker.answering_for("store", self._clock.monotonic())
+        left = self._visibility_timeout_seconds - answering
+        return self._clock.now() + int(left * 1000) if left > 0 else 0
+
+    async def _terms(self, lease: Lease) -> dict[str, Any]:
+        """The terms of a new claim: its token, and a lease that the message outlives."""
+        await self._gate.patiently("queue", lease.fresh)
         return {
-            "worker": new_run_id(now, self._rng.getrandbits(80)),
-            "now": now,
-            "lease_until": lease_end(message.received_at, self._visibility_timeout_seconds),
+            "worker": lease.token,
+            "now": self._clock.now(),
+            "lease_until": lease.until(),
         }
 
-    async def _settle(self, message: Message, event: RequestEvent, verdict: OnMessage) -> Outcome:
+    async def _carry_out(
+        self, lease: Lease, event: RequestEvent, verdict: OnMessage
+    ) -> tuple[Record | Outcome | None, Record | None]:
+        """Do what was decided; gives what it came to, or None and the record as it is now."""
+        settlement = self._settlement
+        match verdict:
+            case Claim(seen):
+                won, record = await self._write(claimed(seen, **await self._terms(lease)))
+                return (record if won else None), record
+            case AskAgain(seen):
+                noted, record = await self._write(asked_again(seen, now=self._clock.now()))
+                if not noted:
+                    return None, record
+                await settlement.delete(lease)
+                return "asked_again", record
+            case Open(seen_or_none):
+                opened, record = await self._intake.open(event.entity_id, seen_or_none)
+                if not opened:
+                    return None, record
+                await settlement.delete(lease)
+                return "opened", record
+            case _:
+                return await self._settle(lease, verdict), None
+
+    async def _write(self, transition: Transition) -> tuple[bool, Record | None]:
+        applied = await self._store.apply(transition)
+        return applied.done, applied.record
+
+    async def _settle(
+        self, lease: Lease, verdict: GiveUp | GiveBack | HandOver | Announce | Drop
+    ) -> Outcome:
         match verdict:
             case GiveUp(record, type_):
                 return await self._settlement.fail(
-                    message,
+                    lease,
                     record,
                     type_=type_,
                     detail=_GIVEN_UP[type_].format(attempts=record.attempts),
                     dead_letter=type_ == "exhausted",
                 )
             case GiveBack(until):
-                return await self._settlement.give_back(message, until=until)
+                seconds = max(0, until - self._clock.now()) / 1000
+                return await self._settlement.give_back(lease, seconds=seconds)
+            case HandOver():
+                await lease.stop()
+                self._held[lease.message.message_id].take_over(lease.message)
+                return "handed_over"
             case Announce(record, run_id):
-                return await self._settlement.announce(message, record, run_id)
-            case Open(seen):
-                if not await self._intake.open(event.entity_id, seen):
-                    # The record changed meanwhile: look again at once.
-                    return await self._settlement.give_back(message, until=self._clock.now())
-                await self._settlement.delete(message)
-                return "opened"
+                return await self._settlement.announce(lease, record, run_id)
             case Drop(reason):
-                await self._settlement.delete(message)
+                await self._settlement.delete(lease)
                 return reason
-            case Claim():
-                raise AssertionError("a claim is carried out by claim()")

@@ -9,7 +9,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +19,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import ErrorDetails
 
@@ -161,6 +162,14 @@ class Jobs(_Section):
     backoff_max_seconds: Annotated[float, Field(gt=0, le=43_200)] = 60.0
 
 
+class Sweeper(_Section):
+    """How wake-ups that are lost are sent again."""
+
+    interval_seconds: Seconds = 15.0
+    grace_seconds: Seconds = 60.0
+    requeue_after_seconds: Seconds = 900.0
+
+
 class Features(_Section):
     """The feature SQL."""
 
@@ -195,7 +204,30 @@ class Config(_Section):
     jobs: Jobs = Jobs()
     features: Features
     model: Model
+    sweeper: Sweeper = Sweeper()
     log: Log = Log()
+
+    @model_validator(mode="after")
+    def _times_work_together(self) -> Self:
+        """Refuse times that depend on each other and cannot work."""
+        wrong = []
+        beat = self.queue.visibility_timeout_seconds / 6
+        slowest = max(self.aws.read_timeout_seconds, self.aws.connect_timeout_seconds)
+        if slowest >= beat:
+            wrong.append(
+                f"[aws] read_timeout_seconds and connect_timeout_seconds (the longer is"
+                f" {slowest:g}) must be under a sixth of [queue] visibility_timeout_seconds"
+                f" ({beat:g}): a renewal that is not answered must leave time for the next"
+            )
+        backoff, requeue = self.jobs.backoff_max_seconds, self.sweeper.requeue_after_seconds
+        if backoff >= requeue:
+            wrong.append(
+                f"[jobs] backoff_max_seconds ({backoff:g}) must be under [sweeper]"
+                f" requeue_after_seconds ({requeue:g}): a run that waits is not lost"
+            )
+        if wrong:
+            raise ValueError("; and ".join(wrong))
+        return self
 
     @property
     def consumer_count(self) -> int:
@@ -246,6 +278,8 @@ def credential(name: str | None) -> str:
 
 def _problem(path: Path, text: str, detail: ErrorDetails) -> str:
     """Write one of pydantic's complaints as ``file:line: [section] key: what is wrong``."""
+    if not detail["loc"]:
+        return f"{path}: {detail['msg'].removeprefix('Value error, ')}"
     section, key = (*(str(part) for part in detail["loc"]), "", "")[:2]
     where = f"{path}:{_line(text, section, key)}" if _line(text, section, key) else str(path)
     name = f"[{section}] {key}".rstrip()

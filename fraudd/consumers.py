@@ -10,13 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fraudd import log
+from fraudd.gate import Gate
 from fraudd.job import Job, Worker
+from fraudd.lease import Lease
 from fraudd.metrics import Metrics
-from fraudd.ports import Message, Permit, Permits, Queue, Unavailable
-from fraudd.retry import back_off
+from fraudd.ports import Clock, Message, Permit, Permits, Queue, Store, Unavailable
+from fraudd.prediction import new_run_id
+from fraudd.skew import Skew
 
 #: ``ReceiveMessage`` gives ten at most.
 _MOST_A_POLL = 10
+#: How often a clock that is off is looked at again; answers of AWS tell of it meanwhile.
+_SKEW_SECONDS = 5.0
 
 
 class Consumers:
@@ -25,34 +30,41 @@ class Consumers:
     def __init__(
         self,
         *,
+        store: Store,
         queue: Queue,
         permits: Permits,
         worker: Worker,
+        gate: Gate,
+        skew: Skew,
+        clock: Clock,
         rng: random.Random,
         metrics: Metrics,
         count: int,
         drain_seconds: float,
-        backoff_base_seconds: float,
-        backoff_max_seconds: float,
+        visibility_timeout_seconds: float,
     ) -> None:
+        self._store = store
         self._queue = queue
         self._permits = permits
         self._worker = worker
+        self._gate = gate
+        self._skew = skew
+        self._clock = clock
         self._rng = rng
         self._metrics = metrics
         self.count = count
         self._drain_seconds = drain_seconds
-        self._backoff_base_seconds = backoff_base_seconds
-        self._backoff_max_seconds = backoff_max_seconds
+        self._visibility_timeout_seconds = visibility_timeout_seconds
         self._idle = asyncio.Semaphore(count)
         self._jobs: dict[asyncio.Task[None], Job] = {}
         self._stopping = asyncio.Event()
         self._receiving = False
         self._poller: asyncio.Task[None] | None = None
-        #: Outages met in a row: failed receives, and jobs that found something out of reach.
-        self._outages = 0
-        #: Why the last receive failed; None where it succeeded.
-        self.trouble: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no messages are taken; None where they are."""
+        return self._skew.trouble or self._gate.breaker.trouble
 
     @property
     def jobs(self) -> list[Job]:
@@ -92,12 +104,21 @@ class Consumers:
 
     async def _poll(self, group: asyncio.TaskGroup) -> None:
         while not self._stopping.is_set():
-            if self._outages:
-                await self._pause()
+            if wait := self._poll_in():
+                await self._gate.wait(wait)
+                continue
             with self._reserved() as permits:
                 await self._reserve(permits)
+                if self._poll_in():
+                    continue
                 for message in await self._receive(len(permits)):
                     self._start(group, message, permits.pop(0))
+
+    def _poll_in(self) -> float:
+        if self._skew.trouble is not None:
+            return _SKEW_SECONDS
+        now = self._clock.monotonic()
+        return self._gate.breaker.poll_in(now, in_hand=len(self._jobs))
 
     @contextmanager
     def _reserved(self) -> Iterator[list[Permit]]:
@@ -117,7 +138,8 @@ class Consumers:
         except asyncio.CancelledError:
             self._idle.release()
             raise
-        while len(permits) < _MOST_A_POLL and not self._idle.locked():
+        most = _MOST_A_POLL if self._gate.breaker.state == "closed" else 1
+        while len(permits) < most and not self._idle.locked():
             if (permit := self._permits.try_acquire()) is None:
                 return
             await self._idle.acquire()  # never waits: nobody else takes
@@ -129,19 +151,25 @@ class Consumers:
             messages = await self._queue.receive(most)
         except Unavailable as error:
             self._metrics.poll_errors.inc()
-            self._outages += 1
-            self.trouble = str(error)
-            log.warning("poll.failed", reason=str(error), in_a_row=self._outages)
+            log.warning("poll.failed", reason=str(error))
             return []
         finally:
             self._receiving = False
-        self.trouble = None
+        self._gate.breaker.polled(len(messages), self._clock.monotonic())
         self._metrics.received.inc(len(messages))
         # Standard queues deliver at least once, now and then twice in one response.
         return list({message.message_id: message for message in messages}.values())
 
     def _start(self, group: asyncio.TaskGroup, message: Message, permit: Permit) -> None:
-        job = Job(message=message, permit=permit)
+        lease = Lease(
+            message,
+            store=self._store,
+            queue=self._queue,
+            clock=self._clock,
+            token=new_run_id(self._clock.now(), self._rng.getrandbits(80)),
+            visibility_timeout_seconds=self._visibility_timeout_seconds,
+        )
+        job = Job(lease=lease, permit=permit)
         task = group.create_task(self._work(job), name=f"job {message.message_id}")
         self._jobs[task] = job
         task.add_done_callback(self._finished)
@@ -149,6 +177,7 @@ class Consumers:
     def _finished(self, task: asyncio.Task[None]) -> None:
         """Give consumer and permit back, even of a job cancelled before its first step."""
         self._give_back(self._jobs.pop(task).permit)
+        self._gate.changed()
 
     def _give_back(self, permit: Permit) -> None:
         permit.release()
@@ -157,15 +186,3 @@ class Consumers:
     async def _work(self, job: Job) -> None:
         outcome = await self._worker.work(job)
         self._metrics.jobs.labels(outcome).inc()
-        self._outages = self._outages + 1 if outcome == "unavailable" else 0
-
-    async def _pause(self) -> None:
-        """Receive more slowly while something is out of reach, so that receives are not wasted."""
-        await asyncio.sleep(
-            back_off(
-                self._outages,
-                base_seconds=self._backoff_base_seconds,
-                max_seconds=self._backoff_max_seconds,
-                rng=self._rng,
-            )
-        )

@@ -18,28 +18,21 @@ from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.session import Clients, open_clients
 from fraudd.aws.sns import SnsTopics
 from fraudd.aws.sqs import SqsQueue
-from fraudd.claiming import Claiming
 from fraudd.clock import SystemClock
 from fraudd.config import Config
-from fraudd.consumers import Consumers
 from fraudd.database.connections import Connections
 from fraudd.database.permits import Permits
-from fraudd.intake import Intake
-from fraudd.job import Worker
-from fraudd.limiter import RunTimes
+from fraudd.engine import Engine
 from fraudd.metrics import Metrics
 from fraudd.ports import Misconfigured
-from fraudd.sampler import DepthSampler
 from fraudd.scoring import files, model
 from fraudd.scoring.features import SqlFeatures
 from fraudd.scoring.files import FeatureFiles
 from fraudd.scoring.model import XgboostModel
-from fraudd.settlement import Settlement
 from fraudd.web.app import make_app
 from fraudd.web.handlers import Handlers
-from fraudd.wiring import aws_terms, database_server
+from fraudd.wiring import aws_terms, database_server, engine_terms
 
-_DAY_SECONDS = 24 * 3600.0
 #: Requests in hand get this long when the server closes; none takes as long.
 _CLOSING_SECONDS = 5.0
 
@@ -58,7 +51,7 @@ async def serve(config: Config) -> None:
     )
     metrics = Metrics()
     with _listening(config) as listener:
-        async with open_clients(aws_terms(config), metrics.aws_called) as clients:
+        async with open_clients(aws_terms(config), metrics.aws_called, SystemClock()) as clients:
             daemon = Daemon(config, clients, feature_files, scorer, metrics)
             daemon.heed_signals()
             await daemon.check()
@@ -82,7 +75,6 @@ class Daemon:
         self._clock = clock = SystemClock()
         # Ids are unique among all daemons: they come from the system's own randomness.
         self._rng = random.SystemRandom()
-        self._run_times = RunTimes()
         self._started_at = clock.now()
         self._stopping = False
 
@@ -105,69 +97,18 @@ class Daemon:
         self._connections = Connections(database_server(config.database), limit=limit, clock=clock)
         self._features = SqlFeatures(feature_files, self._connections)
 
-        self._sampler = DepthSampler(
-            queue=self._queue,
-            permits=self._permits,
-            run_times=self._run_times,
-            metrics=metrics,
-            fleet=config.consumers.fleet,
-        )
-        self._intake = Intake(
+        self._engine = Engine(
             store=self._store,
+            queue=self._queue,
             topics=self._topics,
+            features=self._features,
+            model=scorer,
+            permits=self._permits,
             clock=clock,
             rng=self._rng,
-            default_max_age_seconds=config.http.default_max_age_seconds,
-            retry_failed_after_seconds=config.jobs.retry_failed_after_seconds,
-        )
-        self._consumers = Consumers(
-            queue=self._queue,
-            permits=self._permits,
-            worker=self._worker(),
-            rng=self._rng,
             metrics=metrics,
-            count=config.consumer_count,
-            drain_seconds=config.consumers.drain_seconds,
-            backoff_base_seconds=config.jobs.backoff_base_seconds,
-            backoff_max_seconds=config.jobs.backoff_max_seconds,
-        )
-
-    def _worker(self) -> Worker:
-        """What the consumers do with a message, from its claim to its settlement."""
-        config = self._config
-        settlement = Settlement(
-            store=self._store,
-            queue=self._queue,
-            topics=self._topics,
-            clock=self._clock,
-            metrics=self._metrics,
-            result_ttl_seconds=config.results.result_ttl_days * _DAY_SECONDS,
-            failed_ttl_seconds=config.results.failed_ttl_days * _DAY_SECONDS,
-            source=f"urn:fraudd:{config.results.table}",
-        )
-        claiming = Claiming(
-            store=self._store,
-            intake=self._intake,
-            settlement=settlement,
-            clock=self._clock,
-            rng=self._rng,
-            visibility_timeout_seconds=config.queue.visibility_timeout_seconds,
-            max_attempts=config.consumers.max_attempts,
-            max_wait_seconds=config.jobs.max_wait_seconds,
-        )
-        return Worker(
-            claiming=claiming,
-            settlement=settlement,
-            features=self._features,
-            model=self._model,
-            clock=self._clock,
-            rng=self._rng,
-            metrics=self._metrics,
-            run_times=self._run_times,
-            job_timeout_seconds=config.consumers.job_timeout_seconds,
-            max_attempts=config.consumers.max_attempts,
-            backoff_base_seconds=config.jobs.backoff_base_seconds,
-            backoff_max_seconds=config.jobs.backoff_max_seconds,
+            skew=clients.skew,
+            terms=engine_terms(config),
         )
 
     async def check(self) -> None:
@@ -194,15 +135,11 @@ class Daemon:
         await runner.setup()
         try:
             async with asyncio.TaskGroup() as background:
-                tasks = [
-                    background.create_task(self._sampler.run()),
-                    background.create_task(self._connections.close_idle()),
-                ]
+                idle = background.create_task(self._connections.close_idle())
                 await web.SockSite(runner, listener).start()
                 self._say_ready(listener)
-                await self._consumers.run()
-                for task in tasks:
-                    task.cancel()
+                await self._engine.run()
+                idle.cancel()
         finally:
             await runner.cleanup()
             await self._connections.close()
@@ -217,13 +154,13 @@ class Daemon:
     def stop(self) -> None:
         """Begin to drain; called again, release at once."""
         if self._stopping:
-            log.warning("daemon.releasing", jobs=len(self._consumers.jobs))
-            self._consumers.release()
+            log.warning("daemon.releasing", jobs=len(self._engine.consumers.jobs))
+            self._engine.release()
             return
         self._stopping = True
         systemd.notify("STOPPING=1", "STATUS=draining")
-        log.info("daemon.stopping", jobs=len(self._consumers.jobs))
-        self._consumers.stop()
+        log.info("daemon.stopping", jobs=len(self._engine.consumers.jobs))
+        self._engine.stop()
 
     def _say_ready(self, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
@@ -234,13 +171,14 @@ class Daemon:
     def _watch(self) -> None:
         self._metrics.describe(model=self._model.version)
         self._metrics.watch_permits(lambda: self._permits.in_use, lambda: self._permits.limit)
+        self._metrics.watch_breaker(lambda: self._engine.breaker.state)
         self._metrics.watch_connections(lambda: self._connections.open)
 
     def _app(self) -> web.Application:
         handlers = Handlers(
-            intake=self._intake,
+            intake=self._engine.intake,
             metrics=self._metrics,
-            estimate=self._sampler.estimate,
+            estimate=self._engine.sampler.estimate,
             status=self._status,
             unready=self._unready,
         )
@@ -249,32 +187,34 @@ class Daemon:
     def _unready(self) -> str | None:
         if self._stopping:
             return "this daemon is stopping"
-        return self._consumers.trouble
+        return self._engine.consumers.trouble
 
     def _status(self) -> Mapping[str, Any]:
         """What this daemon does right now: the body of ``GET /v1/status``."""
-        depth = self._sampler.depth
+        consumers, sampler = self._engine.consumers, self._engine.sampler
+        depth = sampler.depth
         now = self._clock.now()
         return {
             "version": __version__,
             "model": self._model.version,
             "state": "draining" if self._stopping else "serving",
             "started_at": rfc3339(self._started_at),
-            "trouble": self._consumers.trouble,
+            "breaker": self._engine.breaker.state,
+            "trouble": consumers.trouble,
             "permits": {"limit": self._permits.limit, "in_use": self._permits.in_use},
             "database_connections": self._connections.open,
-            "consumers": {"count": self._consumers.count, "busy": len(self._consumers.jobs)},
+            "consumers": {"count": consumers.count, "busy": len(consumers.jobs)},
             "jobs": [
                 {
                     "entity_id": job.entity_id,
                     "run_id": job.run_id,
                     "phase": job.phase,
-                    "seconds": max(0, now - job.message.received_at) / 1000,
+                    "seconds": max(0, now - job.lease.message.received_at) / 1000,
                 }
-                for job in self._consumers.jobs
+                for job in consumers.jobs
             ],
             "queue": depth and asdict(depth),
-            "estimated_seconds": self._sampler.estimate(),
+            "estimated_seconds": sampler.estimate(),
         }
 
 

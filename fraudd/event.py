@@ -43,6 +43,13 @@ class RequestEvent:
         return json.dumps(written)
 
 
+def wake_up(record: Record) -> RequestEvent:
+    """Give the event that wakes the run which ``record`` owes."""
+    return RequestEvent(
+        entity_id=record.entity_id, run_id=record.run_id, requested_at=record.requested_at
+    )
+
+
 def parse_request(
     message_body: str, *, attributes: Mapping[str, str], sent_at: int
 ) -> RequestEvent:

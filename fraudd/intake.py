@@ -6,20 +6,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fraudd import log
-from fraudd.event import RequestEvent
+from fraudd.event import wake_up
 from fraudd.ports import Clock, Store, Topics, Unavailable
 from fraudd.prediction import (
     Record,
     current,
+    forgotten,
     new_run_id,
     opened,
     republished,
     unpublished,
 )
+from fraudd.skew import Skew
 from fraudd.verdict import on_request
 
 #: A record that changes under every one of so many reads is not worth another.
 _ROUNDS = 5
+#: The longest that SQS keeps a message, in seconds: no older one can bring a forgotten run back.
+MESSAGE_RETENTION_SECONDS = 14 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,7 @@ class Intake:
         topics: Topics,
         clock: Clock,
         rng: random.Random,
+        skew: Skew,
         default_max_age_seconds: float | None,
         retry_failed_after_seconds: float,
     ) -> None:
@@ -49,6 +54,7 @@ class Intake:
         self._topics = topics
         self._clock = clock
         self._rng = rng
+        self._skew = skew
         self._default_max_age_seconds = default_max_age_seconds
         self._retry_failed_after_seconds = retry_failed_after_seconds
 
@@ -63,6 +69,8 @@ class Intake:
 
         Of concurrent calls for one entity, at any number of daemons, one opens the run.
         """
+        if (trouble := self._skew.trouble) is not None:
+            raise Unavailable("clock", trouble)
         max_age = self._default_max_age_seconds if max_age_seconds is None else max_age_seconds
         stored = await self._store.get(entity_id)
         for _ in range(_ROUNDS):
@@ -75,7 +83,7 @@ class Intake:
                 retry_failed_after_seconds=self._retry_failed_after_seconds,
             )
             if verdict == "open":
-                started, stored = await self._open(entity_id, stored)
+                started, stored = await self.open(entity_id, stored)
                 if started:
                     assert stored is not None
                     return Asked(status="started", record=stored)
@@ -90,22 +98,29 @@ class Intake:
             return Asked(status="failed", record=seen, retry_after_seconds=left)
         raise Unavailable("store", f"the record of {entity_id} changed under {_ROUNDS} reads")
 
-    async def open(self, entity_id: str, seen: Record | None) -> bool:
+    async def forget(self, entity_id: str) -> None:
+        """Forget the entity, known or not; a pending run is dropped when its message comes.
+
+        Raises ``Unavailable`` where the store is out; asking again is safe.
+        """
+        now = self._clock.now()
+        await self._store.apply(
+            forgotten(entity_id, now=now, expires_at=now // 1000 + MESSAGE_RETENTION_SECONDS)
+        )
+        log.info("record.forgotten", entity_id=entity_id)
+
+    async def open(self, entity_id: str, seen: Record | None) -> tuple[bool, Record | None]:
         """Open a run whatever is stored, provided the record still is as ``seen``.
 
-        Tells whether it did. Raises ``Unavailable`` where the store is out.
+        Tells whether it did, and the record as it is now. Raises ``Unavailable``.
         """
-        started, _ = await self._open(entity_id, seen)
-        return started
-
-    async def _open(self, entity_id: str, seen: Record | None) -> tuple[bool, Record | None]:
         now = self._clock.now()
         run_id = new_run_id(now, self._rng.getrandbits(80))
         applied = await self._store.apply(opened(entity_id, seen, run_id=run_id, now=now))
         if applied.done:
             assert applied.record is not None
             log.info("run.opened", entity_id=entity_id, run_id=run_id)
-            await self._publish(applied.record)
+            await self.publish(applied.record)
         return applied.done, applied.record
 
     async def _wake(self, record: Record) -> Record:
@@ -113,16 +128,13 @@ class Intake:
         if record.state == "queued" and record.published_at is None:
             applied = await self._store.apply(republished(record, now=self._clock.now()))
             if applied.done:
-                await self._publish(record)
+                await self.publish(record)
         return record
 
-    async def _publish(self, record: Record) -> None:
+    async def publish(self, record: Record) -> None:
         """Send the wake-up; where the topic is out the run stands in the record all the same."""
-        event = RequestEvent(
-            entity_id=record.entity_id, run_id=record.run_id, requested_at=record.requested_at
-        )
         try:
-            await self._topics.request(event)
+            await self._topics.request(wake_up(record))
         except Unavailable as error:
             log.warning("run.not_published", run_id=record.run_id, reason=str(error))
             await self._store.apply(unpublished(record))

@@ -9,33 +9,42 @@ from typing import Any, Literal
 from fraudd import log
 from fraudd.claiming import Claiming
 from fraudd.event import MalformedEvent, parse_request
+from fraudd.gate import Gate
+from fraudd.lease import Lease
 from fraudd.limiter import RunTimes
 from fraudd.metrics import Metrics
 from fraudd.ports import (
     Clock,
     Features,
-    Message,
+    FeatureValues,
     Model,
     PermanentError,
     Permit,
+    Permits,
     RunError,
+    Store,
     TransientError,
     Unavailable,
 )
 from fraudd.prediction import Record, backed_off, released
-from fraudd.retry import BackOff, Fail, FailureClass, Release, back_off, dispose
+from fraudd.retry import BackOff, Fail, FailureClass, back_off, dispose
 from fraudd.settlement import Outcome, Settlement
+from fraudd.skew import Skew
 
 
 @dataclass(kw_only=True)
 class Job:
     """One message in hand and the permit it came with; what ``/v1/status`` shows of it."""
 
-    message: Message
+    lease: Lease
     permit: Permit
     entity_id: str | None = None
     run_id: str | None = None
-    phase: Literal["claiming", "database", "model", "storing"] = "claiming"
+    phase: Literal["claiming", "waiting_alone", "database", "model", "storing"] = "claiming"
+    #: Whether nothing may run beside it: the process has died with this run before.
+    alone: bool = False
+    #: Seconds of reading so far, outages apart.
+    worked_seconds: float = 0.0
 
     @property
     def names(self) -> dict[str, Any]:
@@ -44,19 +53,25 @@ class Job:
 
 
 class Worker:
-    """Works on jobs; holds nothing of its own between them."""
+    """Works on jobs. ``settlement`` waits through outages, ``parting`` does not."""
 
     def __init__(
         self,
         *,
         claiming: Claiming,
         settlement: Settlement,
+        parting: Settlement,
+        store: Store,
         features: Features,
         model: Model,
+        permits: Permits,
+        gate: Gate,
+        skew: Skew,
         clock: Clock,
         rng: random.Random,
         metrics: Metrics,
         run_times: RunTimes,
+        held: dict[str, Lease],
         job_timeout_seconds: float,
         max_attempts: int,
         backoff_base_seconds: float,
@@ -64,12 +79,18 @@ class Worker:
     ) -> None:
         self._claiming = claiming
         self._settlement = settlement
+        self._parting = parting
+        self._store = store
         self._features = features
         self._model = model
+        self._permits = permits
+        self._gate = gate
+        self._skew = skew
         self._clock = clock
         self._rng = rng
         self._metrics = metrics
         self._run_times = run_times
+        self._held = held
         self._job_timeout_seconds = job_timeout_seconds
         self._max_attempts = max_attempts
         self._backoff_base_seconds = backoff_base_seconds
@@ -78,65 +99,79 @@ class Worker:
     async def work(self, job: Job) -> Outcome:
         """Carry one message through and say what came of it.
 
-        What is not finished here is left to the message, which comes back. Raises nothing but
-        ``CancelledError``; a run that is being computed by then is queued again first.
+        Raises nothing but ``CancelledError``: then this daemon stops, and what is in hand is
+        given back first.
         """
+        lease = job.lease
+        first = self._held.setdefault(lease.message.message_id, lease)
         try:
-            return await self._work(job)
-        except Unavailable as error:
-            log.warning("job.left", **job.names, reason=str(error))
-            return "unavailable"
+            async with lease.kept():
+                return await self._work(job)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if lease.ended is not None and task is not None and task.uncancel() == 0:
+                return await self._let_go(job)
+            await self._release(job)
+            raise
         except Exception:
             log.error("job.bug", traceback=True, **job.names)
             return "bug"
+        finally:
+            if first is lease:
+                del self._held[lease.message.message_id]
 
     async def _work(self, job: Job) -> Outcome:
+        message = job.lease.message
+        if self._skew.trouble is not None:
+            return await self._settlement.give_back(job.lease, seconds=0)
         try:
-            event = parse_request(job.message.body)
+            event = parse_request(
+                message.body, attributes=message.attributes, sent_at=message.sent_at
+            )
         except MalformedEvent as error:
-            await self._settlement.bury(job.message, reason="malformed", detail=error.detail)
+            await self._settlement.bury(job.lease, reason="malformed", detail=error.detail)
             return "malformed"
         job.entity_id, job.run_id = event.entity_id, event.run_id
-        claim = await self._claiming.claim(job.message, event)
+        claim = await self._claiming.claim(job.lease, event, lambda: self._wait_alone(job))
         if not isinstance(claim, Record):
             return claim
+        job.lease.claim = claim
         try:
             found = await self._compute(job, claim)
-        except asyncio.CancelledError:
-            await self._release(job, claim)
-            raise
         except Exception as error:
-            job.permit.release()
-            job.phase = "storing"
             return await self._dispose(job, claim, error)
         job.phase = "storing"
-        return await self._settlement.complete(job.message, claim, found)
+        return await self._settlement.complete(job.lease, claim, found)
+
+    async def _wait_alone(self, job: Job) -> None:
+        """Change the permit for all of them, in the line of those who must be alone.
+
+        The run is not claimed meanwhile: were the process to die, the wait would count as an
+        attempt of this one.
+        """
+        job.alone, job.phase = True, "waiting_alone"
+        job.permit.release()
+        job.permit = await self._permits.acquire_all()
+        job.phase = "claiming"
 
     async def _compute(self, job: Job, claim: Record) -> dict[str, Any]:
         """Read the features under the permit, give it back, score; gives the result to store."""
-        began = self._clock.monotonic()
         job.phase = "database"
-        # Nobody renews the lease, so the work may not outlast it.
-        left = ((claim.lease_until or 0) - self._clock.now()) / 1000
-        deadline = min(self._job_timeout_seconds, left)
-        try:
-            async with asyncio.timeout(deadline):
-                features = await self._features.read(claim.entity_id, job.permit)
-        except TimeoutError:
-            detail = f"its features took longer than {deadline:.0f} s"
-            raise TransientError("too_slow", detail) from None
-        job.permit.release()
-        read = self._clock.monotonic()
+        features = await self._gate.patiently("database", lambda: self._read(job, claim))
+        if not job.alone:
+            job.permit.release()
+        began = self._clock.monotonic()
         job.phase = "model"
         scored = self._model.score(features.values)
         now = self._clock.now()
         timing = {
             "waited": max(0, (claim.started_at or now) - claim.requested_at),
-            "database": round((read - began) * 1000),
-            "model": round((self._clock.monotonic() - read) * 1000),
+            "database": round(job.worked_seconds * 1000),
+            "model": round((self._clock.monotonic() - began) * 1000),
             "total": max(0, now - claim.requested_at),
         }
-        self._run_times.add(read - began)
+        self._run_times.add(job.worked_seconds)
+        self._gate.run_succeeded()
         self._metrics.run_computed(timing, scored.score)
         log.info("run.computed", **job.names, score=round(scored.score, 4), **timing)
         return {
@@ -153,12 +188,28 @@ class Worker:
             },
         }
 
+    async def _read(self, job: Job, claim: Record) -> FeatureValues:
+        """Read the features within what is left of the job's time, which outages do not use up."""
+        began = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(self._job_timeout_seconds - job.worked_seconds):
+                return await self._features.read(claim.entity_id, job.permit)
+        except TimeoutError:
+            detail = f"its features took longer than {self._job_timeout_seconds:.0f} s"
+            raise TransientError("too_slow", detail) from None
+        finally:
+            job.worked_seconds += self._clock.monotonic() - began
+
     async def _dispose(self, job: Job, claim: Record, error: Exception) -> Outcome:
         """Carry out what a failed attempt comes to."""
+        if not job.alone:
+            job.permit.release()
+        job.phase = "storing"
         failure, type_, detail = classify(error)
+        if failure != "permanent":
+            self._gate.run_failed(claim.entity_id, f"{type_}: {detail}")
         delay = back_off(
-            # An outage gives the attempt back, so there the receives tell how long it lasts.
-            job.message.receive_count if failure == "infrastructure" else claim.attempts,
+            claim.attempts,
             base_seconds=self._backoff_base_seconds,
             max_seconds=self._backoff_max_seconds,
             rng=self._rng,
@@ -177,20 +228,32 @@ class Worker:
         match disposition:
             case Fail(dead_letter):
                 return await self._settlement.fail(
-                    job.message, claim, type_=type_, detail=detail, dead_letter=dead_letter
+                    job.lease, claim, type_=type_, detail=detail, dead_letter=dead_letter
                 )
             case BackOff(seconds):
                 later = backed_off(claim, not_before=self._clock.now() + int(seconds * 1000))
-                requeued = await self._settlement.requeue(job.message, later, seconds=seconds)
+                requeued = await self._settlement.requeue(job.lease, later, seconds=seconds)
                 return "retried" if requeued else "superseded"
-            case Release(seconds):
-                await self._settlement.requeue(job.message, released(claim), seconds=seconds)
-                return "unavailable"
 
-    async def _release(self, job: Job, claim: Record) -> None:
-        """Give a run back because this daemon stops; where that fails its lease runs out."""
+    async def _let_go(self, job: Job) -> Outcome:
+        """End a job whose lease has ended before it did."""
+        if job.lease.ended == "lost":
+            return "superseded"
+        await self._release(job)
+        return "released"
+
+    async def _release(self, job: Job) -> None:
+        """Give run and message back unfinished; what cannot be reached runs out by itself.
+
+        The record is asked whether the claim stands: this may have been cut off in mid-claim.
+        """
         try:
-            await self._settlement.requeue(job.message, released(claim), seconds=0)
+            if job.entity_id is not None:
+                record = await self._store.get(job.entity_id)
+                if record is not None and record.worker == job.lease.token:
+                    await self._parting.requeue(job.lease, released(record), seconds=0)
+                    return
+            await self._parting.give_back(job.lease, seconds=0)
         except Unavailable as error:
             log.warning("job.left", **job.names, reason=str(error))
 
@@ -202,8 +265,6 @@ def classify(error: Exception) -> tuple[FailureClass, str, str]:
             return "permanent", type_, detail
         case TransientError(type=type_, detail=detail):
             return "transient", type_, detail
-        case Unavailable(part=part, detail=detail):
-            return "infrastructure", f"{part}_unavailable", detail
         case RunError(type=type_, detail=detail):
             return "bug", type_, detail
         case _:

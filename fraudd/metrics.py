@@ -53,6 +53,9 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.swept = Counter(
+            "fraudd_swept", "Wake-ups that the sweeper sent again", registry=registry
+        )
         self.poll_errors = Counter("fraudd_poll_errors", "Receives that failed", registry=registry)
         self._aws_calls = Counter(
             "fraudd_aws_calls", "Calls of AWS, retries apart", ["operation"], registry=registry
@@ -69,6 +72,12 @@ class Metrics:
         )
         self._connections = Gauge(
             "fraudd_database_connections", "Open database connections", registry=registry
+        )
+        self._breaker = Gauge(
+            "fraudd_breaker_open",
+            "Whether no messages are taken: an outage, or a fault of every run",
+            ["cause"],
+            registry=registry,
         )
         self._queue = Gauge(
             "fraudd_queue_messages",
@@ -90,6 +99,11 @@ class Metrics:
     def watch_connections(self, opened: Callable[[], int]) -> None:
         """Show the open database connections whenever somebody looks."""
         self._connections.set_function(opened)
+
+    def watch_breaker(self, state: Callable[[], str]) -> None:
+        """Show whether the breaker is open whenever somebody looks."""
+        self._breaker.labels("outage").set_function(lambda: state() == "outage")
+        self._breaker.labels("fault").set_function(lambda: state() == "fault")
 
     def describe(self, *, model: str) -> None:
         """Say which version and which model this is."""

@@ -172,6 +172,9 @@ class Permits(Protocol):
     async def acquire(self) -> Permit:
         """Wait for a permit, first come, first served."""
 
+    async def acquire_all(self) -> Permit:
+        """Wait for all permits at once, before all who want one."""
+
     def try_acquire(self) -> Permit | None:
         """Take a permit if one is free now."""
 

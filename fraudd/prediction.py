@@ -325,9 +325,9 @@ def current(record: Record | None, now: int) -> Record | None:
     return seen if alive else None
 
 
-def lease_end(received_at: int, visibility_seconds: float) -> int:
+def lease_end(visible_at: int) -> int:
     """Give the end of a lease: early enough that a message that comes back finds it dead."""
-    return received_at + int(visibility_seconds * 1000) - 2 * SKEW_MARGIN_MS
+    return visible_at - 2 * SKEW_MARGIN_MS
 
 
 def dead_at(record: Record) -> int:

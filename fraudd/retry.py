@@ -4,7 +4,13 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-FailureClass = Literal["permanent", "transient", "infrastructure", "bug"]
+FailureClass = Literal["permanent", "transient", "bug"]
+
+#: The longest that ``SendMessage`` delays a message, in seconds.
+MOST_DELAY_SECONDS = 900
+#: SQS hides a message for twelve hours after its receive and no longer:
+#: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
+MOST_HELD_SECONDS = 11.5 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +27,7 @@ class BackOff:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Try the run again in ``seconds``; the attempt does not count: it was no fault of the run."""
-
-    seconds: float
-
-
-Disposition = Fail | BackOff | Release
+Disposition = Fail | BackOff
 
 
 def dispose(
@@ -38,8 +37,6 @@ def dispose(
     match failure:
         case "permanent":
             return Fail(dead_letter=False)
-        case "infrastructure":
-            return Release(delay)
         case "transient" | "bug":
             return BackOff(delay) if attempts < max_attempts else Fail(dead_letter=True)
 
@@ -52,3 +49,15 @@ def back_off(times: int, *, base_seconds: float, max_seconds: float, rng: random
     # Beyond 2^32 the cap has long been reached; an unbounded power would overflow.
     ceiling = min(max_seconds, base_seconds * 2.0 ** min(times - 1, 32))
     return rng.uniform(0.0, ceiling)
+
+
+def may_hide(
+    *, receive_count: int, max_receive_count: int | None, held_seconds: float, seconds: float
+) -> bool:
+    """Tell whether a message can be given back by its visibility; else by a fresh copy.
+
+    From half of the receives on, after which SQS itself would take it for dead, and near the
+    longest that SQS hides a message, a copy begins anew.
+    """
+    worn = max_receive_count is not None and receive_count * 2 >= max_receive_count
+    return not worn and held_seconds + seconds <= MOST_HELD_SECONDS

@@ -1,32 +1,42 @@
 """How a message in hand is settled: after the record, and in one order, whatever fails.
 
 The verdict is stored, then announced, then the message is deleted. A crash between any two
-steps repeats the rest when the message comes back, and loses nothing.
+steps repeats the rest when the message comes back, and loses nothing. The heartbeat is stopped
+before a message is let go of, so that no late beat undoes what was decided.
 """
 
-from collections.abc import Mapping
+import random
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 from fraudd import log
 from fraudd.answer import ended
 from fraudd.event import completion
+from fraudd.lease import Lease
 from fraudd.metrics import Metrics
-from fraudd.ports import Clock, Message, Queue, Store, Topics
-from fraudd.prediction import Record, Transition, completed, failed
+from fraudd.ports import Clock, Queue, Store, Topics
+from fraudd.prediction import Record, Transition, completed, failed, new_run_id
+from fraudd.retry import MOST_DELAY_SECONDS, may_hide
 
 Outcome = Literal[
     "done",
     "failed",
     "retried",
     "given_back",
+    "handed_over",
     "announced",
     "opened",  # a run, for another service
-    "superseded",
+    "asked_again",
     "covered",
+    "superseded",
+    "forgotten",
     "malformed",
-    "unavailable",
+    "released",
     "bug",
 ]
+
+#: A claimed record changes under its holder only where others ask again: not so often.
+_ROUNDS = 20
 
 
 class Settlement:
@@ -38,7 +48,9 @@ class Settlement:
         store: Store,
         queue: Queue,
         topics: Topics,
+        publish: Callable[[Record], Awaitable[None]],
         clock: Clock,
+        rng: random.Random,
         metrics: Metrics,
         result_ttl_seconds: float,
         failed_ttl_seconds: float,
@@ -47,23 +59,30 @@ class Settlement:
         self._store = store
         self._queue = queue
         self._topics = topics
+        self._publish_run = publish
         self._clock = clock
+        self._rng = rng
         self._metrics = metrics
         self._result_ttl_seconds = result_ttl_seconds
         self._failed_ttl_seconds = failed_ttl_seconds
         self._source = source
 
-    async def complete(self, message: Message, claim: Record, found: Mapping[str, Any]) -> Outcome:
+    async def complete(self, lease: Lease, claim: Record, found: Mapping[str, Any]) -> Outcome:
         """Store what a claimed run found, announce it, delete the message."""
         now = self._clock.now()
         result = {**_identity(claim, now, self._result_ttl_seconds), **found}
-        if not await self._end(completed(claim, result=result, now=now)):
+
+        def end(record: Record, next_run_id: str) -> Transition:
+            return completed(record, result=result, now=now, next_run_id=next_run_id)
+
+        if (record := await self._end(lease, claim, end)) is None:
             return "superseded"
-        await self.delete(message)
+        await self.delete(lease)
+        await self._open_next(record, claim.run_id)
         return "done"
 
     async def fail(
-        self, message: Message, record: Record, *, type_: str, detail: str, dead_letter: bool
+        self, lease: Lease, claim: Record, *, type_: str, detail: str, dead_letter: bool
     ) -> Outcome:
         """Store why a run failed, announce it, delete the message.
 
@@ -71,61 +90,109 @@ class Settlement:
         """
         now = self._clock.now()
         why = {"type": type_, "detail": detail}
-        error = {**_identity(record, now, self._failed_ttl_seconds), **why}
-        if not await self._end(failed(record, error=error, now=now)):
+        error = {**_identity(claim, now, self._failed_ttl_seconds), **why}
+
+        def end(record: Record, next_run_id: str) -> Transition:
+            return failed(record, error=error, now=now, next_run_id=next_run_id)
+
+        if (record := await self._end(lease, claim, end)) is None:
             return "superseded"
         if dead_letter:
-            await self.bury(message, reason=type_, detail=detail)
+            await self.bury(lease, reason=type_, detail=detail)
         else:
-            await self.delete(message)
+            await self.delete(lease)
+        await self._open_next(record, claim.run_id)
         return "failed"
 
-    async def announce(self, message: Message, record: Record, run_id: str) -> Outcome:
+    async def announce(self, lease: Lease, record: Record, run_id: str) -> Outcome:
         """Announce the end of a run once more, as the record has it; delete the message."""
-        await self._publish(record, run_id)
-        await self.delete(message)
+        await self._announce(record, run_id)
+        await self.delete(lease)
         return "announced"
 
-    async def requeue(self, message: Message, transition: Transition, *, seconds: float) -> bool:
-        """Queue the run again, then hide its message for ``seconds``.
+    async def requeue(self, lease: Lease, transition: Transition, *, seconds: float) -> bool:
+        """Queue the run again, then give its message back for ``seconds``.
 
         Where the claim was lost meanwhile the message is left to whoever holds the run now.
         """
+        await lease.seal()
         applied = await self._store.apply(transition)
         if applied.done:
-            await self._queue.hide(message, seconds)
+            await self.give_back(lease, seconds=seconds)
         return applied.done
 
-    async def give_back(self, message: Message, *, until: int) -> Outcome:
-        """Hide a message that came too early until ``until`` (epoch milliseconds)."""
-        await self._queue.hide(message, max(0, until - self._clock.now()) / 1000)
+    async def give_back(self, lease: Lease, *, seconds: float) -> Outcome:
+        """Let a message be seen again in ``seconds``: the one place where messages go back."""
+        await lease.stop()
+        message = lease.message
+        if may_hide(
+            receive_count=message.receive_count,
+            max_receive_count=self._queue.max_receive_count,
+            held_seconds=(self._clock.now() - message.received_at) / 1000,
+            seconds=seconds,
+        ):
+            await self._queue.hide(message, seconds)
+        else:
+            await self._queue.send_again(message, min(seconds, MOST_DELAY_SECONDS))
+            self._metrics.deleted.inc()
         return "given_back"
 
-    async def delete(self, message: Message) -> None:
+    async def delete(self, lease: Lease) -> None:
         """Be done with a message."""
-        await self._queue.delete(message)
+        await lease.stop()
+        await self._queue.delete(lease.message)
         self._metrics.deleted.inc()
 
-    async def bury(self, message: Message, *, reason: str, detail: str) -> None:
+    async def bury(self, lease: Lease, *, reason: str, detail: str) -> None:
         """Move a message to the dead-letter queue, saying why."""
-        await self._queue.dead_letter(message, reason=reason, detail=detail)
+        await lease.stop()
+        await self._queue.dead_letter(lease.message, reason=reason, detail=detail)
         self._metrics.dead_lettered.labels(reason).inc()
         log.warning(
-            "message.dead_lettered", message_id=message.message_id, reason=reason, detail=detail
+            "message.dead_lettered",
+            message_id=lease.message.message_id,
+            reason=reason,
+            detail=detail,
         )
 
-    async def _end(self, transition: Transition) -> bool:
-        """Store a verdict and announce it, unless somebody else holds the run by now."""
-        run_id = str(transition.expects["run_id"])
-        applied = await self._store.apply(transition)
-        if not applied.done or applied.record is None:
-            log.warning("run.superseded", entity_id=transition.entity_id, run_id=run_id)
-            return False
-        await self._publish(applied.record, run_id)
-        return True
+    async def _end(
+        self, lease: Lease, claim: Record, end: Callable[[Record, str], Transition]
+    ) -> Record | None:
+        """Store a verdict and announce it; None where somebody else holds the run by now.
 
-    async def _publish(self, record: Record, run_id: str) -> None:
+        Whoever asks again until the very write changes the record: it is written anew then.
+        """
+        await lease.seal()
+        seen: Record | None = claim
+        for _ in range(_ROUNDS):
+            if seen is None or not _held(seen, claim):
+                break
+            next_run_id = new_run_id(self._clock.now(), self._rng.getrandbits(80))
+            applied = await self._store.apply(end(seen, next_run_id))
+            seen = applied.record
+            if applied.done and seen is not None:
+                await self._announce(seen, claim.run_id)
+                return seen
+        log.warning("run.superseded", entity_id=claim.entity_id, run_id=claim.run_id)
+        return None
+
+    async def _open_next(self, record: Record, run_id: str) -> None:
+        """Send the wake-up of the run that opened where this one ended."""
+        if record.state == "queued" and record.run_id != run_id and record.attempts == 0:
+            log.info("run.opened", entity_id=record.entity_id, run_id=record.run_id)
+            await self._publish_run(record)
+
+    async def _announce(self, record: Record, run_id: str) -> None:
         await self._topics.announce(completion(ended(record, run_id), source=self._source))
+
+
+def _held(record: Record, claim: Record) -> bool:
+    """Tell whether a record still is as the claim left it, but for who asked again."""
+    return (record.run_id, record.state, record.worker) == (
+        claim.run_id,
+        claim.state,
+        claim.worker,
+    )
 
 
 def _identity(record: Record, now: int, ttl_seconds: float) -> dict[str, Any]:

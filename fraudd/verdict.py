@@ -69,7 +69,7 @@ class GiveBack:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """This very message is in hand here already: whoever holds it goes on with the newer receipt."""
+    """This very message is in hand here already: its holder goes on with the newer receipt."""
 
 
 @dataclass(frozen=True, slots=True)

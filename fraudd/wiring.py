@@ -1,11 +1,14 @@
-"""From the configuration to the terms on which AWS and the database are used."""
+"""From the configuration to the terms on which AWS, the database and the engine are used."""
 
 import ssl
 
 from fraudd.aws.session import Terms
 from fraudd.config import Config, Database, credential
 from fraudd.database.connections import Server
+from fraudd.engine import Terms as EngineTerms
 from fraudd.ports import Misconfigured
+
+_DAY_SECONDS = 24 * 3600.0
 
 
 def aws_terms(config: Config) -> Terms:
@@ -17,6 +20,30 @@ def aws_terms(config: Config) -> Terms:
         read_timeout_seconds=config.aws.read_timeout_seconds,
         max_connections=config.aws.max_connections,
         wait_seconds=config.queue.wait_seconds,
+    )
+
+
+def engine_terms(config: Config) -> EngineTerms:
+    """The numbers that the engine runs by."""
+    return EngineTerms(
+        consumers=config.consumer_count,
+        max_attempts=config.consumers.max_attempts,
+        job_timeout_seconds=config.consumers.job_timeout_seconds,
+        visibility_timeout_seconds=config.queue.visibility_timeout_seconds,
+        wait_seconds=config.queue.wait_seconds,
+        drain_seconds=config.consumers.drain_seconds,
+        backoff_base_seconds=config.jobs.backoff_base_seconds,
+        backoff_max_seconds=config.jobs.backoff_max_seconds,
+        max_wait_seconds=config.jobs.max_wait_seconds,
+        default_max_age_seconds=config.http.default_max_age_seconds,
+        retry_failed_after_seconds=config.jobs.retry_failed_after_seconds,
+        result_ttl_seconds=config.results.result_ttl_days * _DAY_SECONDS,
+        failed_ttl_seconds=config.results.failed_ttl_days * _DAY_SECONDS,
+        sweep_interval_seconds=config.sweeper.interval_seconds,
+        grace_seconds=config.sweeper.grace_seconds,
+        requeue_after_seconds=config.sweeper.requeue_after_seconds,
+        fleet=config.consumers.fleet,
+        source=f"urn:fraudd:{config.results.table}",
     )
 
 

@@ -59,7 +59,7 @@ async def aws_clients(aws_endpoint: str) -> AsyncIterator[Clients]:
         max_connections=50,
         wait_seconds=1.0,
     )
-    async with open_clients(terms, lambda _: None) as clients:
+    async with open_clients(terms, lambda _: None, SystemClock()) as clients:
         yield clients
 
 

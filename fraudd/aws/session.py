@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -12,7 +13,8 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fraudd import __version__
-from fraudd.ports import Unavailable
+from fraudd.ports import Clock, Unavailable
+from fraudd.skew import Skew
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -49,11 +51,16 @@ class Clients:
     sqs: "SQSClient"
     polls: "SQSClient"
     where: str
+    #: What the answers say about this machine's clock.
+    skew: Skew
 
 
 @asynccontextmanager
-async def open_clients(terms: Terms, count: Callable[[str], None]) -> AsyncIterator[Clients]:
+async def open_clients(
+    terms: Terms, count: Callable[[str], None], clock: Clock
+) -> AsyncIterator[Clients]:
     """Open the clients; ``count`` is told the name of each operation called."""
+    skew = Skew()
     session = get_session()
     common: dict[str, Any] = {"region_name": terms.region, "endpoint_url": terms.endpoint_url}
     if _is_loopback(terms.endpoint_url):
@@ -69,6 +76,7 @@ async def open_clients(terms: Terms, count: Callable[[str], None]) -> AsyncItera
                 session.create_client(service, config=config, **common)
             )
             made.meta.events.register("before-call", lambda model, **_: count(model.name))
+            _compare_clocks(made.meta.events, skew, clock)
             return made
 
         yield Clients(
@@ -77,7 +85,24 @@ async def open_clients(terms: Terms, count: Callable[[str], None]) -> AsyncItera
             sqs=await client("sqs", calls),
             polls=await client("sqs", polls),
             where=terms.where,
+            skew=skew,
         )
+
+
+def _compare_clocks(events: Any, skew: Skew, clock: Clock) -> None:
+    """Tell the ``Date`` of each answer, with the times between which it was written."""
+
+    def sent(context: dict[str, Any], **_: Any) -> None:
+        context["fraudd_sent"] = clock.now()
+
+    def answered(parsed: Any, context: dict[str, Any], **_: Any) -> None:
+        date = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+        if date is not None:
+            written = int(parsedate_to_datetime(date).timestamp() * 1000)
+            skew.answered(date=written, sent=context["fraudd_sent"], received=clock.now())
+
+    events.register("before-call", sent)
+    events.register("after-call", answered)
 
 
 @contextmanager

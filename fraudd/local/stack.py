@@ -149,7 +149,7 @@ async def _provisioned(endpoint_url: str) -> Provisioned:
         max_connections=2,
         wait_seconds=0,
     )
-    async with open_clients(terms, lambda _: None) as clients:
+    async with open_clients(terms, lambda _: None, SystemClock()) as clients:
         return await provision(clients, _NAME, visibility_timeout_seconds=_VISIBILITY_SECONDS)
 
 

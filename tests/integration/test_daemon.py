@@ -290,7 +290,7 @@ async def test_after_a_failure_callers_are_told_how_long_it_is_until_a_new_run(
     verdict = dict.fromkeys(("requested_at", "started_at", "finished_at"), then)
     told = {"type": "too_slow", "detail": "d", "attempts": 1}
     error = {**verdict, **told, "run_id": run_id, "expires_at": then // 1000 + 600}
-    await aws.store.apply(failed(queued, error=error, now=then))
+    await aws.store.apply(failed(queued, error=error, now=then, next_run_id=new_run_id(1, 9)))
     body = {"entity_id": "shop-1"}
     async with start(config) as fraudd, fraudd.http.post("/v1/predictions", json=body) as answer:
         assert (await answer.json())["status"] == "failed"

@@ -11,11 +11,15 @@ from fraudd.aws.sns import SnsTopics
 from fraudd.aws.sqs import SqsQueue
 from fraudd.clock import SystemClock
 from fraudd.event import Completion, RequestEvent, parse_request
-from fraudd.ports import Unavailable
+from fraudd.ports import Message, Unavailable
 from fraudd.prediction import new_run_id
 from tests.conftest import NOW, Aws
 
 EVENT = RequestEvent(entity_id="shop-1", run_id=new_run_id(NOW, 1), requested_at=NOW)
+
+
+def event_of(message: Message) -> RequestEvent:
+    return parse_request(message.body, attributes=message.attributes, sent_at=message.sent_at)
 
 
 async def dead_letters(aws: Aws) -> list[Any]:
@@ -29,7 +33,7 @@ async def dead_letters(aws: Aws) -> list[Any]:
 async def test_a_request_published_is_received_once_deleted_and_gone(aws: Aws) -> None:
     await aws.topics.request(EVENT)
     [message] = await aws.queue.receive(10)
-    assert parse_request(message.body).run_id == EVENT.run_id
+    assert event_of(message).run_id == EVENT.run_id
     assert message.receive_count == 1
     assert (await aws.queue.depth()).in_flight == 1
     await aws.queue.delete(message)
@@ -73,7 +77,7 @@ async def test_an_envelope_of_sns_is_understood_where_raw_delivery_is_off(aws: A
     await aws.topics.request(EVENT)
     [message] = await aws.queue.receive(1)
     assert "Notification" in message.body
-    assert parse_request(message.body).run_id == EVENT.run_id
+    assert event_of(message).run_id == EVENT.run_id
 
 
 async def test_a_dead_letter_says_why_and_keeps_body_and_attributes(aws: Aws) -> None:

@@ -22,6 +22,7 @@ from fraudd.prediction import (
 from tests.conftest import NOW, Aws
 
 RUN = new_run_id(NOW, 1)
+NEXT = new_run_id(NOW, 9)
 RESULT: dict[str, Any] = {
     "run_id": RUN,
     "expires_at": NOW // 1000 + 9,
@@ -43,7 +44,7 @@ async def test_a_record_goes_through_its_life_and_reads_back_as_written(aws: Aws
     running = await put(
         aws.store, claimed(queued, worker="w", now=NOW + 5, lease_until=NOW + 60_000)
     )
-    done = await put(aws.store, completed(running, result=RESULT, now=NOW + 9))
+    done = await put(aws.store, completed(running, result=RESULT, now=NOW + 9, next_run_id=NEXT))
     assert done == await aws.store.get("shop-1")
     assert done.state == "done"
     assert done.result == RESULT
@@ -83,10 +84,10 @@ async def test_an_older_run_never_overwrites_a_newer_one(aws: Aws) -> None:
     queued = await put(aws.store, opened("shop-1", None, run_id=RUN, now=NOW))
     old = await put(aws.store, claimed(queued, worker="w", now=NOW, lease_until=NOW + 9))
     stolen = await put(aws.store, claimed(old, worker="w2", now=NOW, lease_until=NOW + 99))
-    done = await put(aws.store, completed(stolen, result=RESULT, now=NOW))
+    done = await put(aws.store, completed(stolen, result=RESULT, now=NOW, next_run_id=NEXT))
     newer = await put(aws.store, opened("shop-1", done, run_id=new_run_id(NOW + 1, 2), now=NOW + 1))
     error = {"run_id": RUN, "expires_at": 1, "type": "late", "detail": ""}
-    assert not (await aws.store.apply(failed(old, error=error, now=NOW))).done
+    assert not (await aws.store.apply(failed(old, error=error, now=NOW, next_run_id=NEXT))).done
     assert not (await aws.store.apply(released(old))).done
     assert await aws.store.get("shop-1") == newer
 

@@ -16,6 +16,11 @@ from tests.unit.test_answer import DONE, ERROR, RUN
 EVENT = RequestEvent(entity_id="shop-1", run_id=RUN, requested_at=NOW)
 
 
+def parsed_event(body: str, **attributes: str) -> RequestEvent:
+    """What fraudd makes of a message that was sent now."""
+    return parse_request(body, attributes=attributes, sent_at=NOW)
+
+
 def enveloped(message: str) -> str:
     """The body as SNS delivers it where raw delivery is off."""
     return json.dumps({"Type": "Notification", "MessageId": "m", "Message": message})
@@ -23,13 +28,13 @@ def enveloped(message: str) -> str:
 
 @pytest.mark.parametrize("wrap", [str, enveloped])
 def test_fraudds_own_event_is_read_with_raw_delivery_on_or_off(wrap: Any) -> None:
-    parsed = parse_request(wrap(EVENT.to_json()))
+    parsed = parsed_event(wrap(EVENT.to_json()))
     assert (parsed.entity_id, parsed.run_id) == ("shop-1", RUN)
 
 
 def test_another_service_names_the_entity_alone_and_more_keys_do_no_harm() -> None:
-    parsed = parse_request('{"entity_id": "shop-1", "colour": {"red": 1}}')
-    assert parsed == RequestEvent(entity_id="shop-1")
+    parsed = parsed_event('{"entity_id": "shop-1", "colour": {"red": 1}}')
+    assert parsed == RequestEvent(entity_id="shop-1", asked_at=NOW)
 
 
 @pytest.mark.parametrize(
@@ -49,13 +54,13 @@ def test_another_service_names_the_entity_alone_and_more_keys_do_no_harm() -> No
 )
 def test_anything_else_is_malformed_and_says_why(body: str, says: str) -> None:
     with pytest.raises(MalformedEvent, match="^" + says):
-        parse_request(body)
+        parsed_event(body)
 
 
 @given(st.text())
 def test_no_text_breaks_the_parser(text: str) -> None:
     try:
-        parse_request(text)
+        parsed_event(text)
     except MalformedEvent as error:
         assert len(error.detail) < 1_000
 
@@ -75,4 +80,4 @@ def test_a_failure_is_announced_without_a_decision() -> None:
 
 
 def test_run_ids_of_the_future_are_read_too() -> None:
-    assert parse_request(json.dumps({"entity_id": "e", "run_id": new_run_id(2**48 - 1, 0)})).run_id
+    assert parsed_event(json.dumps({"entity_id": "e", "run_id": new_run_id(2**48 - 1, 0)})).run_id

@@ -3,7 +3,7 @@
 import pytest
 
 from fraudd.job import classify
-from fraudd.ports import PermanentError, RunError, TransientError, Unavailable
+from fraudd.ports import PermanentError, RunError, TransientError
 from fraudd.retry import FailureClass
 
 
@@ -13,7 +13,6 @@ from fraudd.retry import FailureClass
         (PermanentError("entity_unknown", "d"), "permanent", "entity_unknown"),
         (TransientError("deadlock", "d"), "transient", "deadlock"),
         (RunError("bad_statement", "d"), "bug", "bad_statement"),
-        (Unavailable("database", "d"), "infrastructure", "database_unavailable"),
     ],
 )
 def test_each_kind_of_error_has_its_class(

@@ -12,17 +12,20 @@ from fraudd.prediction import (
     RUN_ID,
     Record,
     Transition,
+    asked_again,
     backed_off,
     claimed,
     completed,
     current,
     failed,
     first_claim,
+    forgotten,
     landed,
     lease_end,
     new_run_id,
     opened,
     released,
+    renewed,
     republished,
     unpublished,
 )
@@ -30,6 +33,7 @@ from tests.conftest import NOW
 
 RUN = new_run_id(NOW, 1)
 OTHER_RUN = new_run_id(NOW + 1, 2)
+NEXT = new_run_id(NOW + 2, 9)
 QUEUED = Record(entity_id="shop-1", state="queued", run_id=RUN, requested_at=NOW, published_at=NOW)
 RUNNING = replace(
     QUEUED, state="running", worker="w1", lease_until=NOW + 60_000, attempts=1, started_at=NOW
@@ -42,6 +46,8 @@ RESULT: dict[str, Any] = {
 }
 ERROR: dict[str, Any] = {"run_id": RUN, "expires_at": NOW // 1000 + 50, "type": "x", "detail": "y"}
 DONE = replace(QUEUED, state="done", result=RESULT, finished_at=NOW)
+ASKED = replace(RUNNING, again=NOW + 3)
+TOMBSTONE = Record(entity_id="shop-1", state="forgotten", forgotten_at=NOW, expires_at=NOW)
 
 TRANSITIONS: dict[str, tuple[Transition, Record | None]] = {
     "opened": (opened("shop-1", None, run_id=RUN, now=NOW), None),
@@ -56,24 +62,34 @@ TRANSITIONS: dict[str, tuple[Transition, Record | None]] = {
         claimed(RUNNING, worker="w9", now=NOW + 99_000, lease_until=NOW + 200_000),
         RUNNING,
     ),
-    "completed": (completed(RUNNING, result=RESULT, now=NOW), RUNNING),
-    "failed": (failed(RUNNING, error=ERROR, now=NOW), RUNNING),
+    "completed": (completed(RUNNING, result=RESULT, now=NOW, next_run_id=NEXT), RUNNING),
+    "failed": (failed(RUNNING, error=ERROR, now=NOW, next_run_id=NEXT), RUNNING),
     "backed off": (backed_off(RUNNING, not_before=NOW + 7_000), RUNNING),
     "released": (released(RUNNING), RUNNING),
+    "renewed": (renewed(RUNNING, lease_until=NOW + 90_000), RUNNING),
+    "asked again": (asked_again(RUNNING, now=NOW + 3), RUNNING),
+    "completed and opened": (
+        completed(ASKED, result=RESULT, now=NOW + 9, next_run_id=NEXT),
+        ASKED,
+    ),
+    "failed and opened": (failed(ASKED, error=ERROR, now=NOW + 9, next_run_id=NEXT), ASKED),
+    "swept": (republished(RUNNING, now=NOW + 99), RUNNING),
+    "opened after forgetting": (opened("shop-1", TOMBSTONE, run_id=RUN, now=NOW), TOMBSTONE),
 }
 
 
 def after(transition: Transition, before: Record | None) -> Record:
     """What the store holds once the transition was carried out."""
     kept = {} if before is None else asdict(before)
-    return Record(**{"entity_id": transition.entity_id, **kept, **transition.sets})
+    stored = {"entity_id": transition.entity_id, **kept, **transition.sets}
+    return Record(**{name: value for name, value in stored.items() if value is not None})
 
 
 def holds(transition: Transition, record: Record | None) -> bool:
-    return all(
-        (None if record is None else getattr(record, name)) == value
-        for name, value in transition.expects.items()
-    )
+    def stored(name: str) -> Any:
+        return (None if record is None else getattr(record, name)) or None
+
+    return all(stored(name) == (value or None) for name, value in transition.expects.items())
 
 
 @pytest.mark.parametrize("name", TRANSITIONS)
@@ -86,7 +102,8 @@ def test_a_transition_applies_to_the_record_it_was_made_for(name: str) -> None:
 def test_a_transition_never_applies_twice(name: str) -> None:
     transition, before = TRANSITIONS[name]
     once = after(transition, before)
-    assert name == "unpublished" or not holds(transition, once)
+    harmless_twice = ("unpublished", "renewed", "asked again")
+    assert name in harmless_twice or not holds(transition, once)
 
 
 @pytest.mark.parametrize("name", TRANSITIONS)
@@ -103,7 +120,10 @@ def test_a_retry_does_not_take_another_runs_record_for_its_own(name: str) -> Non
     assert not landed(transition, None)
 
 
-@pytest.mark.parametrize("name", ["completed", "failed", "backed off", "released"])
+ENDS = ["completed", "failed", "backed off", "released", "completed and opened"]
+
+
+@pytest.mark.parametrize("name", [*ENDS, "renewed"])
 def test_only_the_claim_that_holds_a_run_ends_it(name: str) -> None:
     transition, _ = TRANSITIONS[name]
     stolen = replace(RUNNING, worker="w2")
@@ -112,7 +132,7 @@ def test_only_the_claim_that_holds_a_run_ends_it(name: str) -> None:
     assert not holds(transition, newer)
 
 
-@pytest.mark.parametrize("name", ["completed", "failed", "backed off", "released"])
+@pytest.mark.parametrize("name", ENDS)
 def test_whoever_ends_a_run_holds_it_no_longer(name: str) -> None:
     ended = after(*TRANSITIONS[name])
     assert (ended.worker, ended.lease_until) == (None, None)
@@ -132,7 +152,7 @@ def test_a_claim_is_not_taken_for_landed_once_another_claim_stands() -> None:
 
 
 def test_each_part_of_a_condition_is_needed() -> None:
-    give_up = failed(QUEUED, error=ERROR, now=NOW)
+    give_up = failed(QUEUED, error=ERROR, now=NOW, next_run_id=NEXT)
     assert not holds(give_up, replace(DONE, worker=None))
     steal = claimed(RUNNING, worker="w9", now=NOW + 99_000, lease_until=NOW + 200_000)
     assert not holds(steal, replace(RUNNING, worker="w2"))
@@ -162,7 +182,61 @@ def test_a_back_off_lasts_until_its_end_and_no_longer_than_the_next_claim() -> N
 
 def test_a_claim_from_a_dead_lease_counts_the_death() -> None:
     stolen = after(*TRANSITIONS["claimed from the dead"])
-    assert (stolen.attempts, stolen.deaths) == (2, 1)
+    assert (stolen.attempts, stolen.deaths) == (1, 1)
+
+
+def test_a_claim_that_died_beside_others_costs_no_attempt_and_one_that_died_alone_does() -> None:
+    record, counted = RUNNING, []
+    for _ in range(4):
+        died = claimed(record, worker="w9", now=NOW + 99_000, lease_until=NOW + 200_000)
+        record = after(died, record)
+        counted.append((record.attempts, record.deaths))
+    assert counted == [(1, 1), (1, 2), (2, 3), (3, 4)]
+
+
+def test_what_was_asked_again_opens_in_the_same_write_as_the_verdict() -> None:
+    for name, verdict in (("completed and opened", "result"), ("failed and opened", "error")):
+        record = after(*TRANSITIONS[name])
+        assert (record.state, record.run_id, record.attempts) == ("queued", NEXT, 0)
+        assert (record.requested_at, record.published_at) == (ASKED.again, NOW + 9)
+        assert getattr(record, verdict)["run_id"] == RUN
+        assert record.again is None
+        assert record.listed is not None
+        assert record.listed.startswith("pending#")
+        assert record.expires_at is None
+
+
+def test_a_verdict_does_not_land_over_who_asked_again_meanwhile() -> None:
+    for plain in ("completed", "failed"):
+        assert not holds(TRANSITIONS[plain][0], ASKED)
+
+
+@pytest.mark.parametrize("name", ["claimed from the dead", "backed off", "released"])
+def test_who_asked_again_is_served_by_a_run_that_reads_anew(name: str) -> None:
+    transition, _ = TRANSITIONS[name]
+    assert after(transition, ASKED).again is None
+
+
+def test_a_tombstone_holds_nothing_of_what_was_and_needs_no_item() -> None:
+    forget = forgotten("shop-1", now=NOW, expires_at=5)
+    tombstone = Record(entity_id="shop-1", state="forgotten", forgotten_at=NOW, expires_at=5)
+    for before in (None, replace(ASKED, result=RESULT, error=ERROR), DONE):
+        assert holds(forget, before)
+        assert after(forget, before) == tombstone
+    assert current(tombstone, NOW) is None
+
+
+def test_a_run_opens_only_over_the_tombstone_that_was_read() -> None:
+    reopen, _ = TRANSITIONS["opened after forgetting"]
+    assert not holds(reopen, replace(TOMBSTONE, forgotten_at=NOW + 1))
+
+
+def test_a_sweep_counts_what_it_sends_again_and_not_what_was_never_sent() -> None:
+    unsent = replace(QUEUED, published_at=None)
+    assert after(republished(unsent, now=NOW), unsent).requeues == 0
+    again = after(*TRANSITIONS["swept"])
+    assert again.requeues == 1
+    assert after(claimed(again, worker="w", now=NOW, lease_until=NOW), again).requeues == 0
 
 
 def test_the_first_claim_is_a_claim_on_a_run_nobody_has_touched() -> None:
@@ -170,6 +244,7 @@ def test_the_first_claim_is_a_claim_on_a_run_nobody_has_touched() -> None:
     assert holds(guess, QUEUED)
     for touched in (
         replace(QUEUED, attempts=1),
+        replace(QUEUED, deaths=1),
         replace(QUEUED, not_before=NOW),
         RUNNING,
         DONE,
@@ -180,7 +255,7 @@ def test_the_first_claim_is_a_claim_on_a_run_nobody_has_touched() -> None:
 
 def test_opening_keeps_the_previous_result_and_drops_what_was_of_the_last_run() -> None:
     worn = replace(RUNNING, result=RESULT, deaths=2, not_before=NOW)
-    failed_once = after(failed(worn, error=ERROR, now=NOW), worn)
+    failed_once = after(failed(worn, error=ERROR, now=NOW, next_run_id=NEXT), worn)
     again = after(opened("shop-1", failed_once, run_id=OTHER_RUN, now=NOW), failed_once)
     assert again.result == RESULT
     assert (again.attempts, again.deaths) == (0, 0)
@@ -195,7 +270,7 @@ def test_opening_drops_a_result_that_has_expired() -> None:
 
 
 def test_failed_runs_are_listed_by_the_time_they_were_asked_for() -> None:
-    record = after(failed(RUNNING, error=ERROR, now=NOW + 99), RUNNING)
+    record = after(failed(RUNNING, error=ERROR, now=NOW + 99, next_run_id=NEXT), RUNNING)
     assert record.listed is not None
     assert record.listed.startswith("failed#")
     assert record.listed_at == RUNNING.requested_at
@@ -203,14 +278,20 @@ def test_failed_runs_are_listed_by_the_time_they_were_asked_for() -> None:
 
 def test_a_result_is_kept_as_long_as_the_longer_of_result_and_error() -> None:
     lasting = {**ERROR, "expires_at": RESULT["expires_at"] + 1}
-    done = completed(replace(RUNNING, error=lasting), result=RESULT, now=NOW)
+    done = completed(replace(RUNNING, error=lasting), result=RESULT, now=NOW, next_run_id=NEXT)
     assert done.sets["expires_at"] == lasting["expires_at"]
 
 
 def test_a_failure_is_kept_as_long_as_the_longer_of_result_and_error() -> None:
-    assert failed(RUNNING, error=ERROR, now=NOW).sets["expires_at"] == ERROR["expires_at"]
+    assert (
+        failed(RUNNING, error=ERROR, now=NOW, next_run_id=NEXT).sets["expires_at"]
+        == ERROR["expires_at"]
+    )
     with_result = replace(RUNNING, result=RESULT)
-    assert failed(with_result, error=ERROR, now=NOW).sets["expires_at"] == RESULT["expires_at"]
+    assert (
+        failed(with_result, error=ERROR, now=NOW, next_run_id=NEXT).sets["expires_at"]
+        == RESULT["expires_at"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -236,7 +317,7 @@ def test_a_reader_takes_what_has_expired_as_absent(
 
 
 def test_a_lease_ends_before_its_message_comes_back() -> None:
-    assert lease_end(NOW, 120) == NOW + 120_000 - 4_000
+    assert lease_end(NOW) == NOW - 4_000
 
 
 @given(st.integers(0, 2**48 - 1), st.integers(0, 2**80 - 1))

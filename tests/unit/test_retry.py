@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudd.retry import BackOff, Disposition, Fail, FailureClass, Release, back_off, dispose
+from fraudd.retry import BackOff, Disposition, Fail, FailureClass, back_off, dispose, may_hide
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,6 @@ from fraudd.retry import BackOff, Disposition, Fail, FailureClass, Release, back
         ("transient", 5, Fail(dead_letter=True)),
         ("bug", 4, BackOff(7.0)),
         ("bug", 5, Fail(dead_letter=True)),
-        ("infrastructure", 1, Release(7.0)),
-        ("infrastructure", 99, Release(7.0)),
     ],
 )
 def test_failures(failure: FailureClass, attempts: int, disposition: Disposition) -> None:
@@ -37,3 +35,25 @@ def test_back_off_spreads_over_all_of_its_range() -> None:
     delays = [back_off(3, base_seconds=2.0, max_seconds=60.0, rng=rng) for _ in range(500)]
     assert min(delays) < 0.5
     assert max(delays) > 7.5
+
+
+@pytest.mark.parametrize(
+    ("receives", "most", "held", "seconds", "hidden"),
+    [
+        (4, 10, 0, 60, True),
+        (5, 10, 0, 60, False),
+        (1, 3, 0, 0, True),
+        (2, 3, 0, 0, False),
+        (1, 1, 0, 0, False),
+        (999, None, 0, 60, True),
+        (1, 10, 41_400, 0, True),
+        (1, 10, 41_400, 1, False),
+    ],
+)
+def test_a_message_goes_back_by_a_copy_before_sqs_could_take_it(
+    receives: int, most: int | None, held: float, seconds: float, hidden: bool
+) -> None:
+    told = may_hide(
+        receive_count=receives, max_receive_count=most, held_seconds=held, seconds=seconds
+    )
+    assert told is hidden

@@ -1,19 +1,24 @@
 """What requests and messages come to: the two tables, row by row."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from fraudd.prediction import SKEW_MARGIN_MS, Record, new_run_id
 from fraudd.verdict import (
     Announce,
+    AskAgain,
     Claim,
     Drop,
     GiveBack,
     GiveUp,
+    HandOver,
+    Limits,
     OnMessage,
     OnRequest,
     Open,
+    lost,
     on_message,
     on_request,
 )
@@ -65,7 +70,10 @@ def test_requests(
 
 BACKED_OFF = replace(QUEUED, attempts=1, not_before=NOW + 5_000, started_at=NOW)
 DEAD = LEASE + SKEW_MARGIN_MS
-WORN_OUT = replace(RUNNING, attempts=5)
+WORN_OUT = replace(RUNNING, attempts=5, deaths=2)
+DIED_ONCE = replace(RUNNING, deaths=1)
+DIED_TWICE = replace(RUNNING, deaths=2)
+TOMBSTONE = Record(entity_id="e", state="forgotten", forgotten_at=NOW)
 NEWER = replace(QUEUED, run_id=OTHER)
 NEWER_WITH_RESULT = replace(NEWER, result=RESULT)
 
@@ -90,18 +98,88 @@ NEWER_WITH_RESULT = replace(NEWER, result=RESULT)
         (NEWER, RUN, NOW, Drop("superseded")),
         (replace(DONE, result=None), RUN, NOW, Drop("superseded")),
         (None, RUN, NOW, Drop("superseded")),
+        (TOMBSTONE, RUN, NOW, Drop("forgotten")),
         (None, None, NOW, Open(None)),
         (DONE, None, NOW, Open(DONE)),
         (FAILED, None, NOW, Open(FAILED)),
         (QUEUED, None, NOW, Drop("covered")),
-        (RUNNING, None, NOW, GiveBack(DEAD)),
+        (BACKED_OFF, None, NOW, Drop("covered")),
+        (RUNNING, None, NOW, AskAgain(RUNNING)),
+        (DIED_TWICE, RUN, DEAD + 1, Claim(DIED_TWICE, alone=True)),
+        (DIED_ONCE, RUN, DEAD + 1, Claim(DIED_ONCE, alone=True)),
+        (replace(QUEUED, deaths=1), RUN, NOW, Claim(replace(QUEUED, deaths=1))),
+        (replace(QUEUED, deaths=2), RUN, NOW, Claim(replace(QUEUED, deaths=2), alone=True)),
     ],
 )
 def test_messages(record: Record | None, run_id: str | None, now: int, verdict: OnMessage) -> None:
-    assert on_message(record, run_id, now=now, max_attempts=5, max_wait_seconds=100) == verdict
+    assert decided(record, run_id, now=now) == verdict
+
+
+def decided(record: Record | None, run_id: str | None, **more: Any) -> OnMessage:
+    given: dict[str, Any] = {
+        "now": NOW,
+        "asked_at": NOW,
+        "holder": None,
+        "steal_from": 0,
+        "limits": Limits(max_attempts=5, max_wait_seconds=100),
+    }
+    return on_message(record, run_id, **{**given, **more})
 
 
 def test_without_max_wait_a_run_never_expires() -> None:
-    much_later = NOW + 10**10
-    verdict = on_message(QUEUED, RUN, now=much_later, max_attempts=5, max_wait_seconds=None)
-    assert verdict == Claim(QUEUED)
+    forever = Limits(max_attempts=5, max_wait_seconds=None)
+    assert decided(QUEUED, RUN, now=NOW + 10**10, limits=forever) == Claim(QUEUED)
+
+
+def test_a_message_that_comes_again_while_in_hand_renews_the_receipt_of_its_holder() -> None:
+    assert decided(RUNNING, RUN, holder="w") == HandOver()
+    assert decided(RUNNING, RUN, holder="w", now=DEAD + 1) == HandOver()
+    assert decided(RUNNING, RUN, holder="x") == GiveBack(DEAD)
+
+
+def test_nothing_is_stolen_before_others_had_their_beat() -> None:
+    quiet = DEAD + 30_000
+    assert decided(RUNNING, RUN, now=DEAD + 1, steal_from=quiet) == GiveBack(quiet)
+    assert decided(RUNNING, RUN, now=quiet + 1, steal_from=quiet) == Claim(RUNNING)
+    assert decided(QUEUED, RUN, steal_from=quiet) == Claim(QUEUED)
+
+
+def test_what_was_sent_before_an_entity_was_forgotten_is_forgotten_with_it() -> None:
+    within = NOW + SKEW_MARGIN_MS
+    assert decided(TOMBSTONE, None, asked_at=within) == Drop("forgotten")
+    assert decided(TOMBSTONE, None, asked_at=within + 1) == Open(TOMBSTONE)
+
+
+def swept(record: Record, *, seconds_later: float, emptied_at: int | None = None) -> bool:
+    now = NOW + int(seconds_later * 1000)
+    return lost(record, now=now, requeue_after_seconds=100, emptied_at=emptied_at)
+
+
+def test_a_wake_up_that_was_never_sent_is_sent_at_once() -> None:
+    assert swept(replace(QUEUED, published_at=None), seconds_later=0.001)
+
+
+def test_a_wake_up_without_effect_is_sent_again_ever_more_rarely() -> None:
+    for requeues, after in ((0, 100), (1, 200), (4, 1600), (5, 3200), (9, 3200)):
+        record = replace(QUEUED, requeues=requeues)
+        assert not swept(record, seconds_later=after)
+        assert swept(record, seconds_later=after + 0.001)
+
+
+def test_an_empty_queue_shows_at_once_that_a_wake_up_is_lost() -> None:
+    after_it = NOW + SKEW_MARGIN_MS + 1
+    assert swept(QUEUED, seconds_later=10, emptied_at=after_it)
+    assert not swept(QUEUED, seconds_later=10, emptied_at=after_it - 1)
+    assert not swept(replace(QUEUED, requeues=1), seconds_later=10, emptied_at=after_it)
+
+
+def test_who_waits_or_works_is_not_swept() -> None:
+    assert not swept(replace(QUEUED, not_before=NOW + 200_000), seconds_later=200)
+    assert not swept(replace(QUEUED, not_before=NOW + 200_000), seconds_later=300)
+    assert swept(replace(QUEUED, not_before=NOW + 200_000), seconds_later=300.001)
+    dead_seconds = (DEAD - NOW) / 1000
+    assert not swept(RUNNING, seconds_later=dead_seconds, emptied_at=DEAD + 10**6)
+    assert swept(RUNNING, seconds_later=dead_seconds + 1, emptied_at=DEAD + 10**6)
+    assert not swept(RUNNING, seconds_later=dead_seconds + 100)
+    assert swept(RUNNING, seconds_later=dead_seconds + 100.001)
+    assert not swept(DONE, seconds_later=10**6)

@@ -1,0 +1,199 @@
+"""What runs, wired on ports alone: the daemon gives it AWS and MySQL, the simulation a world."""
+
+import asyncio
+import random
+from dataclasses import dataclass
+
+from fraudd.breaker import Breaker
+from fraudd.claiming import Claiming
+from fraudd.consumers import Consumers
+from fraudd.gate import Gate
+from fraudd.gated import GatedQueue, GatedStore, GatedTopics, Through
+from fraudd.intake import Intake
+from fraudd.job import Worker
+from fraudd.lease import Lease
+from fraudd.limiter import RunTimes
+from fraudd.metrics import Metrics
+from fraudd.ports import Clock, Features, Model, Permits, Queue, Store, Topics
+from fraudd.sampler import DepthSampler
+from fraudd.settlement import Settlement
+from fraudd.skew import Skew
+from fraudd.sweeper import Sweeper
+from fraudd.verdict import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """The numbers that the engine runs by; the configuration says what they mean."""
+
+    consumers: int
+    max_attempts: int
+    job_timeout_seconds: float
+    visibility_timeout_seconds: float
+    wait_seconds: float
+    drain_seconds: float
+    backoff_base_seconds: float
+    backoff_max_seconds: float
+    max_wait_seconds: float | None
+    default_max_age_seconds: float | None
+    retry_failed_after_seconds: float
+    result_ttl_seconds: float
+    failed_ttl_seconds: float
+    sweep_interval_seconds: float
+    grace_seconds: float
+    requeue_after_seconds: float
+    fleet: int
+    source: str
+
+
+class Engine:
+    """Intake, consumers, sweeper and sampler of one daemon."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        queue: Queue,
+        topics: Topics,
+        features: Features,
+        model: Model,
+        permits: Permits,
+        clock: Clock,
+        rng: random.Random,
+        metrics: Metrics,
+        skew: Skew,
+        terms: Terms,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._topics = topics
+        self._clock = clock
+        self._rng = rng
+        self._metrics = metrics
+        self._skew = skew
+        self._terms = terms
+        self._run_times = RunTimes()
+        self.breaker = Breaker(
+            base_seconds=terms.backoff_base_seconds,
+            max_seconds=terms.backoff_max_seconds,
+            rng=rng,
+        )
+        self._gate = gate = Gate(self.breaker, clock=clock)
+        self.intake = self._intake(gate.once)
+        self.sampler = DepthSampler(
+            queue=GatedQueue(queue, gate.once),
+            permits=permits,
+            run_times=self._run_times,
+            metrics=metrics,
+            fleet=terms.fleet,
+        )
+        self._sweeper = Sweeper(
+            store=GatedStore(store, gate.once),
+            queue=GatedQueue(queue, gate.once),
+            topics=GatedTopics(topics, gate.once),
+            breaker=self.breaker,
+            skew=skew,
+            clock=clock,
+            rng=rng,
+            metrics=metrics,
+            interval_seconds=terms.sweep_interval_seconds,
+            grace_seconds=terms.grace_seconds,
+            requeue_after_seconds=terms.requeue_after_seconds,
+            visibility_timeout_seconds=terms.visibility_timeout_seconds,
+        )
+        self.consumers = Consumers(
+            store=GatedStore(store, gate.once),
+            queue=GatedQueue(queue, gate.once),
+            permits=permits,
+            worker=self._worker(features, model, permits),
+            gate=gate,
+            skew=skew,
+            clock=clock,
+            rng=rng,
+            metrics=metrics,
+            count=terms.consumers,
+            drain_seconds=terms.drain_seconds,
+            visibility_timeout_seconds=terms.visibility_timeout_seconds,
+        )
+
+    async def run(self) -> None:
+        """Consume, sweep and sample until told to stop and drained."""
+        async with asyncio.TaskGroup() as background:
+            tasks = [
+                background.create_task(self._sweeper.run()),
+                background.create_task(self.sampler.run()),
+            ]
+            await self.consumers.run()
+            for task in tasks:
+                task.cancel()
+
+    def stop(self) -> None:
+        """Begin to drain."""
+        self.consumers.stop()
+
+    def release(self) -> None:
+        """Release at once what is in hand."""
+        self.consumers.release()
+
+    def _intake(self, through: Through) -> Intake:
+        """A door whose reads and writes fail in an outage, or wait it out."""
+        return Intake(
+            store=GatedStore(self._store, through),
+            topics=GatedTopics(self._topics, self._gate.once),
+            clock=self._clock,
+            rng=self._rng,
+            skew=self._skew,
+            default_max_age_seconds=self._terms.default_max_age_seconds,
+            retry_failed_after_seconds=self._terms.retry_failed_after_seconds,
+        )
+
+    def _settlement(self, through: Through, intake: Intake) -> Settlement:
+        return Settlement(
+            store=GatedStore(self._store, through),
+            queue=GatedQueue(self._queue, through),
+            topics=GatedTopics(self._topics, through),
+            publish=intake.publish,
+            clock=self._clock,
+            rng=self._rng,
+            metrics=self._metrics,
+            result_ttl_seconds=self._terms.result_ttl_seconds,
+            failed_ttl_seconds=self._terms.failed_ttl_seconds,
+            source=self._terms.source,
+        )
+
+    def _worker(self, features: Features, model: Model, permits: Permits) -> Worker:
+        """What the consumers do with a message, from its claim to its settlement."""
+        terms, gate = self._terms, self._gate
+        patient = self._intake(gate.patiently)
+        settlement = self._settlement(gate.patiently, patient)
+        held: dict[str, Lease] = {}
+        claiming = Claiming(
+            store=GatedStore(self._store, gate.patiently),
+            intake=patient,
+            settlement=settlement,
+            gate=gate,
+            clock=self._clock,
+            held=held,
+            visibility_timeout_seconds=terms.visibility_timeout_seconds,
+            limits=Limits(max_attempts=terms.max_attempts, max_wait_seconds=terms.max_wait_seconds),
+        )
+        return Worker(
+            claiming=claiming,
+            settlement=settlement,
+            parting=self._settlement(gate.once, self.intake),
+            store=GatedStore(self._store, gate.once),
+            features=features,
+            model=model,
+            permits=permits,
+            gate=gate,
+            skew=self._skew,
+            clock=self._clock,
+            rng=self._rng,
+            metrics=self._metrics,
+            run_times=self._run_times,
+            held=held,
+            job_timeout_seconds=terms.job_timeout_seconds,
+            max_attempts=terms.max_attempts,
+            backoff_base_seconds=terms.backoff_base_seconds,
+            backoff_max_seconds=terms.backoff_max_seconds,
+        )

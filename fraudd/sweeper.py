@@ -1,0 +1,121 @@
+"""Looks for runs whose wake-up is lost, and sends it again: the record is the truth."""
+
+import asyncio
+import random
+
+from fraudd import log
+from fraudd.breaker import Breaker
+from fraudd.event import wake_up
+from fraudd.metrics import Metrics
+from fraudd.ports import Clock, Cursor, Queue, Store, Topics, Unavailable
+from fraudd.prediction import SHARDS, Record, republished
+from fraudd.skew import Skew
+from fraudd.verdict import lost
+
+
+class Sweeper:
+    """Goes through the pending records, a page of one partition at a time."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        queue: Queue,
+        topics: Topics,
+        breaker: Breaker,
+        skew: Skew,
+        clock: Clock,
+        rng: random.Random,
+        metrics: Metrics,
+        interval_seconds: float,
+        grace_seconds: float,
+        requeue_after_seconds: float,
+        visibility_timeout_seconds: float,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._topics = topics
+        self._breaker = breaker
+        self._skew = skew
+        self._clock = clock
+        self._rng = rng
+        self._metrics = metrics
+        self._interval_seconds = interval_seconds
+        self._grace_seconds = grace_seconds
+        self._requeue_after_seconds = requeue_after_seconds
+        self._visibility_timeout_seconds = visibility_timeout_seconds
+        self._shard = rng.randrange(SHARDS)
+        self._after: Cursor | None = None
+        #: When the latest look began that found an empty queue, and the one before it.
+        self._empty_at: int | None = None
+        self._emptied_at: int | None = None
+
+    async def run(self) -> None:
+        """Sweep for ever, with jitter: many daemons do."""
+        while True:
+            await asyncio.sleep(self._interval_seconds * self._rng.uniform(0.5, 1.5))
+            try:
+                await self.run_once()
+            except Unavailable as error:
+                log.warning("sweeper.put_off", reason=str(error))
+
+    async def run_once(self) -> int:
+        """Sweep one page; gives how many wake-ups were sent. Raises ``Unavailable``."""
+        if not self._may_sweep():
+            return 0
+        began = self._clock.now()
+        page = await self._store.listed(
+            f"pending#{self._shard}",
+            until=began - int(self._grace_seconds * 1000),
+            after=self._after,
+        )
+        records = [await self._store.get(entity_id) for entity_id in page.entity_ids]
+        pending = [record for record in records if record is not None and record.pending]
+        await self._look_whether_empty(began, pending)
+        self._after = page.after
+        if page.after is None:
+            self._shard = (self._shard + 1) % SHARDS
+        return sum([await self._send_again(record) for record in pending])
+
+    def _may_sweep(self) -> bool:
+        """After an outage of the store holders get one visibility for the beats they missed."""
+        answering = self._breaker.answering_for("store", self._clock.monotonic())
+        return self._skew.trouble is None and answering >= self._visibility_timeout_seconds
+
+    async def _look_whether_empty(self, began: int, pending: list[Record]) -> None:
+        """Count the messages where that may tell that a wake-up is lost."""
+        self._emptied_at = self._empty_at
+        self._empty_at = None
+        if any(record.requeues == 0 for record in pending):
+            depth = await self._queue.depth()
+            if depth.visible == depth.in_flight == depth.delayed == 0:
+                self._empty_at = began
+        if self._empty_at is None:
+            self._emptied_at = None
+
+    async def _send_again(self, record: Record) -> bool:
+        now = self._clock.now()
+        if not lost(
+            record,
+            now=now,
+            requeue_after_seconds=self._requeue_after_seconds,
+            emptied_at=self._emptied_at,
+        ):
+            return False
+        applied = await self._store.apply(republished(record, now=now))
+        if not applied.done or applied.record is None:
+            return False
+        log.info(
+            "run.swept",
+            entity_id=record.entity_id,
+            run_id=record.run_id,
+            state=record.state,
+            requeues=applied.record.requeues,
+        )
+        self._metrics.swept.inc()
+        try:
+            await self._topics.request(wake_up(record))
+        except Unavailable as error:
+            # It counts as sent: it may have been. Otherwise its next turn comes.
+            log.warning("run.not_published", run_id=record.run_id, reason=str(error))
+        return True
