@@ -43,6 +43,7 @@ class Handlers:
         return [
             web.post("/v1/predictions", self.ask),
             web.get("/v1/predictions/{entity_id}", self.look_up),
+            web.delete("/v1/predictions/{entity_id}", self.forget),
             web.get("/v1/status", self.status),
             web.get("/healthz", self.healthz),
             web.get("/readyz", self.readyz),
@@ -81,6 +82,11 @@ class Handlers:
         seconds = self._estimate()
         pending = body(record, estimated_seconds=seconds)
         return _json(pending, headers={"Retry-After": str(seconds)})
+
+    async def forget(self, request: web.Request) -> web.Response:
+        """Forget the entity, known or not."""
+        await self._intake.forget(entity_id_of_path(request))
+        return web.Response(status=204)
 
     async def status(self, _: web.Request) -> web.Response:
         """Say what this daemon does right now."""

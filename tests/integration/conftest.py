@@ -157,6 +157,12 @@ class Fraudd:
             while self.sample("fraudd_jobs_total", outcome=outcome) < count:
                 await self.status()
 
+    async def breaker(self, state: str) -> None:
+        """Wait until the breaker is in a state."""
+        async with asyncio.timeout(20):
+            while (await self.status())["breaker"] != state:
+                pass
+
     def sample(self, name: str, **labels: str) -> float:
         """The value of a metric; 0 where there is none yet."""
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
@@ -200,7 +206,7 @@ def config(aws: Aws, observer: Observer, database: DatabaseServer, model_file: P
     return Config.model_validate(
         {
             "http": {"listen": "127.0.0.1:0"},
-            "aws": {"region": REGION},
+            "aws": {"region": REGION, "read_timeout_seconds": 4},
             "queue": {
                 "url": aws.names.queue_url,
                 "wait_seconds": 1,

@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from fraudd.aws.provision import provision
 from fraudd.clock import SystemClock
 from fraudd.config import Config
-from fraudd.prediction import SKEW_MARGIN_MS, claimed, failed, new_run_id, opened
+from fraudd.prediction import SKEW_MARGIN_MS, claimed, failed, new_run_id, opened, unpublished
 from tests.conftest import Aws
 from tests.integration.conftest import Fraudd, Inbox, Observer, Start, changed, subscribed
 
@@ -244,7 +245,12 @@ async def test_a_run_that_is_to_be_tried_again_waits_in_the_record_and_in_the_qu
     start: Start, config: Config, observer: Observer, aws: Aws
 ) -> None:
     far = {"backoff_base_seconds": 40_000.0, "backoff_max_seconds": 40_000.0}
-    config = changed(config, database={"query_timeout_seconds": 0.1}, jobs=far)
+    config = changed(
+        config,
+        database={"query_timeout_seconds": 0.1},
+        jobs=far,
+        sweeper={"requeue_after_seconds": 50_000},
+    )
     await observer.slow_down("shop-1")
     async with start(config) as fraudd:
         await fraudd.ask("shop-1")
@@ -370,27 +376,53 @@ async def test_a_fault_of_the_database_costs_no_attempt_and_fails_no_run(
     async with start(config) as fraudd:
         await observer.rows("RENAME TABLE plain.things TO plain.gone")
         await fraudd.ask("shop-1")
-        await fraudd.jobs("unavailable", 2)
+        await fraudd.breaker("outage")
+        await ready(fraudd, 503)
+        for n in range(2, 6):
+            await fraudd.ask(f"shop-{n}")
         record = await aws.store.get("shop-1")
         assert record is not None
-        assert record.attempts <= 1
+        assert (record.state, record.attempts) == ("running", 1)
+        assert [job["phase"] for job in (await fraudd.status())["jobs"]] == ["database"]
         await observer.rows("RENAME TABLE plain.gone TO plain.things")
-        done = await fraudd.ended("shop-1")
-        assert (done["status"], done["attempts"]) == ("done", 1)
+        for n in range(1, 6):
+            done = await fraudd.ended(f"shop-{n}")
+            assert (done["status"], done["attempts"]) == ("done", 1)
+        await fraudd.jobs("done", 5)
+        assert fraudd.sample("fraudd_receives_total") == 5
+        await ready(fraudd, 200)
 
 
-async def test_what_cannot_be_announced_is_stored_and_its_message_kept(
-    start: Start, config: Config, aws: Aws
+@pytest.mark.parametrize(("entity_id", "status"), [("shop-1", "done"), ("nobody-1", "failed")])
+async def test_what_cannot_be_announced_is_stored_and_announced_once_it_can_be(
+    start: Start, config: Config, aws: Aws, entity_id: str, status: str
 ) -> None:
     async with start(config) as fraudd:
         await aws.clients.sns.delete_topic(TopicArn=aws.names.completions_arn)
-        await fraudd.ask("shop-1")
-        await fraudd.ask("nobody-1")
-        await fraudd.jobs("unavailable", 2)
-        assert (await fraudd.look_up("shop-1"))[1]["status"] == "done"
-        assert (await fraudd.look_up("nobody-1"))[1]["status"] == "failed"
+        await fraudd.ask(entity_id)
+        await fraudd.breaker("outage")
+        assert (await fraudd.look_up(entity_id))[1]["status"] == status
+        assert (await aws.queue.depth()).in_flight == 1
+        await _provision_again(aws)
+        completions = await subscribed(aws, aws.names.completions_arn)
+        [announced] = await completions.take(1)
+        assert announced["subject"] == entity_id
+        await fraudd.jobs(status)
         depth = await aws.queue.depth()
-        assert (depth.visible, depth.in_flight) == (0, 2)
+        assert (depth.visible, depth.in_flight) == (0, 0)
+
+
+async def test_what_could_not_be_announced_by_the_time_of_a_stop_is_visible_at_once(
+    start: Start, config: Config, aws: Aws
+) -> None:
+    async with start(changed(config, consumers={"drain_seconds": 0})) as fraudd:
+        await aws.clients.sns.delete_topic(TopicArn=aws.names.completions_arn)
+        await fraudd.ask("shop-1")
+        await fraudd.breaker("outage")
+        fraudd.daemon.stop()
+        await fraudd.task
+    depth = await aws.queue.depth()
+    assert (depth.visible, depth.in_flight) == (1, 0)
 
 
 async def test_what_cannot_be_stored_is_not_announced_and_its_message_kept(
@@ -402,7 +434,7 @@ async def test_what_cannot_be_stored_is_not_announced_and_its_message_kept(
         await observer.busy("User lock")
         await aws.clients.dynamodb.delete_table(TableName=aws.names.table)
         await observer.let_go("shop-1")
-        await fraudd.jobs("unavailable")
+        await fraudd.breaker("outage")
         depth = await aws.queue.depth()
         assert (depth.visible, depth.in_flight) == (0, 1)
     assert await completions.rest() == []
@@ -417,7 +449,7 @@ async def test_what_cannot_be_queued_again_in_the_record_stays_hidden_in_the_que
         await fraudd.ask("shop-1")
         await observer.busy("User sleep")
         await aws.clients.dynamodb.delete_table(TableName=aws.names.table)
-        await fraudd.jobs("unavailable")
+        await fraudd.breaker("outage")
         depth = await aws.queue.depth()
         assert (depth.visible, depth.in_flight) == (0, 1)
 
@@ -479,8 +511,7 @@ async def test_a_queue_out_of_reach_makes_the_daemon_unready_until_it_is_back(
     async with start(config) as fraudd:
         await aws.clients.sqs.delete_queue(QueueUrl=aws.names.queue_url)
         await ready(fraudd, 503)
-        assert fraudd.sample("fraudd_poll_errors_total") >= 1
-        assert (await fraudd.status())["trouble"].startswith("queue: ReceiveMessage")
+        assert (await fraudd.status())["trouble"].startswith("queue: ")
         await _provision_again(aws)
         await ready(fraudd, 200)
         await fraudd.ask("shop-1")
@@ -497,7 +528,7 @@ async def test_a_password_that_is_gone_is_an_outage_and_no_fault_of_the_run(
             while (await fraudd.status())["database_connections"]:
                 pass
         await fraudd.ask("shop-1")
-        await fraudd.jobs("unavailable")
+        await fraudd.breaker("outage")
         hidden.rename(password)
         done = await fraudd.ended("shop-1")
         assert (done["status"], done["attempts"]) == ("done", 1)
@@ -568,7 +599,7 @@ async def test_a_run_whose_process_died_is_taken_over_once_its_lease_is_dead(
     await send(aws, json.dumps({"entity_id": "shop-1", "run_id": run_id}))
     async with start(config) as fraudd:
         done = await fraudd.ended("shop-1")
-    assert (done["status"], done["run_id"], done["attempts"]) == ("done", run_id, 2)
+    assert (done["status"], done["run_id"], done["attempts"]) == ("done", run_id, 1)
     record = await aws.store.get("shop-1")
     assert record is not None
     assert record.deaths == 1
@@ -589,17 +620,21 @@ async def test_a_run_that_another_daemon_works_on_is_left_to_it_while_its_lease_
         assert record is not None
         assert record.worker == "busy"
         # Nobody renews the lease: once it is dead the run is taken over.
-        assert (await fraudd.ended("shop-1"))["attempts"] == 2
+        assert (await fraudd.ended("shop-1"))["status"] == "done"
+        record = await aws.store.get("shop-1")
+        assert record is not None
+        assert record.deaths == 1
 
 
 async def test_a_run_that_nobody_could_end_is_given_up(
     start: Start, config: Config, aws: Aws
 ) -> None:
     run_id = new_run_id(1, 1)
-    queued = (await aws.store.apply(opened("shop-1", None, run_id=run_id, now=1))).record
-    assert queued is not None
-    worn = replace(queued, attempts=0)
-    await aws.store.apply(claimed(worn, worker="dead", now=1, lease_until=1))
+    record = (await aws.store.apply(opened("shop-1", None, run_id=run_id, now=1))).record
+    for claim in ("dead", "dead too", "dead alone"):
+        assert record is not None
+        died = claimed(record, worker=claim, now=1, lease_until=1)
+        record = (await aws.store.apply(died)).record
     await send(aws, json.dumps({"entity_id": "shop-1", "run_id": run_id}))
     async with start(changed(config, consumers={"max_attempts": 1})) as fraudd:
         failed = await fraudd.ended("shop-1")
@@ -618,6 +653,79 @@ async def test_a_run_that_waited_too_long_expires_instead_of_costing_the_databas
         failed = await fraudd.ended("shop-1")
     assert failed["error"]["type"] == "expired"
     assert await dead_letters(aws) == []
+
+
+async def test_who_asks_while_a_run_may_have_read_already_is_served_by_the_next(
+    start: Start, config: Config, aws: Aws, observer: Observer, completions: Inbox
+) -> None:
+    await observer.hold_up("shop-1")
+    async with start(config) as fraudd:
+        _, asked = await fraudd.ask("shop-1")
+        await observer.busy("User lock")
+        for _ in range(2):
+            await send(aws, '{"entity_id": "shop-1"}')
+        await fraudd.jobs("asked_again", 2)
+        await observer.let_go("shop-1")
+        await fraudd.jobs("done", 2)
+        done = await fraudd.ended("shop-1")
+        assert done["run_id"] != asked["run_id"]
+        ends = [event["id"] for event in await completions.take(2)]
+        assert ends == [asked["run_id"], done["run_id"]]
+        assert fraudd.sample("fraudd_receives_total") == 4
+
+
+SWEPT = {"interval_seconds": 0.05, "grace_seconds": 0.1, "requeue_after_seconds": 0.5}
+
+
+async def test_a_run_whose_wake_up_is_lost_is_sent_again_and_computed(
+    start: Start, config: Config, aws: Aws
+) -> None:
+    lost, never_sent = new_run_id(1, 1), new_run_id(1, 2)
+    await aws.store.apply(opened("shop-1", None, run_id=lost, now=1))
+    sent = await aws.store.apply(opened("shop-2", None, run_id=never_sent, now=_now() - 200))
+    assert sent.record is not None
+    await aws.store.apply(unpublished(sent.record))
+    async with start(changed(config, sweeper=SWEPT)) as fraudd:
+        assert (await fraudd.ended("shop-1"))["run_id"] == lost
+        assert (await fraudd.ended("shop-2"))["run_id"] == never_sent
+        await fraudd.jobs("done", 2)
+        assert fraudd.sample("fraudd_swept_total") >= 2
+    assert await dead_letters(aws) == []
+
+
+async def test_a_dead_process_is_found_by_its_lease_though_no_message_is_left(
+    start: Start, config: Config, aws: Aws
+) -> None:
+    run_id = new_run_id(1, 1)
+    queued = (await aws.store.apply(opened("shop-1", None, run_id=run_id, now=1))).record
+    assert queued is not None
+    await aws.store.apply(claimed(queued, worker="dead", now=1, lease_until=1))
+    async with start(changed(config, sweeper=SWEPT)) as fraudd:
+        assert (await fraudd.ended("shop-1"))["run_id"] == run_id
+
+
+async def test_whoever_asks_to_be_forgotten_is_and_what_was_sent_before_brings_nothing_back(
+    start: Start, config: Config, aws: Aws, observer: Observer, completions: Inbox
+) -> None:
+    await observer.hold_up("shop-1")
+    async with start(config) as fraudd:
+        await fraudd.ask("shop-1")
+        await observer.busy("User lock")
+        assert await forget(fraudd, "shop-1") == 204
+        assert (await fraudd.look_up("shop-1"))[0] == 404
+        await send(aws, '{"entity_id": "shop-1"}')
+        await fraudd.jobs("forgotten")
+        await observer.let_go("shop-1")
+        await fraudd.jobs("superseded")
+        record = await aws.store.get("shop-1")
+        assert record is not None
+        assert (record.state, record.result, record.listed) == ("forgotten", None, None)
+        assert record.expires_at is not None
+        assert await forget(fraudd, "shop-nobody-knows") == 204
+        status, asked = await fraudd.ask("shop-1")
+        assert (status, asked["status"]) == (202, "started")
+        assert (await fraudd.ended("shop-1"))["status"] == "done"
+        assert [event["id"] for event in await completions.take(1)] == [asked["run_id"]]
 
 
 async def test_where_the_topic_is_out_the_run_stands_and_the_next_ask_publishes_it(
@@ -762,6 +870,12 @@ async def test_the_metrics_tell_what_happened(start: Start, config: Config) -> N
         "process_resident_memory_bytes",
     ):
         assert sample in text
+
+
+async def forget(fraudd: Fraudd, entity_id: str) -> int:
+    """DELETE; gives the status."""
+    async with fraudd.http.delete(f"/v1/predictions/{entity_id}") as answer:
+        return answer.status
 
 
 async def ready(fraudd: Fraudd, status: int) -> None:

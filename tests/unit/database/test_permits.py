@@ -1,8 +1,15 @@
 """The cap on connections."""
 
 import asyncio
+from collections.abc import Awaitable
 
-from fraudd.database.permits import Permits
+from fraudd.database.permits import NumberedPermit, Permits
+
+
+async def settled() -> None:
+    """Let every task come as far as it can."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def test_there_are_never_more_permits_out_than_the_limit() -> None:
@@ -68,3 +75,42 @@ async def test_a_cancelled_wait_leaks_no_permit_even_at_the_moment_of_being_serv
         held.release()
         assert waiting.cancelled()
         assert permits.in_use == 0
+
+
+async def test_whoever_wants_all_goes_before_those_who_want_one() -> None:
+    permits, order = Permits(2), []
+
+    async def wait(name: str, permit: Awaitable[NumberedPermit]) -> None:
+        held = await permit
+        order.append((name, permits.in_use))
+        held.release()
+
+    first, second = await permits.acquire(), await permits.acquire()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(wait("one", permits.acquire()))
+        group.create_task(wait("all", permits.acquire_all()))
+        await settled()
+        first.release()
+        await settled()
+        assert order == []
+        assert permits.try_acquire() is None
+        second.release()
+    assert order == [("all", 2), ("one", 1)]
+    assert permits.in_use == 0
+
+
+async def test_whoever_gives_up_waiting_keeps_nothing_and_holds_nobody_up() -> None:
+    permits = Permits(1)
+    held = await permits.acquire()
+    async with asyncio.TaskGroup() as group:
+        gone = [group.create_task(permits.acquire_all()), group.create_task(permits.acquire())]
+        waiting = group.create_task(permits.acquire())
+        await settled()
+        for task in gone:
+            task.cancel()
+        await settled()
+        held.release()
+        await settled()
+        assert waiting.done()
+    waiting.result().release()
+    assert permits.in_use == 0

@@ -1,0 +1,148 @@
+"""When work is taken, and who may look whether it can be again."""
+
+import math
+import random
+
+import pytest
+
+from fraudd.breaker import FAULT_PROBE_MOST_SECONDS, FAULT_PROBE_SECONDS, FAULT_RUNS, Breaker
+
+
+class Certain(random.Random):
+    """Draws the longest back-off each time, so that a test can tell when it is over."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+@pytest.fixture
+def breaker() -> Breaker:
+    """A breaker whose probes come after 2, 4, 8, then always 10 seconds."""
+    return Breaker(base_seconds=2.0, max_seconds=10.0, rng=Certain())
+
+
+def test_while_all_is_well_everything_may_be_called_and_polled(breaker: Breaker) -> None:
+    assert breaker.state == "closed"
+    assert breaker.trouble is None
+    assert breaker.enter("store", 0.0) == 0
+    assert breaker.poll_in(0.0, in_hand=3) == 0
+    assert breaker.answering_for("store", 0.0) == math.inf
+
+
+def test_an_outage_stops_the_poll_and_says_what_is_wrong(breaker: Breaker) -> None:
+    assert breaker.failed("database", "refused", 0.0)
+    assert breaker.state == "outage"
+    assert breaker.trouble == "database: refused"
+    assert breaker.poll_in(5.0, in_hand=1) == math.inf
+
+
+def test_only_the_part_that_is_out_is_waited_for(breaker: Breaker) -> None:
+    breaker.failed("database", "refused", 0.0)
+    assert breaker.enter("store", 0.0) == 0
+    assert breaker.enter("database", 0.0) == 2.0
+
+
+def test_of_all_who_wait_one_probes_and_the_interval_grows_to_its_cap(breaker: Breaker) -> None:
+    breaker.failed("store", "gone", 0.0)
+    now, waits = 0.0, []
+    for _ in range(4):
+        wait = breaker.enter("store", now)
+        waits.append(wait)
+        now += wait
+        assert breaker.enter("store", now) == 0
+        assert breaker.enter("store", now) == math.inf
+        assert not breaker.failed("store", "gone", now)
+    assert waits == [2.0, 4.0, 8.0, 10.0]
+    assert breaker.enter("store", now + 10) == 0
+    assert breaker.answered("store", now + 10)
+    assert breaker.state == "closed"
+    assert breaker.enter("store", now + 10) == 0
+
+
+def test_a_probe_that_is_cut_off_leaves_its_turn_to_another(breaker: Breaker) -> None:
+    breaker.failed("store", "gone", 0.0)
+    assert breaker.enter("store", 2.0) == 0
+    breaker.left("store")
+    assert breaker.enter("store", 2.0) == 0
+
+
+def test_calls_that_were_under_way_when_the_outage_began_do_not_put_the_probe_off(
+    breaker: Breaker,
+) -> None:
+    breaker.failed("store", "gone", 0.0)
+    for _ in range(9):
+        assert not breaker.failed("store", "gone", 1.0)
+    assert breaker.enter("store", 2.0) == 0
+
+
+def test_after_an_outage_the_breaker_knows_for_how_long_the_part_has_answered(
+    breaker: Breaker,
+) -> None:
+    breaker.failed("store", "gone", 0.0)
+    assert breaker.answering_for("store", 1.0) == 0
+    breaker.answered("store", 5.0)
+    assert breaker.answering_for("store", 7.0) == 2.0
+    breaker.answered("store", 8.0)
+    assert breaker.answering_for("store", 9.0) == 4.0
+
+
+def test_with_nothing_in_hand_one_poll_is_the_probe(breaker: Breaker) -> None:
+    breaker.failed("database", "refused", 0.0)
+    assert breaker.poll_in(0.0, in_hand=0) == 2.0
+    assert breaker.poll_in(2.0, in_hand=0) == 0.0
+
+
+def test_a_queue_that_is_out_is_polled_at_its_own_pace(breaker: Breaker) -> None:
+    breaker.failed("topics", "gone", 0.0)
+    breaker.failed("queue", "gone", 1.5)
+    assert breaker.poll_in(2.0, in_hand=0) == 1.5
+    assert not breaker.failed("queue", "gone", 3.5)
+    assert breaker.poll_in(3.5, in_hand=0) == 4.0
+
+
+def fail(breaker: Breaker, *entities: str, now: float = 0.0) -> list[bool]:
+    return [breaker.run_failed(entity, "no such column", now) for entity in entities]
+
+
+ENTITIES = [f"shop-{n}" for n in range(FAULT_RUNS)]
+
+
+def test_a_row_of_runs_of_different_entities_that_fail_is_one_fault(breaker: Breaker) -> None:
+    assert fail(breaker, *ENTITIES) == [False] * (FAULT_RUNS - 1) + [True]
+    assert breaker.state == "fault"
+    assert "no such column" in (breaker.trouble or "")
+
+
+def test_one_entity_that_fails_again_and_again_is_no_fault_of_all(breaker: Breaker) -> None:
+    fail(breaker, *["shop-1"] * 50)
+    assert breaker.state == "closed"
+
+
+def test_a_success_in_between_shows_that_it_is_no_fault_of_all(breaker: Breaker) -> None:
+    fail(breaker, *ENTITIES[:-1])
+    assert not breaker.run_succeeded()
+    fail(breaker, *ENTITIES[:-1])
+    assert breaker.state == "closed"
+
+
+def test_after_a_fault_one_message_at_a_time_is_tried_ever_more_rarely(breaker: Breaker) -> None:
+    fail(breaker, *ENTITIES)
+    assert breaker.poll_in(0.0, in_hand=1) == math.inf
+    now, waits = 0.0, []
+    for n in range(6):
+        waits.append(breaker.poll_in(now, in_hand=0))
+        now += waits[-1]
+        breaker.polled(1, now)
+        fail(breaker, f"probe-{n}", now=now)
+    assert waits[:3] == [FAULT_PROBE_SECONDS, 2 * FAULT_PROBE_SECONDS, 4 * FAULT_PROBE_SECONDS]
+    assert waits[-1] == FAULT_PROBE_MOST_SECONDS
+    assert breaker.run_succeeded()
+    assert breaker.poll_in(now, in_hand=0) == 0
+
+
+def test_a_probe_that_tells_nothing_is_not_followed_by_another_at_once(breaker: Breaker) -> None:
+    fail(breaker, *ENTITIES)
+    breaker.polled(0, FAULT_PROBE_SECONDS)
+    assert breaker.poll_in(FAULT_PROBE_SECONDS, in_hand=0) == 0
+    breaker.polled(1, FAULT_PROBE_SECONDS)
+    assert breaker.poll_in(FAULT_PROBE_SECONDS, in_hand=0) == FAULT_PROBE_SECONDS

@@ -1,0 +1,36 @@
+"""A clock is off when no time within the call can explain the answer's ``Date``."""
+
+import pytest
+
+from fraudd.skew import Skew
+from tests.conftest import NOW
+
+
+@pytest.mark.parametrize(
+    ("date", "sent", "received", "trouble"),
+    [
+        (0, 0, 50, None),
+        (0, 999, 1_050, None),
+        (0, 2_999, 3_050, None),
+        (0, 3_000, 3_050, "2.0 s ahead"),
+        (2_000, -50, 0, None),
+        (3_000, -50, 0, "3.0 s behind"),
+        (10_000, 0, 20_000, None),
+        (0, 600_000, 600_050, "599.0 s ahead"),
+    ],
+)
+def test_a_clock_that_is_off_by_more_than_leases_allow_is_told(
+    date: int, sent: int, received: int, trouble: str | None
+) -> None:
+    skew = Skew()
+    skew.answered(date=NOW + date, sent=NOW + sent, received=NOW + received)
+    told = skew.trouble
+    assert told is None if trouble is None else told is not None and trouble in told
+
+
+def test_a_clock_that_was_set_right_is_trusted_again() -> None:
+    skew = Skew()
+    skew.answered(date=NOW, sent=NOW + 60_000, received=NOW + 60_050)
+    assert skew.trouble is not None
+    skew.answered(date=NOW, sent=NOW, received=NOW + 50)
+    assert skew.trouble is None
