@@ -8,7 +8,7 @@ server has let go of it, because the server's count is the one that must hold.
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -142,7 +142,8 @@ class Connections:
         """Take a snapshot on the permit's connection, opening one if it has none.
 
         Raises ``TransientError`` or ``Unavailable``, also from within. After any error the
-        connection is closed, for nobody knows what is left on it.
+        connection is closed, for nobody knows what is left on it. One that was lost is replaced
+        at once, which tells a connection that broke from a server that is gone.
         """
         slot = self._slots[permit.number]
         limit = self._server.snapshot_timeout_seconds
@@ -156,6 +157,13 @@ class Connections:
             except TimeoutError:
                 await _close(slot)
                 raise TransientError("too_slow", f"the snapshot lasted {limit:g} s") from None
+            except TransientError as error:
+                await _close(slot)
+                if error.type == "connection_lost":
+                    slot.connection = await _connect(self._server)
+                    slot.idle_since = self._clock.monotonic()
+                    self._idle.set()
+                raise
             except BaseException:
                 await _close(slot)
                 raise
@@ -199,8 +207,8 @@ class Connections:
 
 
 async def _connect(server: Server) -> Any:
-    """Open a connection whose session is set up. Raises ``TransientError`` or ``Unavailable``."""
-    with translated():
+    """Open a connection whose session is set up. Raises ``Unavailable``."""
+    with _unavailable_if_lost(), translated():
         try:
             connection = await aiomysql.connect(
                 host=server.host,
@@ -227,6 +235,15 @@ async def _connect(server: Server) -> Any:
             connection.close()
             raise
     return connection
+
+
+@contextmanager
+def _unavailable_if_lost() -> Iterator[None]:
+    """Take a connection that is lost while it is made for a server that is not there."""
+    try:
+        yield
+    except TransientError as error:
+        raise Unavailable("database", error.detail) from error
 
 
 def _session(server: Server, version: str) -> Iterator[str]:

@@ -35,6 +35,8 @@ _UNAVAILABLE = frozenset(
         1142,  # command denied on a table
         1146,  # no such table
         1203,  # max_user_connections exceeded
+        3118,  # MySQL: the account is locked
+        4151,  # MariaDB: the account is locked
         1226,  # a resource of the account is exhausted
         2002,  # cannot connect
         2003,  # cannot connect to the host

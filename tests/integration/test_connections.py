@@ -129,6 +129,31 @@ async def test_a_statement_that_writes_is_refused(pool: Pool, observer: Observer
         await pool.query("INSERT INTO t VALUES (2, 2)")
 
 
+async def test_a_connection_that_broke_is_replaced_and_the_run_tried_again(
+    pool: Pool, observer: Observer
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        query = group.create_task(_outcome(pool.query("SELECT SLEEP(30)")))
+        lost = await observer.busy("User sleep")
+        await observer.rows(f"KILL {lost}")
+    error = query.result()
+    assert isinstance(error, TransientError)
+    assert error.type == "connection_lost"
+    [[now]] = await pool.query("SELECT CONNECTION_ID()")
+    assert now != lost
+
+
+async def test_a_connection_lost_to_a_server_that_refuses_is_an_outage(
+    pool: Pool, observer: Observer
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        query = group.create_task(_outcome(pool.query("SELECT SLEEP(30)")))
+        lost = await observer.busy("User sleep")
+        await observer.rows("ALTER USER reader@localhost ACCOUNT LOCK")
+        await observer.rows(f"KILL {lost}")
+    assert isinstance(query.result(), Unavailable)
+
+
 async def test_the_time_zone_is_the_one_the_platform_writes_in(
     server: Server, observer: Observer
 ) -> None:
