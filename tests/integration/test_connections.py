@@ -271,5 +271,5 @@ async def test_the_account_s_own_limit_is_no_fault_of_the_run(
 async def _outcome(work: Any) -> Any:
     try:
         return await work
-    except RunError as error:
+    except (RunError, Unavailable) as error:
         return error
