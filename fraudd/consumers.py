@@ -20,6 +20,8 @@ from fraudd.skew import Skew
 
 #: ``ReceiveMessage`` gives ten at most.
 _MOST_A_POLL = 10
+#: A long poll may be answered this much later than its wait.
+POLL_MARGIN_SECONDS = 10.0
 #: How often a clock that is off is looked at again; answers of AWS tell of it meanwhile.
 _SKEW_SECONDS = 5.0
 
@@ -40,6 +42,7 @@ class Consumers:
         rng: random.Random,
         metrics: Metrics,
         count: int,
+        wait_seconds: float,
         drain_seconds: float,
         visibility_timeout_seconds: float,
     ) -> None:
@@ -53,6 +56,7 @@ class Consumers:
         self._rng = rng
         self._metrics = metrics
         self.count = count
+        self._deaf_seconds = 3 * (wait_seconds + POLL_MARGIN_SECONDS)
         self._drain_seconds = drain_seconds
         self._visibility_timeout_seconds = visibility_timeout_seconds
         self._idle = asyncio.Semaphore(count)
@@ -60,11 +64,22 @@ class Consumers:
         self._stopping = asyncio.Event()
         self._receiving = False
         self._poller: asyncio.Task[None] | None = None
+        #: When the poll loop last came round, or a job ended; monotonic seconds.
+        self._round_at = clock.monotonic()
 
     @property
     def trouble(self) -> str | None:
         """Why no messages are taken; None where they are."""
         return self._skew.trouble or self._gate.breaker.trouble
+
+    @property
+    def deaf(self) -> bool:
+        """Whether the poll loop has not come round for long although it should poll."""
+        room = len(self._jobs) < min(self.count, self._permits.limit)
+        should = room and not self._stopping.is_set() and not any(job.alone for job in self.jobs)
+        if not should or self._poll_in():
+            return False
+        return self._clock.monotonic() - self._round_at > self._deaf_seconds
 
     @property
     def jobs(self) -> list[Job]:
@@ -104,6 +119,7 @@ class Consumers:
 
     async def _poll(self, group: asyncio.TaskGroup) -> None:
         while not self._stopping.is_set():
+            self._round_at = self._clock.monotonic()
             if wait := self._poll_in():
                 await self._gate.wait(wait)
                 continue
@@ -177,6 +193,7 @@ class Consumers:
     def _finished(self, task: asyncio.Task[None]) -> None:
         """Give consumer and permit back, even of a job cancelled before its first step."""
         self._give_back(self._jobs.pop(task).permit)
+        self._round_at = self._clock.monotonic()
         self._gate.changed()
 
     def _give_back(self, permit: Permit) -> None:

@@ -181,6 +181,7 @@ class Daemon:
             estimate=self._engine.sampler.estimate,
             status=self._status,
             unready=self._unready,
+            deaf=lambda: self._engine.consumers.deaf,
         )
         return make_app(handlers, metrics=self._metrics, clock=self._clock, rng=self._rng)
 

@@ -81,7 +81,7 @@ class Engine:
         self._gate = gate = Gate(self.breaker, clock=clock)
         self.intake = self._intake(gate.once)
         self.sampler = DepthSampler(
-            queue=GatedQueue(queue, gate.once),
+            queue=queue,
             permits=permits,
             run_times=self._run_times,
             metrics=metrics,
@@ -89,7 +89,7 @@ class Engine:
         )
         self._sweeper = Sweeper(
             store=GatedStore(store, gate.once),
-            queue=GatedQueue(queue, gate.once),
+            queue=queue,
             topics=GatedTopics(topics, gate.once),
             breaker=self.breaker,
             skew=skew,
@@ -112,6 +112,7 @@ class Engine:
             rng=rng,
             metrics=metrics,
             count=terms.consumers,
+            wait_seconds=terms.wait_seconds,
             drain_seconds=terms.drain_seconds,
             visibility_timeout_seconds=terms.visibility_timeout_seconds,
         )

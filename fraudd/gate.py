@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from fraudd import log
 from fraudd.breaker import Breaker
-from fraudd.ports import Clock, Unavailable
+from fraudd.ports import Clock, RunError, Unavailable
 
 T = TypeVar("T")
 
@@ -32,9 +32,10 @@ class Gate:
                 log.warning("breaker.opened", part=part, reason=error.detail)
             self.changed()
             raise
-        if self.breaker.answered(part, self._clock.monotonic()):
-            log.info("breaker.closed", part=part)
-            self.changed()
+        except RunError:
+            self._answered(part)
+            raise
+        self._answered(part)
         return answer
 
     async def patiently(self, part: str, call: Call[T]) -> T:
@@ -49,6 +50,11 @@ class Gate:
                 log.debug("gate.waiting", part=part, reason=error.detail)
             finally:
                 self.breaker.left(part)
+
+    def _answered(self, part: str) -> None:
+        if self.breaker.answered(part, self._clock.monotonic()):
+            log.info("breaker.closed", part=part)
+            self.changed()
 
     def run_succeeded(self) -> None:
         """Note a run that found its score."""

@@ -86,12 +86,18 @@ class Sweeper:
         """Count the messages where that may tell that a wake-up is lost."""
         self._emptied_at = self._empty_at
         self._empty_at = None
-        if any(record.requeues == 0 for record in pending):
-            depth = await self._queue.depth()
-            if depth.visible == depth.in_flight == depth.delayed == 0:
-                self._empty_at = began
-        if self._empty_at is None:
+        if any(record.requeues == 0 for record in pending) and await self._is_empty():
+            self._empty_at = began
+        else:
             self._emptied_at = None
+
+    async def _is_empty(self) -> bool:
+        try:
+            depth = await self._queue.depth()
+        except Unavailable as error:
+            log.warning("queue.not_sampled", reason=str(error))
+            return False
+        return depth.visible == depth.in_flight == depth.delayed == 0
 
     async def _send_again(self, record: Record) -> bool:
         now = self._clock.now()

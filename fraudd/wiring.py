@@ -4,6 +4,7 @@ import ssl
 
 from fraudd.aws.session import Terms
 from fraudd.config import Config, Database, credential
+from fraudd.consumers import POLL_MARGIN_SECONDS
 from fraudd.database.connections import Server
 from fraudd.engine import Terms as EngineTerms
 from fraudd.ports import Misconfigured
@@ -19,7 +20,7 @@ def aws_terms(config: Config) -> Terms:
         connect_timeout_seconds=config.aws.connect_timeout_seconds,
         read_timeout_seconds=config.aws.read_timeout_seconds,
         max_connections=config.aws.max_connections,
-        wait_seconds=config.queue.wait_seconds,
+        poll_seconds=config.queue.wait_seconds + POLL_MARGIN_SECONDS,
     )
 
 

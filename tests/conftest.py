@@ -57,7 +57,7 @@ async def aws_clients(aws_endpoint: str) -> AsyncIterator[Clients]:
         connect_timeout_seconds=2.0,
         read_timeout_seconds=5.0,
         max_connections=50,
-        wait_seconds=1.0,
+        poll_seconds=11.0,
     )
     async with open_clients(terms, lambda _: None, SystemClock()) as clients:
         yield clients

@@ -13,7 +13,7 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fraudd import __version__
-from fraudd.ports import Clock, Unavailable
+from fraudd.ports import Clock, RunError, Unavailable
 from fraudd.skew import Skew
 
 if TYPE_CHECKING:
@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     from types_aiobotocore_sns.client import SNSClient
     from types_aiobotocore_sqs.client import SQSClient
 
-#: A long poll may be answered this much later than its wait.
-_POLL_MARGIN_SECONDS = 10.0
+#: Errors by which AWS refuses what was asked for, whoever asks and whenever: no outage.
+_REFUSED = frozenset(
+    {
+        "InvalidMessageContents",
+        "InvalidParameter",
+        "InvalidParameterValue",
+        "ItemCollectionSizeLimitExceededException",
+        "ValidationException",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +42,8 @@ class Terms:
     connect_timeout_seconds: float
     read_timeout_seconds: float
     max_connections: int
-    wait_seconds: float
+    #: How long a long poll may take to be answered.
+    poll_seconds: float
 
     @property
     def where(self) -> str:
@@ -68,7 +77,7 @@ async def open_clients(
         common |= {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
     calls = _client_config(terms, terms.read_timeout_seconds, attempts=3)
     # A receive that is tried again by the SDK would outlive its own time-out unseen.
-    polls = _client_config(terms, terms.wait_seconds + _POLL_MARGIN_SECONDS, attempts=1)
+    polls = _client_config(terms, terms.poll_seconds, attempts=1)
     async with AsyncExitStack() as stack:
 
         async def client(service: Any, config: AioConfig) -> Any:
@@ -107,13 +116,16 @@ def _compare_clocks(events: Any, skew: Skew, clock: Clock) -> None:
 
 @contextmanager
 def translated(part: str) -> Iterator[None]:
-    """Raise whatever AWS or the way there raises as ``Unavailable``."""
+    """Raise whatever AWS or the way there raises as ``Unavailable``; ``RunError`` if it refuses."""
     try:
         yield
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown")
         text = error.response.get("Error", {}).get("Message", "")
-        raise Unavailable(part, f"{error.operation_name}: {code}: {text}".rstrip(": ")) from error
+        told = f"{error.operation_name}: {code}: {text}".rstrip(": ")
+        if code in _REFUSED:
+            raise RunError("refused_by_aws", f"{part}: {told}") from error
+        raise Unavailable(part, told) from error
     except (BotoCoreError, OSError, TimeoutError) as error:
         raise Unavailable(part, str(error) or type(error).__name__) from error
 

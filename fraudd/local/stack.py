@@ -147,7 +147,7 @@ async def _provisioned(endpoint_url: str) -> Provisioned:
         connect_timeout_seconds=2.0,
         read_timeout_seconds=10.0,
         max_connections=2,
-        wait_seconds=0,
+        poll_seconds=10.0,
     )
     async with open_clients(terms, lambda _: None, SystemClock()) as clients:
         return await provision(clients, _NAME, visibility_timeout_seconds=_VISIBILITY_SECONDS)

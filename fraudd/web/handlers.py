@@ -20,7 +20,7 @@ class Handlers:
     """What the API offers, on what the daemon gives it.
 
     ``estimate`` gives the seconds until a run pending now will have ended, ``status`` what the
-    daemon does right now, ``unready`` why it should get no requests (None: it should).
+    daemon does right now, ``unready`` why it should get no requests (None: it should), ``deaf`` whether it takes no messages although it should.
     """
 
     def __init__(
@@ -31,12 +31,14 @@ class Handlers:
         estimate: Callable[[], int],
         status: Callable[[], Mapping[str, Any]],
         unready: Callable[[], str | None],
+        deaf: Callable[[], bool],
     ) -> None:
         self._intake = intake
         self._metrics = metrics
         self._estimate = estimate
         self._status = status
         self._unready = unready
+        self._deaf = deaf
 
     def routes(self) -> list[web.RouteDef]:
         """Every call and its handler."""
@@ -93,7 +95,9 @@ class Handlers:
         return _json(self._status())
 
     async def healthz(self, _: web.Request) -> web.Response:
-        """Say that the process answers."""
+        """Say that the process answers and that its poll loop turns."""
+        if self._deaf():
+            raise Problem(503, "deaf", "this daemon should poll for messages, and does not")
         return _json({"status": "alive"})
 
     async def readyz(self, _: web.Request) -> web.Response:
