@@ -20,7 +20,8 @@ class Handlers:
     """What the API offers, on what the daemon gives it.
 
     ``estimate`` gives the seconds until a run pending now will have ended, ``status`` what the
-    daemon does right now, ``unready`` why it should get no requests (None: it should), ``deaf`` whether it takes no messages although it should.
+    daemon does right now, ``unready`` why it should get no requests (None: it should), ``deaf``
+    whether it takes no messages although it should.
     """
 
     def __init__(
