@@ -215,8 +215,14 @@ class Worker:
             rng=self._rng,
         )
         disposition = dispose(
-            failure, attempts=claim.attempts, max_attempts=self._max_attempts, delay=delay
+            failure,
+            attempts=claim.attempts,
+            overruns=claim.overruns,
+            max_attempts=self._max_attempts,
+            delay=delay,
         )
+        if failure == "overrun" and disposition == Fail(dead_letter=False):
+            type_ = "too_slow"
         log.warning(
             "run.failed" if isinstance(disposition, Fail) else "run.attempt_failed",
             traceback=failure == "bug",
@@ -231,7 +237,11 @@ class Worker:
                     job.lease, claim, type_=type_, detail=detail, dead_letter=dead_letter
                 )
             case BackOff(seconds):
-                later = backed_off(claim, not_before=self._clock.now() + int(seconds * 1000))
+                later = backed_off(
+                    claim,
+                    not_before=self._clock.now() + int(seconds * 1000),
+                    overran=failure == "overrun",
+                )
                 requeued = await self._settlement.requeue(job.lease, later, seconds=seconds)
                 return "retried" if requeued else "superseded"
 
@@ -263,6 +273,8 @@ def classify(error: Exception) -> tuple[FailureClass, str, str]:
     match error:
         case PermanentError(type=type_, detail=detail):
             return "permanent", type_, detail
+        case TransientError(type="query_timeout" | "too_slow" as type_, detail=detail):
+            return "overrun", type_, detail
         case TransientError(type=type_, detail=detail):
             return "transient", type_, detail
         case RunError(type=type_, detail=detail):

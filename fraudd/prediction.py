@@ -44,6 +44,8 @@ class Record:
     #: Claims that count, and claims that ended without a verdict because the process died.
     attempts: int = 0
     deaths: int = 0
+    #: Attempts that ran past a deadline: the second is the last.
+    overruns: int = 0
     #: How often the sweeper sent the wake-up again since the last claim.
     requeues: int = 0
     #: When another service last asked while the run was running: its end opens the next.
@@ -240,9 +242,15 @@ def failed(record: Record, *, error: Json, now: int, next_run_id: str) -> Transi
     return _verdict(record, ended, now=now, next_run_id=next_run_id)
 
 
-def backed_off(record: Record, *, not_before: int) -> Transition:
+def backed_off(record: Record, *, not_before: int, overran: bool = False) -> Transition:
     """Queue the claimed run again, to be tried from ``not_before`` on; the attempt counts."""
-    return _left(record, {"state": "queued", "not_before": not_before, "again": None})
+    waiting: dict[str, Value | None] = {
+        "state": "queued",
+        "not_before": not_before,
+        "overruns": record.overruns + overran,
+        "again": None,
+    }
+    return _left(record, waiting)
 
 
 def released(record: Record) -> Transition:
@@ -276,6 +284,7 @@ def _opening(
         "finished_at": None,
         "attempts": 0,
         "deaths": 0,
+        "overruns": 0,
         "requeues": 0,
         "again": None,
         "not_before": None,

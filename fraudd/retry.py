@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-FailureClass = Literal["permanent", "transient", "bug"]
+FailureClass = Literal["permanent", "transient", "overrun", "bug"]
 
 #: The longest that ``SendMessage`` delays a message, in seconds.
 MOST_DELAY_SECONDS = 900
@@ -31,13 +31,18 @@ Disposition = Fail | BackOff
 
 
 def dispose(
-    failure: FailureClass, *, attempts: int, max_attempts: int, delay: float
+    failure: FailureClass, *, attempts: int, overruns: int, max_attempts: int, delay: float
 ) -> Disposition:
-    """Decide on a failed attempt, the ``attempts``-th; ``delay`` is its back-off in seconds."""
+    """Decide on a failed attempt, the ``attempts``-th; ``delay`` is its back-off in seconds.
+
+    What ran past its deadline for the second time (``overruns``: the times before) will again.
+    """
     match failure:
+        case "overrun" if overruns:
+            return Fail(dead_letter=False)
         case "permanent":
             return Fail(dead_letter=False)
-        case "transient" | "bug":
+        case "transient" | "overrun" | "bug":
             return BackOff(delay) if attempts < max_attempts else Fail(dead_letter=True)
 
 

@@ -23,6 +23,7 @@ _NUMBERS = frozenset(
         "finished_at",
         "attempts",
         "deaths",
+        "overruns",
         "requeues",
         "again",
         "not_before",

@@ -340,20 +340,34 @@ async def test_a_failed_recomputation_does_not_take_the_result_away(
 async def test_a_passing_failure_is_tried_again_and_given_up_with_a_copy_for_the_operator(
     start: Start, config: Config, observer: Observer, aws: Aws
 ) -> None:
-    config = changed(config, consumers={"max_attempts": 2}, database={"query_timeout_seconds": 0.2})
     await observer.slow_down("shop-1")
-    async with start(config) as fraudd:
+    async with start(changed(config, consumers={"max_attempts": 2})) as fraudd:
         _, asked = await fraudd.ask("shop-1")
+        for outcome in ("retried", "failed"):
+            await observer.rows(f"KILL QUERY {await observer.busy('User sleep')}")
+            await fraudd.jobs(outcome)
         failed = await fraudd.ended("shop-1")
         assert failed["status"] == "failed"
-        assert failed["error"]["type"] == "query_timeout"
+        assert failed["error"]["type"] == "query_killed"
         assert failed["error"]["detail"].startswith("pace.sql: ")
         assert failed["error"]["attempts"] == 2
-        await fraudd.jobs("failed")
         assert (await aws.queue.depth()).in_flight == 0
     [(reason, body)] = await dead_letters(aws)
-    assert reason == "query_timeout"
+    assert reason == "query_killed"
     assert json.loads(body)["run_id"] == asked["run_id"]
+
+
+async def test_a_run_past_its_deadline_for_the_second_time_is_too_slow_for_good(
+    start: Start, config: Config, observer: Observer, aws: Aws
+) -> None:
+    await observer.slow_down("shop-1")
+    async with start(changed(config, database={"query_timeout_seconds": 0.2})) as fraudd:
+        await fraudd.ask("shop-1")
+        failed = await fraudd.ended("shop-1")
+        assert (failed["error"]["type"], failed["error"]["attempts"]) == ("too_slow", 2)
+        assert failed["error"]["detail"].startswith("pace.sql: ")
+        await fraudd.jobs("failed")
+    assert await dead_letters(aws) == []
 
 
 async def test_a_passing_failure_that_passes_costs_an_attempt_and_no_more(

@@ -12,6 +12,8 @@ from fraudd.retry import FailureClass
     [
         (PermanentError("entity_unknown", "d"), "permanent", "entity_unknown"),
         (TransientError("deadlock", "d"), "transient", "deadlock"),
+        (TransientError("query_timeout", "d"), "overrun", "query_timeout"),
+        (TransientError("too_slow", "d"), "overrun", "too_slow"),
         (RunError("bad_statement", "d"), "bug", "bad_statement"),
     ],
 )

@@ -173,6 +173,16 @@ def test_a_claim_counts_the_attempt_and_a_release_gives_it_back() -> None:
     assert after(backed_off(running, not_before=NOW), running).attempts == 1
 
 
+def test_an_overrun_is_counted_until_the_run_ends() -> None:
+    once = after(backed_off(RUNNING, not_before=NOW, overran=True), RUNNING)
+    assert once.overruns == 1
+    claim = after(claimed(once, worker="w", now=NOW, lease_until=NOW), once)
+    assert claim.overruns == 1
+    assert after(backed_off(claim, not_before=NOW), claim).overruns == 1
+    done = after(completed(claim, result=RESULT, now=NOW, next_run_id=NEXT), claim)
+    assert after(opened("shop-1", done, run_id=OTHER_RUN, now=NOW), done).overruns == 0
+
+
 def test_a_back_off_lasts_until_its_end_and_no_longer_than_the_next_claim() -> None:
     waiting = after(*TRANSITIONS["backed off"])
     assert waiting.not_before == NOW + 7_000

@@ -10,18 +10,24 @@ from fraudd.retry import BackOff, Disposition, Fail, FailureClass, back_off, dis
 
 
 @pytest.mark.parametrize(
-    ("failure", "attempts", "disposition"),
+    ("failure", "attempts", "overruns", "disposition"),
     [
-        ("permanent", 1, Fail(dead_letter=False)),
-        ("permanent", 5, Fail(dead_letter=False)),
-        ("transient", 4, BackOff(7.0)),
-        ("transient", 5, Fail(dead_letter=True)),
-        ("bug", 4, BackOff(7.0)),
-        ("bug", 5, Fail(dead_letter=True)),
+        ("permanent", 1, 0, Fail(dead_letter=False)),
+        ("permanent", 5, 0, Fail(dead_letter=False)),
+        ("transient", 4, 1, BackOff(7.0)),
+        ("transient", 5, 1, Fail(dead_letter=True)),
+        ("bug", 4, 1, BackOff(7.0)),
+        ("bug", 5, 1, Fail(dead_letter=True)),
+        ("overrun", 1, 0, BackOff(7.0)),
+        ("overrun", 5, 0, Fail(dead_letter=True)),
+        ("overrun", 2, 1, Fail(dead_letter=False)),
     ],
 )
-def test_failures(failure: FailureClass, attempts: int, disposition: Disposition) -> None:
-    assert dispose(failure, attempts=attempts, max_attempts=5, delay=7.0) == disposition
+def test_failures(
+    failure: FailureClass, attempts: int, overruns: int, disposition: Disposition
+) -> None:
+    decided = dispose(failure, attempts=attempts, overruns=overruns, max_attempts=5, delay=7.0)
+    assert decided == disposition
 
 
 @given(st.integers(1, 10_000), st.integers())
