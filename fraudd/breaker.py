@@ -134,6 +134,11 @@ class Breaker:
         self._fault = _Fault(detail, FAULT_PROBE_SECONDS, now + FAULT_PROBE_SECONDS)
         return True
 
+    def run_began(self, now: float) -> None:
+        """Note that an attempt began: after a fault the next probe is an interval away."""
+        if self._fault is not None:
+            self._fault.probe_at = now + self._fault.interval
+
     # The poll
 
     def poll_in(self, now: float, *, in_hand: int) -> float:
@@ -154,8 +159,3 @@ class Breaker:
         if self._outages:
             return min(outage.probe_at for outage in self._outages.values())
         return self._fault.probe_at if self._fault is not None else 0.0
-
-    def polled(self, received: int, now: float) -> None:
-        """Note what a poll brought: after a fault the next probe is an interval away."""
-        if received and self._fault is not None:
-            self._fault.probe_at = now + self._fault.interval

@@ -171,7 +171,6 @@ class Consumers:
             return []
         finally:
             self._receiving = False
-        self._gate.breaker.polled(len(messages), self._clock.monotonic())
         self._metrics.received.inc(len(messages))
         # Standard queues deliver at least once, now and then twice in one response.
         return list({message.message_id: message for message in messages}.values())

@@ -56,6 +56,10 @@ class Gate:
             log.info("breaker.closed", part=part)
             self.changed()
 
+    def run_began(self) -> None:
+        """Note that an attempt began."""
+        self.breaker.run_began(self._clock.monotonic())
+
     def run_succeeded(self) -> None:
         """Note a run that found its score."""
         if self.breaker.run_succeeded():

@@ -136,6 +136,7 @@ class Worker:
         if not isinstance(claim, Record):
             return claim
         job.lease.claim = claim
+        self._gate.run_began()
         try:
             found = await self._compute(job, claim)
         except Exception as error:

@@ -60,15 +60,19 @@ class Sweeper:
                 log.warning("sweeper.put_off", reason=str(error))
 
     async def run_once(self) -> int:
-        """Sweep one page; gives how many wake-ups were sent. Raises ``Unavailable``."""
-        if not self._may_sweep():
-            return 0
+        """Sweep one page; gives how many wake-ups were sent. Raises ``Unavailable``.
+
+        The page is asked for in an outage too: on an idle daemon nothing else would tell its end.
+        """
+        may_sweep = self._may_sweep()
         began = self._clock.now()
         page = await self._store.listed(
             f"pending#{self._shard}",
             until=began - int(self._grace_seconds * 1000),
             after=self._after,
         )
+        if not may_sweep:
+            return 0
         records = [await self._store.get(entity_id) for entity_id in page.entity_ids]
         pending = [record for record in records if record is not None and record.pending]
         await self._look_whether_empty(began, pending)

@@ -49,7 +49,7 @@ class Permits:
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
                 place.result().release()
-            else:
+            elif place in line:
                 line.remove(place)
                 self._hand_out()
             raise

@@ -132,7 +132,7 @@ def test_after_a_fault_one_message_at_a_time_is_tried_ever_more_rarely(breaker: 
     for n in range(6):
         waits.append(breaker.poll_in(now, in_hand=0))
         now += waits[-1]
-        breaker.polled(1, now)
+        breaker.run_began(now)
         fail(breaker, f"probe-{n}", now=now)
     assert waits[:3] == [FAULT_PROBE_SECONDS, 2 * FAULT_PROBE_SECONDS, 4 * FAULT_PROBE_SECONDS]
     assert waits[-1] == FAULT_PROBE_MOST_SECONDS
@@ -140,9 +140,8 @@ def test_after_a_fault_one_message_at_a_time_is_tried_ever_more_rarely(breaker: 
     assert breaker.poll_in(now, in_hand=0) == 0
 
 
-def test_a_probe_that_tells_nothing_is_not_followed_by_another_at_once(breaker: Breaker) -> None:
+def test_only_an_attempt_that_began_puts_the_next_probe_off(breaker: Breaker) -> None:
     fail(breaker, *ENTITIES)
-    breaker.polled(0, FAULT_PROBE_SECONDS)
     assert breaker.poll_in(FAULT_PROBE_SECONDS, in_hand=0) == 0
-    breaker.polled(1, FAULT_PROBE_SECONDS)
+    breaker.run_began(FAULT_PROBE_SECONDS)
     assert breaker.poll_in(FAULT_PROBE_SECONDS, in_hand=0) == FAULT_PROBE_SECONDS

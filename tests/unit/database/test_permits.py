@@ -114,3 +114,17 @@ async def test_whoever_gives_up_waiting_keeps_nothing_and_holds_nobody_up() -> N
         assert waiting.done()
     waiting.result().release()
     assert permits.in_use == 0
+
+
+async def test_places_given_up_at_the_head_of_the_line_are_passed_over() -> None:
+    permits = Permits(1)
+    held = await permits.acquire()
+    async with asyncio.TaskGroup() as group:
+        first, second = (group.create_task(permits.acquire()) for _ in range(2))
+        last = group.create_task(permits.acquire())
+        await settled()
+        first.cancel()
+        second.cancel()
+        held.release()
+    last.result().release()
+    assert permits.in_use == 0
