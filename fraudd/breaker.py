@@ -154,8 +154,9 @@ class Breaker:
         return max(0.0, self._poll_at() - now)
 
     def _poll_at(self) -> float:
-        if (queue := self._outages.get("queue")) is not None:
-            return queue.probe_at
-        if self._outages:
-            return min(outage.probe_at for outage in self._outages.values())
-        return self._fault.probe_at if self._fault is not None else 0.0
+        fault_at = self._fault.probe_at if self._fault is not None else 0.0
+        if not self._outages:
+            return fault_at
+        first = min(self._outages.values(), key=lambda outage: outage.probe_at)
+        # The poll cannot do without the queue; of the other parts it probes any.
+        return max(fault_at, self._outages.get("queue", first).probe_at)

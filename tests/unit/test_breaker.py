@@ -100,6 +100,12 @@ def test_a_queue_that_is_out_is_polled_at_its_own_pace(breaker: Breaker) -> None
     assert breaker.poll_in(3.5, in_hand=0) == 4.0
 
 
+def test_an_outage_beside_a_fault_does_not_bring_its_probe_forward(breaker: Breaker) -> None:
+    fail(breaker, *ENTITIES)
+    breaker.failed("store", "gone", 0.0)
+    assert breaker.poll_in(0.0, in_hand=0) == FAULT_PROBE_SECONDS
+
+
 def fail(breaker: Breaker, *entities: str, now: float = 0.0) -> list[bool]:
     return [breaker.run_failed(entity, "no such column", now) for entity in entities]
 
