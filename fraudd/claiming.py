@@ -7,7 +7,7 @@ from fraudd.event import RequestEvent
 from fraudd.gate import Gate
 from fraudd.intake import Intake
 from fraudd.lease import Lease
-from fraudd.ports import Clock, Store
+from fraudd.ports import Clock, Store, Unavailable
 from fraudd.prediction import Record, Transition, asked_again, claimed, first_claim
 from fraudd.settlement import Outcome, Settlement
 from fraudd.verdict import (
@@ -25,7 +25,7 @@ from fraudd.verdict import (
 )
 
 #: A record that changes under every one of so many writes is left to whoever changes it.
-_ROUNDS = 5
+_ROUNDS = 20
 
 _GIVEN_UP = {
     "exhausted": "none of its {attempts} attempts came to an end: the process died each time",
@@ -34,12 +34,16 @@ _GIVEN_UP = {
 
 
 class Claiming:
-    """Claims runs. ``store`` waits through outages; ``held`` are the messages in hand by id."""
+    """Claims runs. ``store`` waits through outages, ``impatient`` does not.
+
+    ``held`` are the messages in hand by id.
+    """
 
     def __init__(
         self,
         *,
         store: Store,
+        impatient: Store,
         intake: Intake,
         settlement: Settlement,
         gate: Gate,
@@ -49,6 +53,7 @@ class Claiming:
         limits: Limits,
     ) -> None:
         self._store = store
+        self._impatient = impatient
         self._intake = intake
         self._settlement = settlement
         self._gate = gate
@@ -69,12 +74,16 @@ class Claiming:
         if event.run_id is None or self._limits.max_wait_seconds is not None:
             record = await self._store.get(event.entity_id)
         else:
-            guess = first_claim(event.entity_id, event.run_id, **await self._terms(lease))
+            await self._gate.patiently("queue", lease.fresh)
+            guess = first_claim(event.entity_id, event.run_id, **self._terms(lease))
             applied = await self._store.apply(guess)
             if applied.done and applied.record is not None:
                 return applied.record
             record = applied.record
         for _ in range(_ROUNDS):
+            if record is not None and record.worker == lease.token:
+                return record  # its first try had landed
+            await self._gate.patiently("queue", lease.fresh)
             verdict = self._decide(lease, event, record)
             if isinstance(verdict, Claim) and verdict.alone and not alone:
                 await wait_alone()
@@ -104,9 +113,8 @@ class Claiming:
         left = self._visibility_timeout_seconds - answering
         return self._clock.now() + int(left * 1000) if left > 0 else 0
 
-    async def _terms(self, lease: Lease) -> dict[str, Any]:
+    def _terms(self, lease: Lease) -> dict[str, Any]:
         """The terms of a new claim: its token, and a lease that the message outlives."""
-        await self._gate.patiently("queue", lease.fresh)
         return {
             "worker": lease.token,
             "now": self._clock.now(),
@@ -120,8 +128,7 @@ class Claiming:
         settlement = self._settlement
         match verdict:
             case Claim(seen):
-                won, record = await self._write(claimed(seen, **await self._terms(lease)))
-                return (record if won else None), record
+                return None, await self._claim(claimed(seen, **self._terms(lease)))
             case AskAgain(seen):
                 noted, record = await self._write(asked_again(seen, now=self._clock.now()))
                 if not noted:
@@ -136,6 +143,17 @@ class Claiming:
                 return "opened", record
             case _:
                 return await self._settle(lease, verdict), None
+
+    async def _claim(self, claim: Transition) -> Record | None:
+        """Write a claim; gives the record as it is now, ours or not.
+
+        Through an outage it is not written again but decided anew: whose lease was dead before
+        may only have been unable to beat.
+        """
+        try:
+            return (await self._impatient.apply(claim)).record
+        except Unavailable:
+            return await self._store.get(claim.entity_id)
 
     async def _write(self, transition: Transition) -> tuple[bool, Record | None]:
         applied = await self._store.apply(transition)

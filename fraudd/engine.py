@@ -170,6 +170,7 @@ class Engine:
         held: dict[str, Lease] = {}
         claiming = Claiming(
             store=GatedStore(self._store, gate.patiently),
+            impatient=GatedStore(self._store, gate.once),
             intake=patient,
             settlement=settlement,
             gate=gate,

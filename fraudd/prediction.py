@@ -131,7 +131,7 @@ def unpublished(record: Record) -> Transition:
 
 def republished(record: Record, *, now: int) -> Transition:
     """Take on sending a wake-up that was not sent, or is lost; of many callers one succeeds."""
-    names = ("run_id", "state", "published_at")
+    names = ("run_id", "state", "published_at", "worker", "not_before")
     return Transition(
         entity_id=record.entity_id,
         expects={name: getattr(record, name) for name in names},

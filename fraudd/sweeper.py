@@ -88,12 +88,12 @@ class Sweeper:
 
     async def _look_whether_empty(self, began: int, pending: list[Record]) -> None:
         """Count the messages where that may tell that a wake-up is lost."""
-        self._emptied_at = self._empty_at
-        self._empty_at = None
-        if any(record.requeues == 0 for record in pending) and await self._is_empty():
-            self._empty_at = began
+        if not any(record.requeues == 0 for record in pending):
+            return
+        if await self._is_empty():
+            self._emptied_at, self._empty_at = self._empty_at, began
         else:
-            self._emptied_at = None
+            self._emptied_at = self._empty_at = None
 
     async def _is_empty(self) -> bool:
         try:

@@ -249,6 +249,12 @@ def test_a_sweep_counts_what_it_sends_again_and_not_what_was_never_sent() -> Non
     assert after(claimed(again, worker="w", now=NOW, lease_until=NOW), again).requeues == 0
 
 
+def test_a_wake_up_is_not_sent_again_for_who_was_claimed_or_waits_meanwhile() -> None:
+    sweep = republished(RUNNING, now=NOW + 99)
+    assert not holds(sweep, replace(RUNNING, worker="w2"))
+    assert not holds(republished(QUEUED, now=NOW + 99), replace(QUEUED, not_before=NOW + 500))
+
+
 def test_the_first_claim_is_a_claim_on_a_run_nobody_has_touched() -> None:
     guess = first_claim("shop-1", RUN, worker="w", now=NOW, lease_until=NOW + 1)
     assert holds(guess, QUEUED)
