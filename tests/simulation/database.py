@@ -1,0 +1,199 @@
+"""The platform's database and the model: slow, full, killed, and entities that are poison."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
+
+from fraudd.ports import (
+    FeatureValues,
+    PermanentError,
+    Permit,
+    Scored,
+    TransientError,
+    Unavailable,
+)
+from tests.simulation.clocks import true_ms
+from tests.simulation.network import Crashed
+
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+    from tests.simulation.world import World
+
+Poison = Literal["fails_for_good", "fails_each_time", "never_ends", "kills_the_process"]
+_POISONS: Final[tuple[Poison, ...]] = (
+    "fails_for_good",
+    "fails_each_time",
+    "never_ends",
+    "kills_the_process",
+)
+#: The tail of run times is cut here, as a share of the job time-out: what takes longer is poison.
+_LONGEST_SHARE = 0.6
+
+
+class Database:
+    """What the database does to runs, for all daemons."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.rng = random.Random(f"database {world.plan.seed}")
+        self.slow = 1.0
+        #: A fault that every run meets, until it is mended: in the SQL, or in the model.
+        self.every_run: Literal["sql", "model"] | None = None
+        self._poisons = [poison for poison in _POISONS if world.plan.has(poison)]
+        self._poisoned: dict[str, Poison] = {}
+        # Statements under way, by process and permit.
+        self._reading: dict[int, dict[int, str]] = {}
+
+    def draw_poisons(self, entities: list[str]) -> None:
+        """Make some entities poison."""
+        for poison in self._poisons:
+            victim = self.rng.choice(entities)
+            self._poisoned.setdefault(victim, poison)
+
+    def poison(self, entity_id: str) -> Poison | None:
+        """Tell what is wrong with an entity."""
+        return self._poisoned.get(entity_id)
+
+    def run_seconds(self) -> float:
+        """Draw how long a run takes: a heavy tail."""
+        plan = self._world.plan
+        seconds = plan.run_seconds * self.rng.paretovariate(1.2) * 0.5
+        return min(seconds, plan.job_timeout * _LONGEST_SHARE) * self.slow
+
+    def begin(self, process: "Process", permit: Permit, entity_id: str) -> None:
+        """Begin to read on the connection of a permit."""
+        reading = self._reading.setdefault(process.serial, {})
+        self._world.promises.reading(process, permit.number, reading, entity_id)
+        reading[permit.number] = entity_id
+
+    def end(self, process: "Process", permit: Permit) -> None:
+        """Be done with reading."""
+        self._reading[process.serial].pop(permit.number, None)
+
+    def reading(self, process: "Process") -> int:
+        """Count the statements of a process."""
+        return len(self._reading.get(process.serial, {}))
+
+
+class SimulatedFeatures:
+    """The feature SQL as one process runs it."""
+
+    def __init__(self, database: Database, process: "Process") -> None:
+        self._database = database
+        self._process = process
+
+    async def read(self, entity_id: str, permit: Permit) -> FeatureValues:
+        """Read the features in one snapshot; cancelled, it returns once the server has let go."""
+        process = self._process
+        if process.dead:
+            raise Crashed
+        self._database.begin(process, permit, entity_id)
+        try:
+            return await self._read(entity_id)
+        except (TransientError, PermanentError):
+            process.database_done(entity_id)
+            raise
+        except asyncio.CancelledError:
+            process.world.lives.cut(process, entity_id)
+            process.database_done(entity_id)
+            if process.dead:
+                raise Crashed from None
+            # The statement is killed and its error read before the permit may go back.
+            await _shielded_pause(process.world.network.uniform(0.01, 0.3))
+            raise
+        finally:
+            self._database.end(process, permit)
+
+    async def _read(self, entity_id: str) -> FeatureValues:
+        process, world = self._process, self._process.world
+        # The snapshot is taken at the beginning, once the server has answered.
+        as_of = await process.link.call(
+            "database", lambda: true_ms(world.loop), about=entity_id, tries=1
+        )
+        world.lives.snapshot(process, entity_id, as_of)
+        world.note(process.name, entity_id, "snapshot")
+        await self._suffer(entity_id)
+        await asyncio.sleep(self._database.run_seconds())
+        if process.dead:
+            raise Crashed
+        world.lives.read_ended(process, entity_id)
+        return FeatureValues(values={"poison": float(hash_of(entity_id))}, as_of=as_of)
+
+    async def _suffer(self, entity_id: str) -> None:
+        """Meet whatever is wrong with the database, with every run, or with this entity."""
+        database, world = self._database, self._process.world
+        rng, strike = database.rng, world.faults.strike
+        poison = database.poison(entity_id)
+        if world.faults.on and rng.random() < 0.1:
+            if world.plan.has("database_full") and rng.random() < 0.3:
+                strike("database_full")
+                world.lives.disturb(entity_id, "no connection left")
+                await asyncio.sleep(10)
+                raise Unavailable("database", "too many connections")
+            if world.plan.has("database_kills"):
+                strike("database_kills")
+                await asyncio.sleep(rng.uniform(0, 1))
+                self._fail(entity_id, "connection_lost", "the connection was killed")
+            if world.plan.has("deadlocks"):
+                strike("deadlocks")
+                self._fail(entity_id, "deadlock", "a deadlock")
+        if database.every_run == "sql":
+            strike("every_run_fails")
+            self._fail(entity_id, "division_by_zero", "a bad statement")
+        if poison == "never_ends":
+            strike("never_ends")
+            await asyncio.Event().wait()
+        if poison == "fails_each_time":
+            strike("fails_each_time")
+            self._fail(entity_id, "deadlock", "a deadlock, as ever")
+        if poison == "fails_for_good":
+            strike("fails_for_good")
+            world.lives.failed_for_good(self._process, entity_id)
+            raise PermanentError("entity_unknown", "no such entity")
+
+    def _fail(self, entity_id: str, type_: str, detail: str) -> NoReturn:
+        self._process.world.lives.failed_in_passing(self._process, entity_id, type_)
+        raise TransientError(type_, detail)
+
+
+class SimulatedModel:
+    """The model as one process has it."""
+
+    version = "2026-11-24-51fab1"
+
+    def __init__(self, database: Database, process: "Process") -> None:
+        self._database = database
+        self._process = process
+
+    def score(self, values: Mapping[str, float]) -> Scored:
+        """Score, unless the model is bad, or this very entity makes the process die."""
+        process, world = self._process, self._process.world
+        entity_id = world.lives.by_hash(int(values["poison"]))
+        if self._database.poison(entity_id) == "kills_the_process":
+            world.faults.strike("kills_the_process")
+            world.lives.killed(process, entity_id)
+            process.crash(f"killed by {entity_id}")
+            raise Crashed
+        if self._database.every_run == "model":
+            world.faults.strike("every_run_fails")
+            world.lives.failed_in_passing(process, entity_id, "model")
+            raise ValueError("the model expects other features")
+        return Scored(score=0.5, decision="review", reasons=())
+
+
+def hash_of(entity_id: str) -> int:
+    """Give the number by which the world knows an entity again from its features."""
+    return int(entity_id.rpartition("-")[2])
+
+
+async def _shielded_pause(seconds: float) -> None:
+    """Wait, whoever cancels: a second cancellation does not make the server quicker."""
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    loop.call_later(seconds, over.set_result, None)
+    while not over.done():
+        try:
+            await asyncio.shield(over)
+        except asyncio.CancelledError:
+            continue

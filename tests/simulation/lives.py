@@ -1,0 +1,242 @@
+"""What the world knows of every run, whatever the records say: the ground for all promises."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from fraudd.prediction import ALONE_FROM_DEATHS, SKEW_MARGIN_MS
+from tests.simulation.clocks import true_ms
+from tests.simulation.queue import Meaning, Receive, Stored
+
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+    from tests.simulation.world import World
+
+#: How far apart a tombstone and an event may be and yet be taken for the same time.
+_TOMBSTONE_REACH_MS = 2 * SKEW_MARGIN_MS
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Attempt:
+    """One claim of a run by one process."""
+
+    worker: str
+    process: "Process"
+    claimed_at: float
+    claimed_ms: int
+    snapshot_ms: int | None = None
+    #: What went wrong that counts: a type of failure, ``too_slow``, or a death.
+    failure: str | None = None
+    #: The entity whose run killed the process of this attempt.
+    killer: str | None = None
+
+    @property
+    def died(self) -> bool:
+        """Whether the attempt ended without a verdict."""
+        return self.failure in ("death", "lapsed")
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Run:
+    """One run, from its opening to its verdict."""
+
+    run_id: str
+    entity_id: str
+    number: int
+    opened_at: float
+    attempts: list[Attempt] = field(default_factory=list)
+    receives: list[Receive] = field(default_factory=list)
+    verdict: Literal["done", "failed"] | None = None
+    #: What the verdict is about: the time of the snapshot, or of the claim that failed.
+    basis_ms: int = 0
+    announced: bool = False
+    #: How many messages ever stood in the queue for it.
+    wake_ups: int = 0
+    failed_for_good: bool = False
+    disturbed: str | None = None
+
+    @property
+    def failures(self) -> int:
+        """How many attempts failed in a way that counts, deaths aside."""
+        return sum(1 for one in self.attempts if one.failure is not None and not one.died)
+
+    @property
+    def own_deaths(self) -> int:
+        """How many deaths count: not the first, beside others, nor by another's fault."""
+        deaths = [one for one in self.attempts if one.died][ALONE_FROM_DEATHS:]
+        return sum(1 for one in deaths if one.killer in (None, self.entity_id))
+
+    @property
+    def too_slow(self) -> int:
+        """How many attempts ran into the job time-out."""
+        return sum(1 for one in self.attempts if one.failure == "too_slow")
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Entity:
+    """All runs of an entity."""
+
+    entity_id: str
+    runs: list[Run] = field(default_factory=list)
+    forgotten_ms: int | None = None
+    #: When somebody last asked, true epoch milliseconds.
+    asked_ms: int = -1
+    #: Requests under way.
+    asking: int = 0
+    #: When somebody was last told that a run is pending.
+    told_ms: int = -1
+
+    @property
+    def newest(self) -> Run | None:
+        """The newest run."""
+        return self.runs[-1] if self.runs else None
+
+
+class Lives:
+    """Every entity's runs, by what really happened."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.entities: dict[str, Entity] = {}
+        self.runs: dict[str, Run] = {}
+        self._current: dict[tuple[int, str], Attempt] = {}
+
+    def entity(self, entity_id: str) -> Entity:
+        """Give an entity's life."""
+        if entity_id not in self.entities:
+            self.entities[entity_id] = Entity(entity_id=entity_id)
+        return self.entities[entity_id]
+
+    @staticmethod
+    def by_hash(number: int) -> str:
+        """Give the entity that has this number."""
+        return f"shop-{number}"
+
+    # What happens to a run
+
+    def opened(self, entity_id: str, run_id: str) -> Run:
+        """Note a run that was opened."""
+        entity = self.entity(entity_id)
+        run = Run(
+            run_id=run_id,
+            entity_id=entity_id,
+            number=len(entity.runs),
+            opened_at=self._world.loop.time(),
+        )
+        entity.runs.append(run)
+        self.runs[run_id] = run
+        return run
+
+    def claimed(self, process: "Process", run: Run, worker: str) -> Attempt:
+        """Note a claim; the one before it, if it has not ended, died."""
+        if run.attempts and run.attempts[-1].failure is None:
+            run.attempts[-1].failure = "lapsed"
+        attempt = Attempt(
+            worker=worker,
+            process=process,
+            claimed_at=self._world.loop.time(),
+            claimed_ms=true_ms(self._world.loop),
+        )
+        run.attempts.append(attempt)
+        self._current[process.serial, run.entity_id] = attempt
+        for receive in run.receives:
+            if receive.process is process and not receive.given_back:
+                receive.attempted = True
+        return attempt
+
+    def gave_back(self, run: Run) -> None:
+        """Note that the current attempt ended for no fault of the run: it is none."""
+        if run.attempts and run.attempts[-1].failure is None:
+            run.attempts.pop()
+
+    def snapshot(self, process: "Process", entity_id: str, as_of: int) -> None:
+        """Note the instant that a process reads."""
+        if (attempt := self._current.get((process.serial, entity_id))) is not None:
+            attempt.snapshot_ms = as_of
+
+    def failed_in_passing(self, process: "Process", entity_id: str, type_: str) -> None:
+        """Note a failure that counts."""
+        if (attempt := self._current.get((process.serial, entity_id))) is not None:
+            attempt.failure = type_
+
+    def failed_for_good(self, process: "Process", entity_id: str) -> None:
+        """Note a failure that no other attempt would mend."""
+        newest = self.entity(entity_id).newest
+        if newest is not None:
+            newest.failed_for_good = True
+        self.failed_in_passing(process, entity_id, "for good")
+
+    def cut(self, process: "Process", entity_id: str) -> None:
+        """Note a read that was cut off: by the job's deadline, where it had gone by."""
+        attempt = self._current.get((process.serial, entity_id))
+        if attempt is None or process.dead:
+            return
+        worked = self._world.loop.time() - attempt.claimed_at
+        if worked >= self._world.plan.job_timeout - 1:
+            attempt.failure = "too_slow"
+
+    def read_ended(self, process: "Process", entity_id: str) -> None:
+        """Note that the features were read."""
+        process.database_done(entity_id)
+
+    def died(self, process: "Process") -> None:
+        """Note that a process died with all it had in hand."""
+        for (serial, _), attempt in self._current.items():
+            if serial == process.serial and attempt.failure is None:
+                run = self._run_of(attempt)
+                if run is not None and run.verdict is None:
+                    attempt.failure = "death"
+                    attempt.killer = process.killer
+
+    def killed(self, process: "Process", entity_id: str) -> None:
+        """Note whose run kills a process."""
+        process.killer = entity_id
+
+    def _run_of(self, attempt: Attempt) -> Run | None:
+        return next((run for run in self.runs.values() if attempt in run.attempts), None)
+
+    # Messages
+
+    def woken(self, meaning: Meaning) -> None:
+        """Note a message that was put into the queue."""
+        if meaning.run_id in self.runs:
+            self.runs[meaning.run_id].wake_ups += 1
+
+    def excuse(self, stored: Stored) -> str | None:
+        """Say why no attempt has to come of a message, as things stand when it is handed out."""
+        if stored.meaning.kind != "wake-up":
+            return "not the wake-up of a run"
+        run = self.runs.get(stored.meaning.run_id or "")
+        if run is None:
+            return "of no run"
+        if run.verdict is not None:
+            return "its run has ended"
+        item = self._world.table.items.get(run.entity_id, {})
+        if item.get("run_id") != run.run_id:
+            return "superseded or forgotten"
+        return "sent more than once" if run.wake_ups > 1 else None
+
+    def disturb(self, entity_id: str | None, why: str) -> None:
+        """Note that the world meddled with an entity's newest run."""
+        if entity_id is not None and (newest := self.entity(entity_id).newest) is not None:
+            newest.disturbed = newest.disturbed or why
+
+    # Requests by event
+
+    def covers(self, entity_id: str, asked_ms: int) -> bool:
+        """Tell whether an event is, or is bound to be, answered by a run that reads after it."""
+        entity = self.entity(entity_id)
+        if entity.forgotten_ms is not None and asked_ms <= entity.forgotten_ms + (
+            _TOMBSTONE_REACH_MS
+        ):
+            return True
+        if any(run.verdict is not None and run.basis_ms >= asked_ms for run in entity.runs):
+            return True
+        item, newest = self._world.table.items.get(entity_id), entity.newest
+        if item is None or newest is None or item.get("run_id") != newest.run_id:
+            return False
+        if item["state"] == "queued" or item.get("again") is not None:
+            return newest.verdict is None
+        if item["state"] != "running":
+            return False
+        snapshot_ms = newest.attempts[-1].snapshot_ms
+        return snapshot_ms is None or snapshot_ms >= asked_ms

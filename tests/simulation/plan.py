@@ -1,0 +1,179 @@
+"""What a seed draws before it begins: which faults exist at all, how large everything is."""
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+#: Every kind of fault; a big sweep must have met each.
+KINDS: Final = (
+    # the way to the parts
+    "slow_network",
+    "partition",
+    "request_lost",
+    "answer_lost",
+    "throttled",
+    # the parts
+    "store_down",
+    "queue_down",
+    "topics_down",
+    "database_down",
+    "index_lags",
+    "items_expire",
+    "message_twice",
+    "message_late",
+    "empty_read",
+    "stale_counts",
+    "gone_poll_takes",
+    "publish_twice",
+    "publish_late",
+    "publish_vanishes",
+    "envelopes",
+    # the database
+    "database_slow",
+    "database_kills",
+    "database_full",
+    "deadlocks",
+    # the daemons
+    "crash",
+    "sigterm",
+    "sigterm_twice",
+    "clock_skewed",
+    "clock_minutes_off",
+    # the runs
+    "fails_for_good",
+    "fails_each_time",
+    "never_ends",
+    "kills_the_process",
+    "every_run_fails",
+    # the callers, and other services
+    "burst",
+    "force",
+    "forget",
+    "vanish",
+    "foreign",
+    "foreign_twice",
+    "malformed",
+    "redriven",
+)
+#: What callers and other services do is no fault: these are as likely in a calm seed.
+_TRAFFIC = frozenset({"burst", "force", "forget", "vanish", "foreign", "envelopes"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One seed's world. Times are seconds."""
+
+    seed: int
+    kinds: frozenset[str]
+    #: How likely a call meets a fault, where its kind exists; and that its daemon dies of it.
+    call_faults: float
+    call_crashes: float
+    fault_seconds: float
+    entities: int
+    asks: int
+    foreign: int
+    daemons: int
+    permits: int
+    consumers: int
+    max_receive_count: int
+    max_attempts: int
+    job_timeout: float
+    visibility: int
+    wait: int
+    drain: float
+    backoff_base: float
+    backoff_max: float
+    max_wait: float | None
+    max_age: float | None
+    retry_failed_after: float
+    ttl: float
+    sweep_interval: float
+    grace: float
+    requeue_after: float
+    run_seconds: float
+
+    def has(self, kind: str) -> bool:
+        """Tell whether this kind of fault exists in the seed."""
+        return kind in self.kinds
+
+    @property
+    def read_timeout(self) -> float:
+        """How long a client waits for an answer: below a sixth of the visibility."""
+        return min(5.0, self.visibility / 6.5)
+
+    @property
+    def patience(self) -> float:
+        """Within how many seconds after the last fault everything pending must have ended.
+
+        A wake-up may have been lost just then, on a run that was sent again five times before;
+        each attempt that is left may take its whole time, and the breaker's longest pause; and
+        the backlog has to go through the permits.
+        """
+        resent = self.requeue_after * 32 + 8 * (self.sweep_interval + self.grace)
+        attempt = 2 * (self.job_timeout + self.visibility + self.backoff_max) + 300
+        backlog = self.entities * (self.job_timeout + 10)
+        return resent + (self.max_attempts + 3) * attempt + backlog
+
+
+def draw(seed: int) -> Plan:
+    """Draw the plan of a seed."""
+    rng = random.Random(f"plan {seed}")
+    visibility = rng.randint(12, 60)
+    backoff_max = rng.uniform(2.0, 15.0)
+    permits = rng.choice((1, 1, 2, 2, 2, 3, 4))
+    fault_seconds = rng.uniform(240, 1200)
+    daemons = _daemons(rng)
+    return Plan(
+        seed=seed,
+        kinds=_kinds(rng),
+        call_faults=rng.choice((0.003, 0.01, 0.03, 0.08)),
+        call_crashes=rng.choice((0.001, 0.003, 0.01)),
+        fault_seconds=fault_seconds if daemons < 10 else fault_seconds / 5,
+        entities=rng.randint(2, 30),
+        asks=rng.randint(10, 60),
+        foreign=rng.randint(1, 20),
+        daemons=daemons,
+        permits=permits,
+        consumers=permits + rng.choice((0, 1, 1, 1)),
+        max_receive_count=rng.randint(4, 10),
+        max_attempts=rng.randint(1, 5),
+        job_timeout=rng.uniform(0.5, 2.0) * visibility,
+        visibility=visibility,
+        wait=rng.choice((1, 5, 10, 20, 20)),
+        drain=rng.uniform(1.0, 20.0),
+        backoff_base=rng.uniform(0.2, 2.0),
+        backoff_max=backoff_max,
+        max_wait=rng.choice((None, None, None, rng.uniform(30, 300))),
+        max_age=rng.choice((None, rng.uniform(20, 300))),
+        retry_failed_after=rng.uniform(5, 60),
+        ttl=rng.choice((86_400.0, 86_400.0, rng.uniform(60, 400))),
+        sweep_interval=rng.uniform(4, 20),
+        grace=rng.uniform(2, 15),
+        requeue_after=backoff_max + rng.uniform(5, 90),
+        run_seconds=rng.choice((0.1, 0.5, 2.0)),
+    )
+
+
+def _kinds(rng: random.Random) -> frozenset[str]:
+    """A tenth of the seeds are calm; four have a few kinds of fault, the others many."""
+    traffic = [kind for kind in KINDS if kind in _TRAFFIC]
+    faults = [kind for kind in KINDS if kind not in _TRAFFIC]
+    mood = rng.random()
+    if mood < 0.1:
+        chosen = []
+    elif mood < 0.5:
+        chosen = rng.sample(faults, rng.randint(1, 3))
+    else:
+        likely = rng.uniform(0.1, 0.6)
+        chosen = [kind for kind in faults if rng.random() < likely]
+    return frozenset(chosen + [kind for kind in traffic if rng.random() < 0.5])
+
+
+def _daemons(rng: random.Random) -> int:
+    """A few mostly; now and then a fleet."""
+    size = rng.random()
+    if size < 0.02:
+        return rng.randint(10, 50)
+    if size < 0.15:
+        return rng.randint(4, 8)
+    return rng.choice((1, 2, 2, 3))

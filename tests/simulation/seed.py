@@ -1,0 +1,149 @@
+"""One seed from its plan to its end: faults anywhere, then none, and everything must end."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fraudd.settlement import Outcome
+from tests.simulation.chaos import Chaos
+from tests.simulation.loop import Deadlock, VirtualLoop, cancel_all
+from tests.simulation.plan import Plan, draw
+from tests.simulation.process import HOME
+from tests.simulation.promises import ENDS
+from tests.simulation.trace import Trace
+from tests.simulation.traffic import Traffic
+from tests.simulation.world import Failure, World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of a seed."""
+
+    plan: Plan
+    failure: Failure | None
+    trace: Trace
+    runs: int
+    receives: int
+    simulated_seconds: float
+    struck: Counter[str]
+    outcomes: Counter[str]
+
+
+def run_seed(seed: int, *, logs: bool = False, plan: Plan | None = None) -> Result:
+    """Run one seed; ``logs`` adds fraudd's own log to the trace."""
+    plan = plan or draw(seed)
+    loop = VirtualLoop()
+    world = World(plan, loop)
+    undo = _listen(world) if logs else _silence()
+    try:
+        loop.run_until_complete(_play(world))
+    except Deadlock:
+        world.fail("liveness", ENDS, None, "nothing is ready, and nothing is scheduled")
+    finally:
+        world.over.set()
+        for process in world.everybody():
+            process.dead = True
+        cancel_all(loop)
+        loop.close()
+        undo()
+    return Result(
+        plan=plan,
+        failure=world.failure,
+        trace=world.trace,
+        runs=len(world.lives.runs),
+        receives=len(world.queue.receives),
+        simulated_seconds=loop.time(),
+        struck=world.faults.struck,
+        outcomes=_outcomes(world),
+    )
+
+
+async def _play(world: World) -> None:
+    """The safety phase, then the liveness phase."""
+    traffic, chaos = Traffic(world), Chaos(world)
+    world.database.draw_poisons(traffic.entities)
+    world.start_all()
+    loop = asyncio.get_running_loop()
+    callers = [loop.create_task(caller) for caller in traffic.all()]
+    troubles = [loop.create_task(trouble) for trouble in chaos.troubles()]
+    await _within(world, world.plan.fault_seconds)
+    for task in troubles:
+        task.cancel()
+    world.note("world", None, "faults end")
+    world.faults.calm()
+    world.database.slow, world.database.every_run = 1.0, None
+    if world.failure is None:
+        await asyncio.wait(callers, timeout=1000)
+        world.look_whether_over()
+        await _within(world, world.plan.patience)
+        if not world.over.is_set():
+            owed = world.pending()
+            world.fail(
+                "liveness",
+                ENDS,
+                owed[0] if owed else None,
+                f"{len(owed)} runs and {len(world.queue.messages)} messages are left: {owed}",
+            )
+    if world.failure is None:
+        await asyncio.sleep(1)
+        world.promises.at_the_end()
+
+
+async def _within(world: World, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await world.over.wait()
+    except TimeoutError:
+        return
+
+
+def _outcomes(world: World) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for process in world.everybody():
+        for metric in process.metrics.jobs.collect():
+            for sample in metric.samples:
+                if sample.name.endswith("_total"):
+                    found[sample.labels["outcome"]] += int(sample.value)
+    return found
+
+
+def _silence() -> Callable[[], None]:
+    logger = logging.getLogger("fraudd")
+    logger.setLevel(logging.CRITICAL)
+    return lambda: None
+
+
+def _listen(world: World) -> Callable[[], None]:
+    """Add fraudd's log to the trace."""
+    logger = logging.getLogger("fraudd")
+    handler = _ToTrace(world)
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+
+    def undo() -> None:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.CRITICAL)
+
+    return undo
+
+
+class _ToTrace(logging.Handler):
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        process = HOME.get()
+        fields = dict(getattr(record, "fields", {}))
+        entity_id = fields.pop("entity_id", None)
+        if record.exc_info:
+            fields["error"] = logging.Formatter().formatException(record.exc_info)
+        who = process.name if process is not None else "world"
+        self._world.note(who, entity_id, f"log: {record.getMessage()}", **fields)
+
+
+#: Every outcome of a job that there is.
+OUTCOMES: tuple[str, ...] = Outcome.__args__

@@ -1,0 +1,160 @@
+"""The simulated world: all its parts, all its daemons, and when it is over."""
+
+import asyncio
+import contextvars
+import random
+import traceback
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tests.simulation.database import Database
+from tests.simulation.faults import Faults
+from tests.simulation.lives import Lives
+from tests.simulation.loop import NumberedTask, VirtualLoop
+from tests.simulation.plan import Plan
+from tests.simulation.process import HOME, Process
+from tests.simulation.promises import Promises
+from tests.simulation.queue import QueueService, Stored
+from tests.simulation.store import Table
+from tests.simulation.topics import TopicService
+from tests.simulation.trace import Trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What went wrong with a seed."""
+
+    kind: Literal["safety", "liveness", "crash"]
+    promise: str
+    entity_id: str | None
+    detail: str
+    at: float
+
+
+class World:
+    """Everything outside fraudd, and the daemons in it."""
+
+    def __init__(self, plan: Plan, loop: VirtualLoop) -> None:
+        self.plan = plan
+        self.loop = loop
+        self.trace = Trace()
+        self.network = random.Random(f"network {plan.seed}")
+        self.rng = random.Random(f"world {plan.seed}")
+        self.faults = Faults(plan)
+        self.lives = Lives(self)
+        self.promises = Promises(self)
+        self.table = Table(self)
+        self.queue = QueueService(self)
+        self.topics = TopicService(self)
+        self.database = Database(self)
+        #: Requests of other services that reached the queue.
+        self.requests: list[Stored] = []
+        self.failure: Failure | None = None
+        self.over = asyncio.Event()
+        self._offsets = [self._offset(number) for number in range(plan.daemons)]
+        self._daemons: dict[int, Process] = {}
+        self._serial = 0
+        self._started_runs: set[str] = set()
+        self._all: list[Process] = []
+        loop.adopt = self._adopt
+
+    def note(self, who: str, entity_id: str | None, what: str, **details: Any) -> None:
+        """Add an event to the trace."""
+        self.trace.add(self.loop.time(), who, entity_id, what, **details)
+
+    def fail(
+        self,
+        kind: Literal["safety", "liveness", "crash"],
+        promise: str,
+        entity_id: str | None,
+        detail: str,
+    ) -> None:
+        """End the seed: something is wrong."""
+        self.note("world", entity_id, "BROKEN", promise=promise, detail=detail)
+        if self.failure is None:
+            self.failure = Failure(
+                kind=kind,
+                promise=promise,
+                entity_id=entity_id,
+                detail=detail,
+                at=self.loop.time(),
+            )
+        self.over.set()
+
+    def crashed(self, process: Process, error: BaseException) -> None:
+        """Note that the engine raised."""
+        if isinstance(error, asyncio.CancelledError) and self.over.is_set():
+            return
+        told = "".join(traceback.format_exception(error))
+        self.fail("crash", "the engine raises nothing", None, f"{process.name}\n{told}")
+
+    # Daemons
+
+    def start_all(self) -> None:
+        """Start every daemon."""
+        for number in range(self.plan.daemons):
+            self._start(number)
+
+    def alive(self) -> list[Process]:
+        """Give the processes that run now."""
+        return [one for one in self._daemons.values() if not one.dead and not one.ended]
+
+    def serving(self) -> list[Process]:
+        """Give the processes that callers reach."""
+        return [one for one in self._daemons.values() if one.serves]
+
+    def everybody(self) -> list[Process]:
+        """Give all processes there ever were."""
+        return self._all
+
+    def gone(self, process: Process) -> None:
+        """Start a daemon again whose process died or ended."""
+        delay = self.rng.uniform(0.5, 20.0) if self.faults.on else 1.0
+        self.loop.call_later(delay, self._start, process.number)
+
+    def _start(self, number: int) -> None:
+        self._serial += 1
+        process = Process(self, number, self._serial, self._offsets[number])
+        self._daemons[number] = process
+        self._all.append(process)
+        process.start()
+
+    def _offset(self, number: int) -> int:
+        if self.plan.has("clock_minutes_off") and number and number == self.plan.daemons - 1:
+            self.faults.strike("clock_minutes_off")
+            return self.rng.choice((-1, 1)) * self.rng.randint(30_000, 600_000)
+        if self.plan.has("clock_skewed"):
+            self.faults.strike("clock_skewed")
+            return self.rng.randint(-1000, 1000)
+        return 0
+
+    def _adopt(self, task: NumberedTask, context: contextvars.Context | None) -> None:
+        home = HOME.get() if context is None else context.get(HOME)
+        if home is not None:
+            home.adopt(task)
+
+    def start(self, run_id: str) -> bool:
+        """Note that a caller was told it started this run; tells whether it is the first."""
+        if run_id in self._started_runs:
+            return False
+        self._started_runs.add(run_id)
+        return True
+
+    # The end
+
+    def pending(self) -> list[str]:
+        """Give the entities that a run is owed to."""
+        return [
+            entity_id
+            for entity_id, item in self.table.items.items()
+            if item["state"] in ("queued", "running")
+        ]
+
+    def look_whether_over(self) -> None:
+        """End the seed once nothing is owed and nothing is under way."""
+        if self.faults.on or self.topics.under_way or self.queue.messages or self.pending():
+            return
+        self.over.set()
+
+
+__all__ = ["HOME", "Failure", "World"]
