@@ -240,8 +240,9 @@ class Promises:
             )
 
     def _waits_alone(self, entity_id: str) -> bool:
-        item = self._world.table.items.get(entity_id, {})
-        return int(str(item.get("deaths", 0))) > 0
+        """Whether a run of it died: only such a one may wait, without a permit, for all of them."""
+        runs = self._world.lives.entity(entity_id).runs
+        return any(attempt.died for run in runs for attempt in run.attempts)
 
     # The database
 
@@ -316,14 +317,15 @@ class Promises:
             self.broken(BOUNDED, None, f"{process.name} ended with permits in use")
         if process.disturbed or process.skew.trouble is not None:
             return
-        for receive in self._world.queue.receives:
+        mine = [one for one in self._world.queue.receives if one.process is process]
+        # Of a message that stood twice in one response one is taken; the other runs out.
+        let_go = {(one.stored.message_id, one.at) for one in mine if one.given_back}
+        for receive in mine:
             stored = receive.stored
-            if receive.process is not process or stored.deleted or receive.given_back:
+            if stored.deleted or (stored.message_id, receive.at) in let_go:
                 continue
             if receive.delivered and stored.receives[-1] is receive and stored.visible_at > now:
-                self.broken(
-                    DRAINED, stored.meaning.entity_id, f"{process.name} left it hidden"
-                )
+                self.broken(DRAINED, stored.meaning.entity_id, f"{process.name} left it hidden")
 
     def task_started(self, process: "Process") -> None:
         """Check that tasks do not pile up."""
