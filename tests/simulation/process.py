@@ -49,8 +49,6 @@ class Process:
         self.polling = False
         #: Calls of its HTTP interface under way.
         self.asking = 0
-        #: Whether it has learnt the queue's redrive policy.
-        self.sampled = False
         #: Whether any call of it met a fault.
         self.disturbed = False
         #: The entity whose run kills it.

@@ -157,7 +157,7 @@ class Promises:
         meaning = stored.meaning
         if meaning.kind == "request" and meaning.entity_id is not None:
             entity = self._world.lives.entity(meaning.entity_id)
-            entity.asked_ms = max(entity.asked_ms, meaning.asked_at)
+            entity.asked_ms = stored.sent_at
             self._world.requests.append(stored)
 
     def deleting(self, process: "Process", stored: Stored) -> None:
@@ -193,7 +193,7 @@ class Promises:
         """Check a message that SQS moves to the dead-letter queue."""
         half = self._world.plan.max_receive_count / 2
         for count, receive in enumerate(stored.receives, 1):
-            if count >= half and receive.hidden_back and receive.process.sampled:
+            if count >= half and receive.hidden_back:
                 self.broken(
                     BURIED, stored.meaning.entity_id, f"given back by visibility at {count}"
                 )

@@ -360,7 +360,6 @@ class SimulatedQueue:
     def __init__(self, service: QueueService, process: "Process") -> None:
         self._service = service
         self._process = process
-        self._max_receive_count: int | None = None
 
     async def receive(self, most: int) -> Sequence[Message]:
         """Long-poll for up to ``most`` messages."""
@@ -400,15 +399,12 @@ class SimulatedQueue:
 
     async def depth(self) -> Depth:
         """Sample the counts, and the redrive policy."""
-        depth = await self._process.link.call("queue", self._service.depth, about=None)
-        self._process.sampled = True
-        self._max_receive_count = self._process.world.plan.max_receive_count
-        return depth
+        return await self._process.link.call("queue", self._service.depth, about=None)
 
     @property
     def max_receive_count(self) -> int | None:
-        """After so many receives SQS takes a message away, as last sampled."""
-        return self._max_receive_count
+        """After so many receives SQS takes a message away: looked up before the start."""
+        return self._process.world.plan.max_receive_count
 
     async def _call(self, message: Message, act: Callable[[], None]) -> None:
         about = self._service.about(message)

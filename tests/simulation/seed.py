@@ -36,7 +36,7 @@ def run_seed(seed: int, *, logs: bool = False, plan: Plan | None = None) -> Resu
     plan = plan or draw(seed)
     loop = VirtualLoop()
     world = World(plan, loop)
-    undo = _listen(world) if logs else _silence()
+    undo = _listen(world, logs=logs)
     try:
         loop.run_until_complete(_play(world))
     except Deadlock:
@@ -109,23 +109,16 @@ def _outcomes(world: World) -> Counter[str]:
     return found
 
 
-def _silence() -> Callable[[], None]:
-    logger = logging.getLogger("fraudd")
-    logger.setLevel(logging.CRITICAL)
-    return lambda: None
-
-
-def _listen(world: World) -> Callable[[], None]:
-    """Add fraudd's log to the trace."""
+def _listen(world: World, *, logs: bool) -> Callable[[], None]:
+    """Hear of fraudd's errors, or add its whole log to the trace; gives the way to stop."""
     logger = logging.getLogger("fraudd")
     handler = _ToTrace(world)
     logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
+    logger.setLevel(logging.DEBUG if logs else logging.ERROR)
     logger.propagate = False
 
     def undo() -> None:
         logger.removeHandler(handler)
-        logger.setLevel(logging.CRITICAL)
 
     return undo
 
@@ -139,10 +132,11 @@ class _ToTrace(logging.Handler):
         process = HOME.get()
         fields = dict(getattr(record, "fields", {}))
         entity_id = fields.pop("entity_id", None)
-        if record.exc_info:
-            fields["error"] = logging.Formatter().formatException(record.exc_info)
         who = process.name if process is not None else "world"
         self._world.note(who, entity_id, f"log: {record.getMessage()}", **fields)
+        if record.getMessage() == "job.bug" and record.exc_info:
+            told = logging.Formatter().formatException(record.exc_info)
+            self._world.fail("crash", "a job ends as one of the known outcomes", entity_id, told)
 
 
 #: Every outcome of a job that there is.
