@@ -73,9 +73,7 @@ class Promises:
             self._moved(process, entity, old, new)
         self.settled()
 
-    def _verdict(
-        self, process: "Process | None", entity: Entity, old: "Item", new: "Item"
-    ) -> bool:
+    def _verdict(self, process: "Process | None", entity: Entity, old: "Item", new: "Item") -> bool:
         """Check a verdict, if the write brings one."""
         lives = self._world.lives
         for name, state in (("result", "done"), ("error", "failed")):
@@ -141,6 +139,7 @@ class Promises:
             if int(str(new["lease_until"])) > now + self._world.plan.visibility * 1000:
                 self.broken(CLAIMED, entity.entity_id, "the lease outlives the visibility")
             self._world.lives.claimed(process, run, str(new["worker"]))
+            self._check_probe(process, run)
         elif old["state"] == "running" and new["state"] == "queued":
             if not run.attempts or run.attempts[-1].process is not process:
                 self.broken(CLAIMED, entity.entity_id, "queued again by who does not hold it")
@@ -149,6 +148,17 @@ class Promises:
                 self._world.lives.gave_back(run)
             elif run.attempts[-1].failure is None:
                 self.broken(OUTAGE, entity.entity_id, "an attempt was counted that did not fail")
+
+    def _check_probe(self, process: "Process", run: Run) -> None:
+        """Check that attempts are rare while every run fails, but for what was in hand already."""
+        mine = [one.at for one in run.receives if one.process is process]
+        in_hand = len(process.engine.consumers.jobs)
+        if process.engine.breaker.state != "fault" or in_hand > 1 or not mine:
+            return
+        since = mine[-1] - process.probed_at
+        if since < FAULT_PROBE_SECONDS - 1:
+            self.broken(PROBES, run.entity_id, f"{process.name} probes again after {since:.1f} s")
+        process.probed_at = mine[-1]
 
     # Messages
 
@@ -212,10 +222,6 @@ class Promises:
         state = process.engine.breaker.state
         if state != "closed" and (most > 1 or in_hand):
             self.broken(POLLS, None, f"{process.name} polls for {most}, the breaker open: {state}")
-        if state == "fault":
-            since = self._world.loop.time() - process.probed_at
-            if since < FAULT_PROBE_SECONDS - 1:
-                self.broken(PROBES, None, f"{process.name} probes again after {since:.1f} s")
         self._check_permits(process, most)
 
     def received(self, process: "Process", receives: Sequence[Receive]) -> None:
@@ -225,8 +231,6 @@ class Promises:
             run = self._world.lives.runs.get(receive.stored.meaning.run_id or "")
             if run is not None:
                 run.receives.append(receive)
-        if receives and process.engine.breaker.state == "fault":
-            process.probed_at = self._world.loop.time()
         self._check_permits(process, len({one.stored.message_id for one in receives}))
 
     def _check_permits(self, process: "Process", more: int) -> None:

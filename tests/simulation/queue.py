@@ -164,9 +164,7 @@ class QueueService:
         """Give the way to register a long poll."""
 
         def register(reply: Reply, gone: Callable[[], bool]) -> None:
-            poll = _Poll(
-                process=process, most=most, visibility=visibility, reply=reply, gone=gone
-            )
+            poll = _Poll(process=process, most=most, visibility=visibility, reply=reply, gone=gone)
             self._polls.append(poll)
             if self._strikes("empty_read", 0.05):
                 self._end(poll)
@@ -203,7 +201,7 @@ class QueueService:
             message=stored.message_id,
             seconds=whole,
         )
-        if whole != self._world.plan.visibility:
+        if seconds != self._world.plan.visibility:  # a beat asks for all of it
             receive.given_back = receive.hidden_back = True
         if stored.deleted or stored.visible_at <= now:
             return  # not in flight: SQS refuses, the adapter takes that as let go of
@@ -217,9 +215,7 @@ class QueueService:
         receive = self._receipts[message.receipt_handle]
         stored = receive.stored
         attributes = _copied(message)
-        self._world.note(
-            process.name, stored.meaning.entity_id, "copy", message=stored.message_id
-        )
+        self._world.note(process.name, stored.meaning.entity_id, "copy", message=stored.message_id)
         stored.copied = True
         self.send(stored.body, attributes, stored.meaning, delay=math.ceil(seconds))
 
@@ -269,10 +265,9 @@ class QueueService:
         now = self._world.loop.time()
         while self._polls and (ready := [one for one in self._messages if one.visible_at <= now]):
             poll = self._rng.choice(self._polls) if len(self._polls) > 1 else self._polls[0]
-            if poll.gone():
-                if not self._strikes("gone_poll_takes", 0.7):
-                    self._forget(poll)
-                    continue
+            if poll.gone() and not self._strikes("gone_poll_takes", 0.7):
+                self._forget(poll)
+                continue
             handed = list(self._hand(poll, ready, now))
             if not handed:
                 continue  # SQS took all of them to the dead-letter queue

@@ -76,6 +76,7 @@ async def _play(world: World) -> None:
     world.database.slow, world.database.every_run = 1.0, None
     if world.failure is None:
         await asyncio.wait(callers, timeout=1000)
+        world.closing = True
         world.look_whether_over()
         await _within(world, world.plan.patience)
         if not world.over.is_set():

@@ -38,13 +38,18 @@ class Table:
         item = self._items.get(entity_id)
         return _record(item) if item else None
 
-    def apply(self, process: "Process | None", transition: Transition) -> tuple[bool, Record | None]:
+    def apply(
+        self, process: "Process | None", transition: Transition
+    ) -> tuple[bool, Record | None]:
         """Carry out one write where its condition holds; gives the item that is there then."""
         entity_id = transition.entity_id
         old = self._items.get(entity_id, {})
         if any(old.get(name) != value for name, value in transition.expects.items()):
             self._world.note(
-                process.name if process else "world", entity_id, "write refused", **_told(transition)
+                process.name if process else "world",
+                entity_id,
+                "write refused",
+                **_told(transition),
             )
             return False, _record(old) if old else None
         new = {**old, "entity_id": entity_id, **transition.sets}

@@ -50,7 +50,9 @@ class World:
         #: Requests of other services that reached the queue.
         self.requests: list[Stored] = []
         self.failure: Failure | None = None
+        #: Set once the seed is over; ``closing`` says that nobody asks for anything any more.
         self.over = asyncio.Event()
+        self.closing = False
         self._offsets = [self._offset(number) for number in range(plan.daemons)]
         self._daemons: dict[int, Process] = {}
         self._serial = 0
@@ -152,7 +154,7 @@ class World:
 
     def look_whether_over(self) -> None:
         """End the seed once nothing is owed and nothing is under way."""
-        if self.faults.on or self.topics.under_way or self.queue.messages or self.pending():
+        if not self.closing or self.topics.under_way or self.queue.messages or self.pending():
             return
         self.over.set()
 
