@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help setup run stack test check measure format clean distclean
+.PHONY: help setup run stack test check simulate mutants measure format clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,7 +16,7 @@ stack: setup ## run everything but the daemon, to start daemons by hand
 	@$(BIN)/fraudd demo --stack-only
 
 test: setup .venv/installed-test check ## run everything that CI runs
-	@$(BIN)/pytest tests/integration tests/acceptance
+	@$(BIN)/pytest tests/simulation tests/contracts tests/integration tests/acceptance
 
 check: .venv/installed-test ## format, lint, imports, types, unit tests: the fast part
 	@$(BIN)/ruff format --check .
@@ -24,6 +24,12 @@ check: .venv/installed-test ## format, lint, imports, types, unit tests: the fas
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
 	@$(BIN)/pytest tests/unit
+
+simulate: .venv/installed-test ## run the flows in a world that fails: SEEDS=20000, or SEED=7 alone
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
+
+mutants: .venv/installed-test ## break fraudd on purpose, and see that the simulation notices
+	@$(BIN)/python -m tests.simulation.mutants
 
 measure: setup .venv/installed-test ## measure the main job on the full demo platform (3 minutes)
 	@$(BIN)/python -m tests.bench.measure

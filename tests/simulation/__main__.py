@@ -1,4 +1,4 @@
-"""Run many seeds on all cores: ``python -m tests.simulation [--seeds N] [--first S] [--seed S]``."""
+"""Run many seeds on all cores: ``python -m tests.simulation --seeds 20000``, or ``--seed 7``."""
 
 import argparse
 import multiprocessing

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from fraudd.breaker import FAULT_PROBE_SECONDS
-from fraudd.ports import Record
-from fraudd.prediction import SKEW_MARGIN_MS
+from fraudd.prediction import SKEW_MARGIN_MS, Record
 from tests.simulation.clocks import true_ms
 from tests.simulation.lives import Entity, Run
 from tests.simulation.queue import Receive, Stored
@@ -351,9 +350,9 @@ class Promises:
         for stored in self._world.requests:
             meaning = stored.meaning
             assert meaning.entity_id is not None
-            if stored.deleted and stored not in self._world.queue.dead:
-                if not lives.covers(meaning.entity_id, meaning.asked_at):
-                    self.broken(COVERED, meaning.entity_id, "an event that nothing covers")
+            gone = stored.deleted and stored not in self._world.queue.dead
+            if gone and not lives.covers(meaning.entity_id, meaning.asked_at):
+                self.broken(COVERED, meaning.entity_id, "an event that nothing covers")
         for receive in self._world.queue.receives:
             if (why := self._wasted(receive)) is not None:
                 self.broken(RECEIVES, receive.stored.meaning.entity_id, why)

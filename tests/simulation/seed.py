@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 from fraudd.settlement import Outcome
 from tests.simulation.chaos import Chaos
@@ -141,4 +142,4 @@ class _ToTrace(logging.Handler):
 
 
 #: Every outcome of a job that there is.
-OUTCOMES: tuple[str, ...] = Outcome.__args__
+OUTCOMES: tuple[str, ...] = get_args(Outcome)

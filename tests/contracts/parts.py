@@ -1,0 +1,28 @@
+"""What a contract is given: the ports, and a look at what they do not show."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from fraudd.ports import Message, Queue, Store, Topics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """One fraudd's table, queue and topics, all empty; a poll waits a second."""
+
+    store: Store
+    queue: Queue
+    topics: Topics
+    #: Put a message into the main queue as another service would.
+    send: Callable[[str], Awaitable[None]]
+    #: Give body and attributes of each message in the dead-letter queue.
+    dead_letters: Callable[[], Awaitable[list[tuple[str, Mapping[str, str]]]]]
+
+
+Contract = Callable[[Parts], Awaitable[None]]
+
+
+async def received(parts: Parts, most: int = 10) -> Message:
+    """Poll for the one message that is there."""
+    [message] = await parts.queue.receive(most)
+    return message

@@ -1,0 +1,175 @@
+"""What the flows rely on in the table of records."""
+
+import asyncio
+from typing import Any
+
+from fraudd.prediction import (
+    Record,
+    Transition,
+    asked_again,
+    backed_off,
+    claimed,
+    completed,
+    failed,
+    first_claim,
+    forgotten,
+    new_run_id,
+    opened,
+    released,
+    renewed,
+    republished,
+    shard,
+    unpublished,
+)
+from tests.conftest import NOW
+from tests.contracts.parts import Contract, Parts
+
+RUN, NEXT = new_run_id(NOW, 1), new_run_id(NOW, 2)
+RESULT: dict[str, Any] = {"run_id": RUN, "expires_at": NOW // 1000 + 9, "score": 0.5}
+ERROR: dict[str, Any] = {"run_id": RUN, "expires_at": NOW // 1000 + 9, "type": "t", "detail": "d"}
+
+
+async def written(parts: Parts, transition: Transition) -> Record:
+    """Carry out a write that must succeed."""
+    applied = await parts.store.apply(transition)
+    assert applied.done
+    assert applied.record is not None
+    return applied.record
+
+
+async def refused(parts: Parts, transition: Transition) -> Record | None:
+    """Carry out a write that must be refused; gives what refused it."""
+    applied = await parts.store.apply(transition)
+    assert not applied.done
+    return applied.record
+
+
+async def running(parts: Parts, worker: str = "w") -> Record:
+    """A run that is opened and claimed."""
+    queued = await written(parts, opened("shop-1", None, run_id=RUN, now=NOW))
+    return await written(parts, claimed(queued, worker=worker, now=NOW, lease_until=NOW + 9))
+
+
+async def a_record_reads_back_as_it_was_written(parts: Parts) -> None:
+    """Absent at first; then as the last write left it, absent attributes being absent."""
+    assert await parts.store.get("shop-1") is None
+    claim = await running(parts)
+    assert await parts.store.get("shop-1") == claim
+    done = await written(parts, completed(claim, result=RESULT, now=NOW, next_run_id=NEXT))
+    assert await parts.store.get("shop-1") == done
+    assert (done.state, done.result, done.worker, done.listed) == ("done", RESULT, None, None)
+
+
+async def of_many_who_open_at_once_one_does(parts: Parts) -> None:
+    """A conditional write is atomic."""
+    writes = [opened("shop-1", None, run_id=new_run_id(NOW, n), now=NOW) for n in range(10)]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_apply(parts, write)) for write in writes]
+    outcomes = [task.result() for task in tasks]
+    [winner] = [record for done, record in outcomes if done]
+    assert all(record == winner for _, record in outcomes)
+
+
+async def _apply(parts: Parts, transition: Transition) -> tuple[bool, Record | None]:
+    applied = await parts.store.apply(transition)
+    return applied.done, applied.record
+
+
+async def a_refused_write_brings_what_refused_it(parts: Parts) -> None:
+    """So that no second read is needed."""
+    claim = await running(parts)
+    guess = first_claim("shop-1", RUN, worker="x", now=NOW, lease_until=NOW + 9)
+    assert await refused(parts, guess) == claim
+    assert await parts.store.get("shop-1") == claim
+
+
+async def a_write_to_what_is_not_there_makes_nothing(parts: Parts) -> None:
+    """All but opening and forgetting demand that the item exists."""
+    guess = first_claim("shop-1", RUN, worker="w", now=NOW, lease_until=NOW + 9)
+    assert await refused(parts, guess) is None
+    assert await parts.store.get("shop-1") is None
+
+
+async def an_older_run_never_overwrites(parts: Parts) -> None:
+    """Every write names the run, the state and the claim that it leaves."""
+    old = await running(parts)
+    stolen = await written(parts, claimed(old, worker="x", now=NOW, lease_until=NOW + 99))
+    for late in (
+        completed(old, result=RESULT, now=NOW, next_run_id=NEXT),
+        failed(old, error=ERROR, now=NOW, next_run_id=NEXT),
+        released(old),
+        backed_off(old, not_before=NOW),
+        renewed(old, lease_until=NOW + 999),
+    ):
+        assert await refused(parts, late) == stolen
+
+
+async def a_write_tried_again_is_known_for_ones_own(parts: Parts) -> None:
+    """Its answer was lost: the second try fails its condition, and counts as done."""
+    queued = await written(parts, opened("shop-1", None, run_id=RUN, now=NOW))
+    claim = claimed(queued, worker="w", now=NOW, lease_until=NOW + 9)
+    held = await written(parts, claim)
+    assert await written(parts, claim) == held
+    end = completed(held, result=RESULT, now=NOW, next_run_id=NEXT)
+    done = await written(parts, end)
+    assert await written(parts, end) == done
+
+
+async def who_was_asked_again_opens_the_next_run_as_it_ends(parts: Parts) -> None:
+    """In the same write; and not unseen: the condition names ``again``."""
+    claim = await running(parts)
+    noted = await written(parts, asked_again(claim, now=NOW + 5))
+    end = completed(claim, result=RESULT, now=NOW + 9, next_run_id=NEXT)
+    assert await refused(parts, end) == noted
+    end = completed(noted, result=RESULT, now=NOW + 9, next_run_id=NEXT)
+    following = await written(parts, end)
+    assert (following.state, following.run_id, following.again) == ("queued", NEXT, None)
+    assert (following.result, following.attempts) == (RESULT, 0)
+
+
+async def a_tombstone_is_written_whatever_is_there(parts: Parts) -> None:
+    """And what is opened over it names it."""
+    stone = await written(parts, forgotten("shop-1", now=NOW, expires_at=NOW // 1000 + 9))
+    assert stone == await parts.store.get("shop-1")
+    assert (stone.state, stone.forgotten_at, stone.run_id) == ("forgotten", NOW, "")
+    assert await refused(parts, opened("shop-1", None, run_id=RUN, now=NOW)) == stone
+    queued = await written(parts, opened("shop-1", stone, run_id=NEXT, now=NOW))
+    assert (queued.state, queued.forgotten_at, queued.expires_at) == ("queued", None, None)
+    again = await written(parts, forgotten("shop-1", now=NOW, expires_at=NOW // 1000 + 9))
+    assert again == stone
+
+
+async def a_wake_up_is_taken_on_by_one_alone(parts: Parts) -> None:
+    """The condition names ``published_at``."""
+    queued = await written(parts, opened("shop-1", None, run_id=RUN, now=NOW))
+    owed = await written(parts, unpublished(queued))
+    assert owed.published_at is None
+    sent = await written(parts, republished(owed, now=NOW + 1))
+    assert (sent.published_at, sent.requeues) == (NOW + 1, 0)
+    assert await refused(parts, republished(owed, now=NOW + 2)) == sent
+    assert (await written(parts, republished(sent, now=NOW + 3))).requeues == 1
+
+
+async def pending_records_are_listed_oldest_first(parts: Parts) -> None:
+    """By partition, up to a time; the index may take a moment."""
+    names = [name for name in (f"shop-{n}" for n in range(40)) if shard(name) == 0][:3]
+    for age, name in enumerate(names):
+        await written(parts, opened(name, None, run_id=RUN, now=NOW - age))
+    await asyncio.sleep(0.2)
+    page = await parts.store.listed("pending#0", until=NOW - 1, after=None)
+    assert (list(page.entity_ids), page.after) == ([names[2], names[1]], None)
+    assert not (await parts.store.listed("failed#0", until=NOW, after=None)).entity_ids
+
+
+STORE_CONTRACTS: tuple[Contract, ...] = (
+    a_record_reads_back_as_it_was_written,
+    of_many_who_open_at_once_one_does,
+    a_refused_write_brings_what_refused_it,
+    a_write_to_what_is_not_there_makes_nothing,
+    an_older_run_never_overwrites,
+    a_write_tried_again_is_known_for_ones_own,
+    who_was_asked_again_opens_the_next_run_as_it_ends,
+    a_tombstone_is_written_whatever_is_there,
+    a_wake_up_is_taken_on_by_one_alone,
+    pending_records_are_listed_oldest_first,
+)

@@ -1,0 +1,89 @@
+"""Both the emulated AWS and the simulated one keep the contracts: neither is a specification."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from tests.conftest import Aws
+from tests.contracts.parts import Contract, Parts
+from tests.contracts.queue import QUEUE_CONTRACTS
+from tests.contracts.store import STORE_CONTRACTS
+from tests.simulation.loop import VirtualLoop, cancel_all
+from tests.simulation.plan import draw
+from tests.simulation.process import Process
+from tests.simulation.queue import Meaning, SimulatedQueue
+from tests.simulation.store import SimulatedStore
+from tests.simulation.topics import SimulatedTopics
+from tests.simulation.world import World
+
+CONTRACTS = (*STORE_CONTRACTS, *QUEUE_CONTRACTS)
+each_contract = pytest.mark.parametrize("contract", CONTRACTS, ids=lambda one: one.__name__)
+
+
+@each_contract
+async def test_the_emulated_aws_keeps(contract: Contract, aws: Aws) -> None:
+    await contract(_emulated(aws))
+
+
+@each_contract
+def test_the_simulated_aws_keeps(contract: Contract) -> None:
+    loop = VirtualLoop()
+    try:
+        loop.run_until_complete(_on_simulated(contract, loop))
+    finally:
+        cancel_all(loop)
+        loop.close()
+
+
+def _emulated(aws: Aws) -> Parts:
+    async def send(body: str) -> None:
+        await aws.clients.sqs.send_message(QueueUrl=aws.names.queue_url, MessageBody=body)
+
+    async def dead_letters() -> list[tuple[str, Mapping[str, str]]]:
+        name = f"{aws.names.table}-dead"
+        url = (await aws.clients.sqs.get_queue_url(QueueName=name))["QueueUrl"]
+        answer = await aws.clients.sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
+        )
+        return [
+            (
+                one["Body"],
+                {
+                    name: value["StringValue"]
+                    for name, value in one.get("MessageAttributes", {}).items()
+                },
+            )
+            for one in answer.get("Messages", [])
+        ]
+
+    return Parts(
+        store=aws.store,
+        queue=aws.queue,
+        topics=aws.topics,
+        send=send,
+        dead_letters=dead_letters,
+    )
+
+
+async def _on_simulated(contract: Contract, loop: VirtualLoop) -> None:
+    """A calm world with one process that runs nothing: the contract uses its ports."""
+    plan = replace(draw(0), kinds=frozenset(), daemons=1, visibility=30, wait=1)
+    world = World(plan, loop)
+    process = Process(world, 0, 0, offset_ms=0)
+
+    async def send(body: str) -> None:
+        world.queue.send(body, {}, Meaning(kind="malformed"))
+
+    async def dead_letters() -> list[tuple[str, Mapping[str, str]]]:
+        return [(one.body, one.attributes) for one in world.queue.dead]
+
+    await contract(
+        Parts(
+            store=SimulatedStore(world.table, process),
+            queue=SimulatedQueue(world.queue, process),
+            topics=SimulatedTopics(world.topics, process),
+            send=send,
+            dead_letters=dead_letters,
+        )
+    )
