@@ -179,6 +179,7 @@ class SimulatedModel:
             world.faults.strike("every_run_fails")
             world.lives.failed_in_passing(process, entity_id, "model")
             raise ValueError("the model expects other features")
+        process.failed_in_a_row.clear()
         return Scored(score=0.5, decision="review", reasons=())
 
 

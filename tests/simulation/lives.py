@@ -53,6 +53,16 @@ class Run:
     wake_ups: int = 0
     failed_for_good: bool = False
     disturbed: str | None = None
+    #: Whether a call about it failed in the end.
+    hurt: bool = False
+    #: Who opened it, and whether it published it; who ended it, and when; when that was heard.
+    opener: "Process | None" = None
+    published_by_opener: bool = False
+    ender: "Process | None" = None
+    ended_at: float = 0.0
+    #: When it was claimed, queued again or ended last.
+    changed_at: float = 0.0
+    announced_at: float | None = None
 
     @property
     def failures(self) -> int:
@@ -80,8 +90,9 @@ class Entity:
     forgotten_ms: int | None = None
     #: When somebody last asked, true epoch milliseconds.
     asked_ms: int = -1
-    #: Requests under way.
+    #: Requests under way, and whether anybody ever asked to forget.
     asking: int = 0
+    to_forget: bool = False
     #: When somebody was last told that a run is pending.
     told_ms: int = -1
 
@@ -113,7 +124,7 @@ class Lives:
 
     # What happens to a run
 
-    def opened(self, entity_id: str, run_id: str) -> Run:
+    def opened(self, process: "Process | None", entity_id: str, run_id: str) -> Run:
         """Note a run that was opened."""
         entity = self.entity(entity_id)
         run = Run(
@@ -121,6 +132,7 @@ class Lives:
             entity_id=entity_id,
             number=len(entity.runs),
             opened_at=self._world.loop.time(),
+            opener=process,
         )
         entity.runs.append(run)
         self.runs[run_id] = run
@@ -155,6 +167,7 @@ class Lives:
 
     def failed_in_passing(self, process: "Process", entity_id: str, type_: str) -> None:
         """Note a failure that counts."""
+        process.failed_in_a_row[entity_id] = None
         if (attempt := self._current.get((process.serial, entity_id))) is not None:
             attempt.failure = type_
 
@@ -163,7 +176,8 @@ class Lives:
         newest = self.entity(entity_id).newest
         if newest is not None:
             newest.failed_for_good = True
-        self.failed_in_passing(process, entity_id, "for good")
+        if (attempt := self._current.get((process.serial, entity_id))) is not None:
+            attempt.failure = "for good"
 
     def cut(self, process: "Process", entity_id: str) -> None:
         """Note a read that was cut off: by the job's deadline, where it had gone by."""
@@ -173,6 +187,7 @@ class Lives:
         worked = self._world.loop.time() - attempt.claimed_at
         if worked >= self._world.plan.job_timeout - 1:
             attempt.failure = "too_slow"
+            process.failed_in_a_row[entity_id] = None
 
     def read_ended(self, process: "Process", entity_id: str) -> None:
         """Note that the features were read."""
@@ -195,6 +210,17 @@ class Lives:
         return next((run for run in self.runs.values() if attempt in run.attempts), None)
 
     # Messages
+
+    def published(self, who: str, meaning: Meaning) -> None:
+        """Note a wake-up that reached the topic."""
+        run = self.runs.get(meaning.run_id or "")
+        if run is not None and run.opener is not None and run.opener.name == who:
+            run.published_by_opener = True
+
+    def hurt(self, entity_id: str | None) -> None:
+        """Note that a call about an entity failed in the end."""
+        if entity_id is not None and (newest := self.entity(entity_id).newest) is not None:
+            newest.hurt = True
 
     def woken(self, meaning: Meaning) -> None:
         """Note a message that was put into the queue."""

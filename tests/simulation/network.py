@@ -59,6 +59,7 @@ class Link:
                 return await self._once(part, act, about)
             except Failed as failure:
                 if not left:
+                    self._hurt(about)
                     raise Unavailable(part, str(failure)) from None
             await asyncio.sleep(self._world.network.uniform(0.02, 0.3))
         raise AssertionError("the last try returns or raises")
@@ -94,6 +95,7 @@ class Link:
         try:
             found = await self._answered(answer, sent, fate)
         except Failed as failure:
+            self._hurt(None)
             raise Unavailable("queue", str(failure)) from None
         return found
 
@@ -126,6 +128,8 @@ class Link:
             found = await answer
         except asyncio.CancelledError:
             self._must_live()
+            if fate != "well":
+                process.hurt = True
             raise
         if fate == "dies_after":
             process.crash("before it had seen the answer")
@@ -144,10 +148,16 @@ class Link:
             self._process.disturbed = True
             self._world.note(self._process.name, about, f"{part} {fate}")
             self._world.lives.disturb(about, fate)
+        if fate == "slow":
+            self._process.hurt = True
         if fate == "dies_before":
             self._process.crash("before its call was sent")
             raise Crashed
         return fate
+
+    def _hurt(self, about: str | None) -> None:
+        self._process.hurt = True
+        self._world.lives.hurt(about)
 
     def _latency(self, fate: Fate) -> float:
         network = self._world.network

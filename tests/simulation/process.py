@@ -51,6 +51,10 @@ class Process:
         self.asking = 0
         #: Whether any call of it met a fault.
         self.disturbed = False
+        #: Whether a call of it failed in the end, or took long: beats may have been missed.
+        self.hurt = False
+        #: Entities whose runs failed in passing since one last succeeded.
+        self.failed_in_a_row: dict[str, None] = {}
         #: The entity whose run kills it.
         self.killer: str | None = None
         #: When a poll last brought a message although every run failed.
@@ -75,6 +79,11 @@ class Process:
     def serves(self) -> bool:
         """Whether callers reach it: alive, and its clock is right."""
         return not self.dead and not self.ended and self.skew.trouble is None
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing ever kept it from doing what it should."""
+        return not (self.dead or self.hurt or self.draining)
 
     def start(self) -> None:
         """Start, as a daemon does: AWS was called before anything else."""

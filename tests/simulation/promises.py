@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from fraudd.breaker import FAULT_PROBE_SECONDS
+from fraudd.breaker import FAULT_PROBE_SECONDS, FAULT_RUNS
 from fraudd.prediction import SKEW_MARGIN_MS, Record
+from fraudd.verdict import MOST_DOUBLINGS
 from tests.simulation.clocks import true_ms
 from tests.simulation.lives import Entity, Run
 from tests.simulation.queue import Receive, Stored
@@ -34,12 +35,15 @@ DRAINED: Final = "after a drain no message stays hidden"
 BACKED_OFF: Final = "a run is not claimed before its back-off is over"
 FORGOTTEN: Final = "what is forgotten stays forgotten"
 BOUNDED: Final = "nothing grows without bound"
+SWEPT: Final = "a wake-up is sent again only where it is lost"
+LET_GO: Final = "whoever is done with a message lets go of it"
+LATE_BEAT: Final = "no late beat undoes what was decided"
 PROBES: Final = "one fault that hits every run costs one attempt a probe"
 
 PROMISES: Final = (
     ENDS, NEWEST, CLAIMED, DURABLE, BURIED, OUTAGE, HEALTHY, COVERED, RECEIVES, CONNECTIONS,
     PERMIT, READABLE, ONE_RUN, ANNOUNCED, AFTER_DURABLE, POLLS, DRAINED, BACKED_OFF, FORGOTTEN,
-    BOUNDED, PROBES,
+    BOUNDED, PROBES, SWEPT, LET_GO, LATE_BEAT,
 )  # fmt: skip
 
 #: How far two clocks that are taken for right may be apart, and what whole numbers cut off.
@@ -61,13 +65,15 @@ class Promises:
         lives = self._world.lives
         entity = lives.entity(entity_id)
         if new["state"] == "forgotten":
+            if not entity.to_forget:
+                self.broken(FORGOTTEN, entity_id, "a tombstone that nobody asked for")
             entity.forgotten_ms = true_ms(self._world.loop)
             self.settled()
             return
         ended = self._verdict(process, entity, old, new)
         if new.get("run_id") != old.get("run_id"):
             self._opening(entity, old, ended)
-            lives.opened(entity_id, str(new["run_id"]))
+            lives.opened(process, entity_id, str(new["run_id"]))
         elif process is not None:
             self._moved(process, entity, old, new)
         self.settled()
@@ -96,9 +102,14 @@ class Promises:
             else:
                 self._check_failure(run, old)
                 run.verdict = "failed"
+                if old.get("state") == "running" and (
+                    attempt is None or old.get("worker") != attempt.worker
+                ):
+                    self.broken(CLAIMED, entity.entity_id, "failed under a claim that is lost")
                 run.basis_ms = true_ms(self._world.loop)
                 if attempt is not None and old.get("state") == "running":
                     run.basis_ms = attempt.snapshot_ms or attempt.claimed_ms
+            run.ender, run.ended_at = process, self._world.loop.time()
             return True
         return False
 
@@ -129,16 +140,21 @@ class Promises:
         if run is None:
             return
         now = true_ms(self._world.loop)
+        if new.get("worker") != old.get("worker"):
+            run.changed_at = self._world.loop.time()
         if new.get("worker") is not None and new.get("worker") != old.get("worker"):
             lease_until = int(str(old.get("lease_until", 0)))
             if old["state"] == "running" and now <= lease_until + SKEW_MARGIN_MS - _APART_MS:
                 self.broken(CLAIMED, entity.entity_id, "a live claim was taken away")
+            self._check_taking_over(process, run, old)
             if now < int(str(old.get("not_before", 0))) - _APART_MS:
                 self.broken(BACKED_OFF, entity.entity_id, "claimed before its back-off was over")
             if int(str(new["lease_until"])) > now + self._world.plan.visibility * 1000:
                 self.broken(CLAIMED, entity.entity_id, "the lease outlives the visibility")
             self._world.lives.claimed(process, run, str(new["worker"]))
             self._check_probe(process, run)
+        elif new.get("published_at") not in (None, old.get("published_at")):
+            self._check_sweep(entity, old)
         elif old["state"] == "running" and new["state"] == "queued":
             if not run.attempts or run.attempts[-1].process is not process:
                 self.broken(CLAIMED, entity.entity_id, "queued again by who does not hold it")
@@ -147,6 +163,39 @@ class Promises:
                 self._world.lives.gave_back(run)
             elif run.attempts[-1].failure is None:
                 self.broken(OUTAGE, entity.entity_id, "an attempt was counted that did not fail")
+
+    def _check_taking_over(self, process: "Process", run: Run, old: "Item") -> None:
+        """Check why a claim is taken over: its holder died, or could not renew it."""
+        if old["state"] != "running" or not run.attempts:
+            return
+        holder = run.attempts[-1].process
+        well = not (holder.dead or holder.ended or holder.draining or holder.hurt)
+        if well and run.attempts[-1].failure is None:
+            self.broken(CLAIMED, run.entity_id, f"the claim of {holder.name} lapsed in its hands")
+        breaker = process.engine.breaker
+        answering = breaker.answering_for("store", self._world.loop.time())
+        if answering < self._world.plan.visibility - 1:
+            self.broken(OUTAGE, run.entity_id, "taken over before its holder could beat again")
+
+    def _check_sweep(self, entity: Entity, old: "Item") -> None:
+        """Check a wake-up that is sent again."""
+        now, plan = true_ms(self._world.loop), self._world.plan
+        due = int(str(old.get("not_before", 0)))
+        if old["state"] == "running":
+            due = int(str(old.get("lease_until", 0))) + SKEW_MARGIN_MS
+        newest = entity.newest
+        changed_at = newest.changed_at if newest else 0.0
+        # The sweeper reads, then writes: what changed between the two is no fault of its.
+        raced = self._world.loop.time() - changed_at < 4 * plan.read_timeout + 2
+        if now < due - _APART_MS and not raced:
+            self.broken(SWEPT, entity.entity_id, "sent again though nobody may work on it yet")
+        if (sent := old.get("published_at")) is None:
+            return
+        run_id = old["run_id"]
+        there = any(one.meaning.run_id == run_id for one in self._world.queue.messages)
+        wait = plan.requeue_after * 1000 * 2 ** min(int(str(old["requeues"])), MOST_DOUBLINGS)
+        if there and not plan.has("stale_counts") and now < int(str(sent)) + wait - _APART_MS:
+            self.broken(SWEPT, entity.entity_id, "sent again though it is in the queue")
 
     def _check_probe(self, process: "Process", run: Run) -> None:
         """Check that attempts are rare while every run fails, but for what was in hand already."""
@@ -207,6 +256,17 @@ class Promises:
                     BURIED, stored.meaning.entity_id, f"given back by visibility at {count}"
                 )
 
+    def beaten(self, process: "Process", receive: Receive) -> None:
+        """Check a beat that reaches the queue."""
+        if receive.given_back and not process.disturbed:
+            entity_id = receive.stored.meaning.entity_id
+            self.broken(LATE_BEAT, entity_id, f"{process.name} hides what it gave back")
+
+    def poll_cut_off(self, process: "Process") -> None:
+        """Check a poll that its process does not wait for any more."""
+        if not process.dead and not process.released and not self._world.over.is_set():
+            self.broken(POLLS, None, f"{process.name} cuts off its poll, and what that may bring")
+
     def polling(self, process: "Process", most: int) -> None:
         """Check a poll before it goes out."""
         if process.dead:
@@ -216,8 +276,12 @@ class Promises:
             self.broken(POLLS, None, f"{process.name} polls while it drains")
         if process.polling:
             self.broken(POLLS, None, f"{process.name} has two polls outstanding")
-        if process.skew.trouble is not None:
+        if abs(process.clock.offset_ms) > 2 * SKEW_MARGIN_MS:
             self.broken(POLLS, None, f"{process.name} polls by a clock that is off")
+        in_a_row = len(process.failed_in_a_row)
+        most_in_a_row = FAULT_RUNS + self._world.plan.consumers
+        if in_a_row > most_in_a_row and process.engine.breaker.state == "closed":
+            self.broken(PROBES, None, f"{process.name} goes on after {in_a_row} runs that failed")
         state = process.engine.breaker.state
         if state != "closed" and (most > 1 or in_hand):
             self.broken(POLLS, None, f"{process.name} polls for {most}, the breaker open: {state}")
@@ -273,6 +337,8 @@ class Promises:
             self.broken(AFTER_DURABLE, entity_id, f"{type_} of {run_id}")
             return
         run.announced = True
+        if run.announced_at is None:
+            run.announced_at = self._world.loop.time()
 
     def answered(
         self,
@@ -301,7 +367,7 @@ class Promises:
         if started and not self._world.start(run.run_id):
             self.broken(ONE_RUN, entity_id, "two callers started one run")
         if record.pending:
-            entity.told_ms = true_ms(self._world.loop)
+            entity.told_ms = max(entity.told_ms, since.at_ms)
 
     def _may_be_gone(self, entity: Entity, since: "Standing") -> bool:
         if entity.forgotten_ms is not None and entity.forgotten_ms >= since.told_ms - _APART_MS:
@@ -347,6 +413,8 @@ class Promises:
         lives = self._world.lives
         for entity in lives.entities.values():
             self._all_announced(entity)
+            for run in entity.runs:
+                self._all_at_once(run)
         for stored in self._world.requests:
             meaning = stored.meaning
             assert meaning.entity_id is not None
@@ -356,9 +424,34 @@ class Promises:
         for receive in self._world.queue.receives:
             if (why := self._wasted(receive)) is not None:
                 self.broken(RECEIVES, receive.stored.meaning.entity_id, why)
+        self._all_let_go()
         for process in self._world.alive():
             if process.permits.in_use > 10 or process.engine.consumers.jobs:
                 self.broken(BOUNDED, None, f"{process.name} holds something at rest")
+
+    def _all_at_once(self, run: Run) -> None:
+        """Check that who opens or ends a run goes on to the next step itself."""
+        opener, ender, forgotten = run.opener, run.ender, self._world.lives
+        stopped = forgotten.entity(run.entity_id).forgotten_ms is not None
+        if opener is not None and opener.well and not (run.published_by_opener or stopped):
+            self.broken(ENDS, run.entity_id, f"{opener.name} did not publish what it opened")
+        if ender is not None and ender.well and not run.hurt and not stopped:
+            late = (run.announced_at or float("inf")) - run.ended_at
+            if late > self._world.plan.visibility / 2 + 1:
+                self.broken(ANNOUNCED, run.entity_id, f"{ender.name} did not say that it ended")
+
+    def _all_let_go(self) -> None:
+        """Check that every message in hand was deleted or given back."""
+        receives = self._world.queue.receives
+        let_go = {(one.process.serial, one.stored.message_id) for one in receives if one.given_back}
+        for receive in receives:
+            process, stored = receive.process, receive.stored
+            key = (process.serial, stored.message_id)
+            entity_id = stored.meaning.entity_id
+            if entity_id and self._world.lives.entity(entity_id).forgotten_ms is not None:
+                continue  # who finds his run forgotten leaves the message to whoever gets it next
+            if receive.delivered and process.well and key not in let_go:
+                self.broken(LET_GO, entity_id, f"{process.name} kept it")
 
     def _all_announced(self, entity: Entity) -> None:
         for run in reversed(entity.runs):
@@ -395,7 +488,8 @@ class Promises:
 class Standing:
     """How things stand for an entity at the moment somebody begins to ask."""
 
-    def __init__(self, entity: Entity) -> None:
+    def __init__(self, entity: Entity, at_ms: int) -> None:
+        self.at_ms = at_ms
         newest = entity.newest
         self.number = newest.number if newest is not None else -1
         self.ended = newest is not None and newest.verdict is not None

@@ -201,7 +201,9 @@ class QueueService:
             message=stored.message_id,
             seconds=whole,
         )
-        if seconds != self._world.plan.visibility:  # a beat asks for all of it
+        if seconds == self._world.plan.visibility:  # only a beat asks for all of it
+            self._world.promises.beaten(process, receive)
+        else:
             receive.given_back = receive.hidden_back = True
         if stored.deleted or stored.visible_at <= now:
             return  # not in flight: SQS refuses, the adapter takes that as let go of
@@ -366,6 +368,9 @@ class SimulatedQueue:
                 self._service.poll(process, most, world.plan.visibility, world.plan.wait),
                 wait=world.plan.wait,
             )
+        except asyncio.CancelledError:
+            world.promises.poll_cut_off(process)
+            raise
         finally:
             process.polling = False
         messages = [_message(one, process.clock.now()) for one in handed]

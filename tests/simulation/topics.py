@@ -27,6 +27,7 @@ class TopicService:
     def publish(self, who: str, body: str, meaning: Meaning, *, loses: bool = True) -> None:
         """Take a message on, to be delivered to the queue."""
         self._world.note(who, meaning.entity_id, "published", run=meaning.run_id)
+        self._world.lives.published(who, meaning)
         if loses and self._strikes("publish_vanishes", 0.03):
             self._world.lives.disturb(meaning.entity_id, "its wake-up vanished")
             return

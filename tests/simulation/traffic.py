@@ -85,7 +85,7 @@ class Traffic:
         if (process := self._some_process()) is None:
             return False
         entity = world.lives.entity(entity_id)
-        since = Standing(entity)
+        since = Standing(entity, true_ms(world.loop))
         world.note(process.name, entity_id, "asked", force=force)
         entity.asking += 1
         entity.asked_ms = true_ms(world.loop)
@@ -111,7 +111,7 @@ class Traffic:
         world = self._world
         if (process := self._some_process()) is None:
             return
-        since = Standing(world.lives.entity(entity_id))
+        since = Standing(world.lives.entity(entity_id), true_ms(world.loop))
         found: list[Any] = []
 
         async def look_up() -> bool:
@@ -129,6 +129,7 @@ class Traffic:
         if (process := self._some_process()) is not None:
             self._world.faults.strike("forget")
             self._world.note(process.name, entity_id, "asked to forget")
+            self._world.lives.entity(entity_id).to_forget = True
             await self._call(process, process.engine.intake.forget(entity_id))
 
     async def _service(self) -> None:
