@@ -87,7 +87,9 @@ class Entity:
 
     entity_id: str
     runs: list[Run] = field(default_factory=list)
+    #: When it was forgotten, and as of when.
     forgotten_ms: int | None = None
+    forgotten_at: int = 0
     #: When somebody last asked, true epoch milliseconds.
     asked_ms: int = -1
     #: Requests under way, and whether anybody ever asked to forget.

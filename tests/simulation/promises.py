@@ -68,6 +68,7 @@ class Promises:
             if not entity.to_forget:
                 self.broken(FORGOTTEN, entity_id, "a tombstone that nobody asked for")
             entity.forgotten_ms = true_ms(self._world.loop)
+            entity.forgotten_at = int(str(new["forgotten_at"]))
             self.settled()
             return
         ended = self._verdict(process, entity, old, new)
@@ -115,7 +116,7 @@ class Promises:
 
     def _check_failure(self, run: Run, old: "Item") -> None:
         plan = self._world.plan
-        age = self._world.loop.time() - run.opened_at
+        age = (true_ms(self._world.loop) - int(str(old.get("requested_at", 0)))) / 1000
         expired = (
             plan.max_wait is not None
             and "started_at" not in old
@@ -129,9 +130,7 @@ class Promises:
     def _opening(self, entity: Entity, old: "Item", ended: bool) -> None:
         if old.get("state") in ("queued", "running") and not ended:
             self.broken(ONE_RUN, entity.entity_id, "a run was opened beside a pending one")
-        if (forgotten_ms := entity.forgotten_ms) is None or entity.asking:
-            return
-        if entity.asked_ms < forgotten_ms - _APART_MS:
+        if entity.asked_ms < entity.forgotten_at - _APART_MS and not entity.asking:
             self.broken(FORGOTTEN, entity.entity_id, "opened though nobody asked since")
 
     def _moved(self, process: "Process", entity: Entity, old: "Item", new: "Item") -> None:
@@ -174,7 +173,7 @@ class Promises:
             self.broken(CLAIMED, run.entity_id, f"the claim of {holder.name} lapsed in its hands")
         breaker = process.engine.breaker
         answering = breaker.answering_for("store", self._world.loop.time())
-        if answering < self._world.plan.visibility - 1:
+        if 0 < answering < self._world.plan.visibility - 1:
             self.broken(OUTAGE, run.entity_id, "taken over before its holder could beat again")
 
     def _check_sweep(self, entity: Entity, old: "Item") -> None:
@@ -387,11 +386,11 @@ class Promises:
         if process.disturbed or process.skew.trouble is not None:
             return
         mine = [one for one in self._world.queue.receives if one.process is process]
-        # Of a message that stood twice in one response one is taken; the other runs out.
-        let_go = {(one.stored.message_id, one.at) for one in mine if one.given_back}
+        # Of a message that SQS holds twice one is settled; the other runs out.
+        let_go = {one.stored.message_id for one in mine if one.given_back}
         for receive in mine:
             stored = receive.stored
-            if stored.deleted or (stored.message_id, receive.at) in let_go:
+            if stored.deleted or stored.message_id in let_go:
                 continue
             if receive.delivered and stored.receives[-1] is receive and stored.visible_at > now:
                 self.broken(DRAINED, stored.meaning.entity_id, f"{process.name} left it hidden")

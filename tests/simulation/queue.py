@@ -318,6 +318,7 @@ class QueueService:
         stored.deleted = True
         self._messages.remove(stored)
         self.dead.append(stored)
+        self._world.promises.settled()
 
     def _end(self, poll: _Poll) -> None:
         if poll in self._polls:

@@ -89,8 +89,16 @@ async def _play(world: World) -> None:
                 f"{len(owed)} runs and {len(world.queue.messages)} messages are left: {owed}",
             )
     if world.failure is None:
-        await asyncio.sleep(1)
+        await _rest(world)
         world.promises.at_the_end()
+
+
+async def _rest(world: World) -> None:
+    """Let daemons finish what they have in hand, though nothing hangs on it any more."""
+    for _ in range(30):
+        await asyncio.sleep(world.plan.visibility / 10)
+        if not any(process.engine.consumers.jobs for process in world.alive()):
+            return
 
 
 async def _within(world: World, seconds: float) -> None:
