@@ -430,11 +430,14 @@ class Promises:
 
     def _all_at_once(self, run: Run) -> None:
         """Check that who opens or ends a run goes on to the next step itself."""
-        opener, ender, forgotten = run.opener, run.ender, self._world.lives
-        stopped = forgotten.entity(run.entity_id).forgotten_ms is not None
+        opener, ender = run.opener, run.ender
+        entity = self._world.lives.entity(run.entity_id)
+        stopped = entity.forgotten_ms is not None
         if opener is not None and opener.well and not (run.published_by_opener or stopped):
             self.broken(ENDS, run.entity_id, f"{opener.name} did not publish what it opened")
-        if ender is not None and ender.well and not run.hurt and not stopped:
+        # Who tries again to write what had landed may find a newer end, which was announced.
+        newest = run is entity.newest
+        if ender is not None and ender.well and not run.hurt and newest and not stopped:
             late = (run.announced_at or float("inf")) - run.ended_at
             if late > self._world.plan.visibility / 2 + 1:
                 self.broken(ANNOUNCED, run.entity_id, f"{ender.name} did not say that it ended")
@@ -447,8 +450,11 @@ class Promises:
             process, stored = receive.process, receive.stored
             key = (process.serial, stored.message_id)
             entity_id = stored.meaning.entity_id
-            if entity_id and self._world.lives.entity(entity_id).forgotten_ms is not None:
-                continue  # who finds his run forgotten leaves the message to whoever gets it next
+            if entity_id is not None:
+                entity = self._world.lives.entity(entity_id)
+                run = self._world.lives.runs.get(stored.meaning.run_id or "")
+                if entity.forgotten_ms is not None or run not in (None, entity.newest):
+                    continue  # who finds the run gone leaves the message to who gets it next
             if receive.delivered and process.well and key not in let_go:
                 self.broken(LET_GO, entity_id, f"{process.name} kept it")
 
