@@ -64,12 +64,12 @@ class SqsQueue:
 
     async def delete(self, message: Message) -> None:
         """Be done with a message; deleting it twice is no error."""
-        with translated("queue"), _gone_is_fine():
+        with translated("queue"), gone_is_fine():
             await self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt_handle)
 
     async def hide(self, message: Message, seconds: float) -> None:
         """Give a message back, to be seen again in ``seconds``."""
-        with translated("queue"), _gone_is_fine():
+        with translated("queue"), gone_is_fine():
             await self._sqs.change_message_visibility(
                 QueueUrl=self._url,
                 ReceiptHandle=message.receipt_handle,
@@ -152,7 +152,7 @@ class SqsQueue:
 
 
 @contextmanager
-def _gone_is_fine() -> Iterator[None]:
+def gone_is_fine() -> Iterator[None]:
     """Take a message that is deleted, or back in the queue, as let go of: it is not ours to touch.
 
     A standard queue tells of it by one of three errors, or not at all.

@@ -12,7 +12,7 @@ def test_help_names_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None
         main(["--help"])
     assert left.value.code == 0
     told = capsys.readouterr().out
-    assert all(command in told for command in ("serve", "train", "demo"))
+    assert all(command in told for command in ("serve", "train", "dlq", "demo"))
 
 
 @pytest.mark.parametrize("command", ["serve", "train", "demo"])
@@ -33,6 +33,10 @@ def test_each_subcommand_explains_itself(command: str, capsys: pytest.CaptureFix
         ["demo", "--scale", "0"],
         ["demo", "--scale", "nan"],
         ["train", "--config", "x", "--labels", "y", "--label-delay-days", "-1"],
+        ["dlq"],
+        ["dlq", "ls"],
+        ["dlq", "redrive", "--config", "x", "--limit", "0"],
+        ["dlq", "purge", "--config", "x", "--entity", "no such name"],
     ],
 )
 def test_wrong_usage_is_status_2(arguments: list[str]) -> None:

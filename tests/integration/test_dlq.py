@@ -1,0 +1,245 @@
+"""``fraudd dlq`` on a real queue: what it shows, what it moves, and what it leaves."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from fraudd.aws.dead_letters import DeadLetter, DeadLetters, find
+from fraudd.aws.session import Clients
+from fraudd.commands.dlq import Act, Tally, Wanted, entity_of, purge, reason_of, redrive, sift
+from fraudd.event import parse_request
+from fraudd.ports import Message, Misconfigured, Unavailable
+from tests.conftest import NOW, Aws
+
+
+@pytest.fixture
+async def letters(aws: Aws) -> DeadLetters:
+    """The dead-letter queue, found by the redrive policy."""
+    return await find(aws.clients, main_url=aws.names.queue_url, url=None)
+
+
+async def put(aws: Aws, letters: DeadLetters, body: str, **attributes: str) -> None:
+    """Put a message into the dead-letter queue."""
+    await aws.clients.sqs.send_message(
+        QueueUrl=letters.url,
+        MessageBody=body,
+        MessageAttributes={
+            f"fraudd.{name}": {"DataType": "String", "StringValue": value}
+            for name, value in attributes.items()
+        },
+    )
+
+
+async def fill(aws: Aws, letters: DeadLetters, count: int, **attributes: str) -> None:
+    """Put requests of shop-0, shop-1, ... there."""
+    for number in range(count):
+        await put(aws, letters, f'{{"entity_id": "shop-{number}"}}', **attributes)
+
+
+async def go_through(
+    letters: DeadLetters,
+    act: Act | None,
+    wanted: Wanted | None = None,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Tally:
+    """Do what the command does."""
+    return await sift(
+        letters,
+        wanted or Wanted(),
+        act,
+        spare=act is not purge,
+        stopped=stopped,
+        progress=lambda _: None,
+    )
+
+
+async def everything(aws: Aws) -> Sequence[Message]:
+    """Receive all that is in the main queue."""
+    found: list[Message] = []
+    while batch := await aws.queue.receive(10):
+        found += batch
+    return found
+
+
+async def dead(letters: DeadLetters) -> list[str]:
+    """The bodies of what can be received from the dead-letter queue at this moment, sorted."""
+    found = []
+    while batch := await letters.receive():
+        found += [letter.body for letter in batch]
+    return sorted(found)
+
+
+async def test_looking_finds_each_message_once_and_leaves_all_of_them_visible(
+    aws: Aws, letters: DeadLetters
+) -> None:
+    await fill(aws, letters, 23, reason="deadlock")
+    tally = await go_through(letters, None)
+    assert tally.seen == 23
+    assert len({letter.message_id for letter in tally.picked}) == 23
+    assert await letters.counts() == (23, 0)
+    again = await go_through(letters, None)
+    assert {letter.receive_count for letter in again.picked} == {2}
+
+
+async def test_an_interrupted_look_makes_everything_visible_again(
+    aws: Aws, letters: DeadLetters
+) -> None:
+    await fill(aws, letters, 12)
+    held = asyncio.Event()
+
+    async def look_for_ever() -> None:
+        async with letters.look(stopped=lambda: False, warn=pytest.fail) as look:
+            async for _ in look.batches():
+                held.set()
+                await asyncio.Event().wait()
+
+    task = asyncio.create_task(look_for_ever())
+    await held.wait()
+    assert (await letters.counts())[1] == 10
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await letters.counts() == (12, 0)
+
+
+async def test_a_look_that_is_stopped_takes_no_more(aws: Aws, letters: DeadLetters) -> None:
+    await fill(aws, letters, 25)
+    answers = iter([False, True])
+    tally = await go_through(letters, redrive, stopped=lambda: next(answers))
+    assert (tally.seen, tally.settled) == (10, 10)
+    assert await letters.counts() == (15, 0)
+
+
+async def test_what_somebody_else_looks_at_is_told(aws: Aws, letters: DeadLetters) -> None:
+    await fill(aws, letters, 3)
+    assert len(await letters.receive()) == 3
+    tally = await go_through(letters, None)
+    assert (tally.seen, tally.hidden_elsewhere) == (0, 3)
+
+
+async def test_what_is_sent_back_is_the_same_but_a_request(aws: Aws, letters: DeadLetters) -> None:
+    body = '{"entity_id": "shop-1", "run_id": "01M882XAC44Z2ZSZT7E7GR8CYW"}'
+    await put(aws, letters, body, reason="deadlock", detail="1213", sent=str(NOW))
+    tally = await go_through(letters, redrive)
+    assert (tally.seen, tally.settled, tally.failures) == (1, 1, [])
+    [message] = await everything(aws)
+    assert message.body == body
+    assert message.attributes == {
+        "fraudd.reason": "deadlock",
+        "fraudd.detail": "1213",
+        "fraudd.sent": str(NOW),
+    }
+    event = parse_request(message.body, attributes=message.attributes, sent_at=message.sent_at)
+    assert (event.entity_id, event.run_id, event.asked_at) == ("shop-1", None, NOW)
+    assert await letters.counts() == (0, 0)
+
+
+async def test_what_sqs_moved_wakes_its_run(aws: Aws, letters: DeadLetters) -> None:
+    body = '{"entity_id": "shop-1", "run_id": "01M882XAC44Z2ZSZT7E7GR8CYW"}'
+    await put(aws, letters, body)
+    [letter] = (await go_through(letters, None)).picked
+    assert (reason_of(letter), entity_of(letter)) == ("moved by SQS", "shop-1")
+    await go_through(letters, redrive)
+    [message] = await everything(aws)
+    assert message.attributes == {"fraudd.sent": str(letter.enqueued_at)}
+    event = parse_request(message.body, attributes=message.attributes, sent_at=message.sent_at)
+    assert event.run_id == "01M882XAC44Z2ZSZT7E7GR8CYW"
+
+
+@pytest.mark.parametrize("broken", ["send_message", "delete_message"])
+async def test_a_message_is_at_worst_twice_there_and_never_nowhere(
+    aws: Aws, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    await fill(aws, letters, 3, reason="deadlock")
+
+    async def refuse(**_: Any) -> None:
+        raise TimeoutError("cut off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(aws.clients.sqs, broken, refuse)
+        tally = await go_through(letters, redrive)
+    assert (tally.settled, len(tally.failures)) == (0, 3)
+    twice = broken == "delete_message"
+    assert all(("it is there twice" in failure) is twice for failure in tally.failures)
+    assert len(await everything(aws)) == (3 if twice else 0)
+    assert await letters.counts() == (3, 0)
+
+
+async def test_one_that_cannot_be_sent_does_not_hold_up_the_others(
+    aws: Aws, letters: DeadLetters
+) -> None:
+    await fill(aws, letters, 3)
+
+    async def act(queue: DeadLetters, letter: DeadLetter) -> None:
+        if entity_of(letter) == "shop-1":
+            raise Unavailable("queue", "refused")
+        await redrive(queue, letter)
+
+    tally = await go_through(letters, act)
+    assert (tally.settled, len(tally.failures)) == (2, 1)
+    assert await letters.counts() == (1, 0)
+
+
+async def test_malformed_ones_stay_unless_named(aws: Aws, letters: DeadLetters) -> None:
+    await put(aws, letters, "nonsense", reason="malformed")
+    await put(aws, letters, '{"entity_id": "shop-1"}', reason="deadlock")
+    tally = await go_through(letters, redrive)
+    assert (tally.settled, tally.malformed_spared) == (1, 1)
+    assert await letters.counts() == (1, 0)
+    named = await go_through(letters, redrive, Wanted(reason="malformed"))
+    assert (named.settled, named.malformed_spared) == (1, 0)
+    assert {message.body for message in await everything(aws)} == {
+        "nonsense",
+        '{"entity_id": "shop-1"}',
+    }
+
+
+@pytest.mark.parametrize("act", [redrive, purge])
+async def test_only_what_is_asked_for_is_touched(aws: Aws, letters: DeadLetters, act: Act) -> None:
+    await fill(aws, letters, 4, reason="deadlock")
+    await put(aws, letters, '{"entity_id": "shop-1", "n": 2}', reason="exhausted")
+    by_entity = await go_through(letters, act, Wanted(entity="shop-1", reason="exhausted"))
+    assert by_entity.settled == 1
+    limited = await go_through(letters, act, Wanted(limit=2))
+    assert limited.settled == 2
+    assert await letters.counts() == (2, 0)
+    rest = await go_through(letters, act, Wanted(reason="exhausted"))
+    assert (rest.seen, rest.settled) == (2, 0)
+    assert len(await everything(aws)) == (3 if act is redrive else 0)
+
+
+async def test_a_limit_reaches_beyond_one_receive(aws: Aws, letters: DeadLetters) -> None:
+    await fill(aws, letters, 25)
+    assert (await go_through(letters, purge, Wanted(limit=13))).settled == 13
+    assert await letters.counts() == (12, 0)
+
+
+async def test_what_fails_again_at_once_does_not_go_round_for_ever(
+    aws: Aws, letters: DeadLetters
+) -> None:
+    await fill(aws, letters, 2, reason="deadlock")
+
+    async def in_vain(queue: DeadLetters, letter: DeadLetter) -> None:
+        await redrive(queue, letter)
+        for message in await aws.queue.receive(10):
+            await aws.queue.dead_letter(message, reason="deadlock", detail="again")
+
+    async with asyncio.timeout(30):
+        tally = await go_through(letters, in_vain)
+    assert (tally.settled, tally.came_back) == (2, 2)
+    assert await dead(letters) == ['{"entity_id": "shop-0"}', '{"entity_id": "shop-1"}']
+
+
+async def test_a_queue_without_a_dead_letter_queue_is_told_with_the_remedy(
+    aws_clients: Clients,
+) -> None:
+    url = (await aws_clients.sqs.create_queue(QueueName="bare-of-dead-letters"))["QueueUrl"]
+    with pytest.raises(Misconfigured, match="no redrive policy: give it one, or set"):
+        await find(aws_clients, main_url=url, url=None)
+    with pytest.raises(Unavailable, match=r"nowhere at http.*see \[queue\] url"):
+        await find(aws_clients, main_url=f"{url}-nowhere", url=None)
+    with pytest.raises(Unavailable, match=r"nowhere at http.*see \[queue\] dead_letter_url"):
+        await find(aws_clients, main_url=url, url=f"{url}-nowhere")

@@ -1,0 +1,161 @@
+"""Which dead letters are meant, and how they are shown."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from fraudd.aws.dead_letters import DeadLetter, returned_attributes
+from fraudd.commands.dlq import (
+    Wanted,
+    age,
+    bar,
+    entity_of,
+    fits,
+    is_spared,
+    reason_of,
+    row,
+    table,
+)
+from tests.conftest import NOW
+
+
+def letter(body: str = '{"entity_id": "shop-1"}', **attributes: str) -> DeadLetter:
+    """A dead letter that was enqueued an hour ago."""
+    return DeadLetter(
+        message_id="m-1",
+        receipt_handle="r-1",
+        body=body,
+        attributes={
+            f"fraudd.{name}" if name in ("reason", "detail", "sent") else name: {
+                "DataType": "String",
+                "StringValue": value,
+            }
+            for name, value in attributes.items()
+        },
+        receive_count=3,
+        enqueued_at=NOW - 3_600_000,
+    )
+
+
+ENVELOPE = json.dumps({"Type": "Notification", "Message": '{"entity_id": "shop-1"}'})
+
+
+@pytest.mark.parametrize(
+    ("body", "entity"),
+    [
+        ('{"entity_id": "shop-1"}', "shop-1"),
+        (ENVELOPE, "shop-1"),
+        ("nonsense", None),
+        ('{"entity_id": "no such name"}', None),
+        ("[]", None),
+    ],
+)
+def test_the_entity_is_read_from_the_body_raw_or_in_an_envelope(
+    body: str, entity: str | None
+) -> None:
+    assert entity_of(letter(body)) == entity
+
+
+def test_what_says_no_reason_was_moved_by_sqs() -> None:
+    assert reason_of(letter()) == "moved by SQS"
+    assert reason_of(letter(reason="deadlock")) == "deadlock"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [
+        (Wanted(), True),
+        (Wanted(entity="shop-1"), True),
+        (Wanted(entity="shop-11"), False),
+        (Wanted(reason="deadlock"), True),
+        (Wanted(reason="moved by SQS"), False),
+        (Wanted(entity="shop-1", reason="deadlock"), True),
+        (Wanted(entity="shop-2", reason="deadlock"), False),
+        (Wanted(entity="shop-1", reason="malformed"), False),
+    ],
+)
+def test_a_message_is_meant_where_entity_and_reason_both_fit(wanted: Wanted, meant: bool) -> None:
+    assert fits(letter(reason="deadlock"), wanted) is meant
+
+
+def test_malformed_ones_are_spared_unless_named() -> None:
+    malformed = letter("nonsense", reason="malformed")
+    assert is_spared(malformed, Wanted())
+    assert not is_spared(malformed, Wanted(reason="malformed"))
+    assert not is_spared(letter(reason="deadlock"), Wanted())
+
+
+def test_the_age_counts_from_the_first_sending() -> None:
+    assert row(letter(), now=NOW).age_seconds == 3600
+    assert row(letter(sent=str(NOW - 90_000)), now=NOW).age_seconds == 90
+    assert row(letter(sent="nonsense"), now=NOW).age_seconds == 3600
+    assert row(letter(sent=str(NOW + 5_000)), now=NOW).age_seconds == 0, "clocks differ"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(0, "0s"), (59, "59s"), (60, "1m 0s"), (3_599, "59m 59s"), (3_600, "1h 0m"),
+     (86_399, "23h 59m"), (86_400, "1d 0h"), (1_209_599, "13d 23h")],
+)  # fmt: skip
+def test_an_age_is_written_in_its_two_largest_units(seconds: int, written: str) -> None:
+    assert age(seconds) == written
+
+
+def test_the_table_is_aligned_and_the_oldest_comes_first() -> None:
+    young = row(letter(reason="deadlock", detail="1213", sent=str(NOW - 5_000)), now=NOW)
+    old = replace(row(letter("nonsense"), now=NOW), message_id="m-22")
+    assert table([young, old], width=None).splitlines() == [
+        "AGE    REASON        ENTITY  RECEIVES  MESSAGE ID  DETAIL",
+        "1h 0m  moved by SQS  -       3         m-22        -",
+        "5s     deadlock      shop-1  3         m-1         1213",
+    ]
+
+
+def test_a_line_is_no_wider_than_the_terminal() -> None:
+    shown = table([row(letter(detail="x" * 500), now=NOW)], width=80)
+    assert max(map(len, shown.splitlines())) == 80
+
+
+def test_no_control_sequence_of_others_reaches_the_terminal() -> None:
+    shown = table([row(letter(reason="\x1b[2J", detail="a\nb\rc"), now=NOW)], width=None)
+    assert len(shown.splitlines()) == 2
+    assert "\x1b" not in shown
+    assert "a?b?c" in shown
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "drawn"),
+    [(0, 0, "." * 30), (0, 9, "." * 30), (5, 10, "#" * 15 + "." * 15), (12, 10, "#" * 30)],
+)
+def test_the_bar_copes_with_counts_that_are_only_about_right(
+    done: int, total: int, drawn: str
+) -> None:
+    assert bar(done, total).startswith(f"[{drawn}] {done}/")
+
+
+def test_a_message_goes_back_with_all_it_has_and_the_time_of_its_first_sending() -> None:
+    back = returned_attributes(letter(reason="deadlock", detail="1213", traceparent="00-1"))
+    assert {name: value["StringValue"] for name, value in back.items()} == {
+        "fraudd.sent": str(NOW - 3_600_000),
+        "fraudd.reason": "deadlock",
+        "fraudd.detail": "1213",
+        "traceparent": "00-1",
+    }
+    kept = returned_attributes(letter(sent="17"))
+    assert kept == {"fraudd.sent": {"DataType": "String", "StringValue": "17"}}
+
+
+def test_no_message_goes_back_with_more_attributes_than_sqs_takes() -> None:
+    foreign = {f"theirs-{n}": "x" for n in range(8)}
+    back = returned_attributes(letter(**foreign, reason="deadlock", detail="1213"))
+    assert len(back) == 10
+    assert {"fraudd.sent", "fraudd.reason", "fraudd.detail"} <= back.keys()
+
+
+def test_a_binary_attribute_goes_back_as_it_is() -> None:
+    binary = replace(
+        letter(), attributes={"theirs": {"DataType": "Binary", "BinaryValue": b"\x00"}}
+    )
+    assert returned_attributes(binary)["theirs"] == {"DataType": "Binary", "BinaryValue": b"\x00"}
+    assert reason_of(binary) == "moved by SQS"
