@@ -144,6 +144,7 @@ async def test_on_a_terminal_purge_asks_first(
         assert process.wait(PATIENCE_SECONDS) == status
     os.close(ours)
     assert b"Traceback" not in told
+    assert (b"deleting [###" in told) is (left == 0), "the bar is drawn"
     assert (await aws.queue.depth()).dead_lettered == left
 
 

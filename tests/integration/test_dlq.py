@@ -84,6 +84,20 @@ async def test_looking_finds_each_message_once_and_leaves_all_of_them_visible(
     assert {letter.receive_count for letter in again.picked} == {2}
 
 
+async def test_a_message_that_is_delivered_again_is_shown_once_and_let_go_of(
+    aws: Aws, letters: DeadLetters
+) -> None:
+    await fill(aws, letters, 3)
+    shown = 0
+    async with letters.look(stopped=lambda: False, warn=pytest.fail) as look:
+        async for batch in look.batches():
+            shown += len(batch)
+            # As if the time they are hidden for had run out in the middle.
+            await letters.show(look.held)
+    assert shown == 3
+    assert await letters.counts() == (3, 0)
+
+
 async def test_an_interrupted_look_makes_everything_visible_again(
     aws: Aws, letters: DeadLetters
 ) -> None:
