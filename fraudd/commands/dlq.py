@@ -194,7 +194,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "redrive",
         _redrive,
         "send messages back to the queue",
-        "Send messages back to the queue, where each is a new request for a score. Malformed ones"
+        "Send messages back to the queue, to be worked on again. Malformed ones"
         f" stay unless named by --reason {MALFORMED}.",
     )
     redriving.add_argument("--dry-run", action="store_true", help="list what would be sent back")
@@ -203,7 +203,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "purge",
         _purge,
         "delete messages",
-        "Delete messages for good; asks first. `fraudd dlq ls` with the same choice shows which.",
+        "Delete messages for good; asks first. `fraudd dlq ls` shows which.",
     )
     purging.add_argument("--yes", action="store_true", help="do not ask")
 
