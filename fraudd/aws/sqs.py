@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from fraudd.aws.session import Clients, translated
 from fraudd.event import DETAIL, REASON, SENT
-from fraudd.ports import Clock, Depth, Message, Unavailable
+from fraudd.ports import Clock, Depth, Message, Misconfigured
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.literals import QueueAttributeFilterType
@@ -125,9 +125,8 @@ class SqsQueue:
                 found = await self._sqs.get_queue_url(QueueName=arn.rpartition(":")[2])
                 self._dead_letter_url = found["QueueUrl"]
         if not self._dead_letter_url:
-            raise Unavailable(
-                "queue",
-                f"{self._url} has no redrive policy: give it one, or set [queue] dead_letter_url",
+            raise Misconfigured(
+                f"{self._url} has no redrive policy: give it one, or set [queue] dead_letter_url"
             )
 
     def _heed(self, policy: str | None) -> Mapping[str, Any]:

@@ -8,7 +8,8 @@ import pytest
 
 from fraudd.aws.dead_letters import DeadLetter, DeadLetters, find
 from fraudd.aws.session import Clients
-from fraudd.commands.dlq import Act, Tally, Wanted, entity_of, purge, reason_of, redrive, sift
+from fraudd.commands.dead_letter_rows import entity_of, reason_of
+from fraudd.commands.dead_letter_sift import Act, Tally, Wanted, purge, redrive, sift
 from fraudd.event import parse_request
 from fraudd.ports import Message, Misconfigured, Unavailable
 from tests.conftest import NOW, Aws

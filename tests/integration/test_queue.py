@@ -11,7 +11,7 @@ from fraudd.aws.sns import SnsTopics
 from fraudd.aws.sqs import SqsQueue
 from fraudd.clock import SystemClock
 from fraudd.event import Completion, RequestEvent, parse_request
-from fraudd.ports import Message, Unavailable
+from fraudd.ports import Message, Misconfigured, Unavailable
 from fraudd.prediction import new_run_id
 from tests.conftest import NOW, Aws
 
@@ -142,7 +142,7 @@ async def test_a_queue_without_a_dead_letter_queue_is_refused(aws_clients: Clien
         visibility_timeout_seconds=30,
         clock=SystemClock(),
     )
-    with pytest.raises(Unavailable, match="no redrive policy: give it one, or set"):
+    with pytest.raises(Misconfigured, match="no redrive policy: give it one, or set"):
         await queue.check()
 
 
