@@ -15,7 +15,7 @@ run: setup ## run everything on this machine: http://127.0.0.1:8080 (HTTP_PORT, 
 stack: setup ## run everything but the daemon, to start daemons by hand
 	@$(BIN)/fraudd demo --stack-only
 
-test: setup .venv/installed-test check ## run everything that CI runs
+test: setup .venv/installed-test .tools/moto/installed check ## run everything that CI runs
 	@$(BIN)/pytest tests/simulation tests/contracts tests/integration tests/acceptance
 
 check: .venv/installed-test ## format, lint, imports, types, unit tests: the fast part
@@ -56,6 +56,12 @@ setup: .venv/installed .tools/emulator/installed ## install fraudd and the AWS e
 	@echo "installing the AWS emulator into .tools"
 	@$(PYTHON) -m venv .tools/emulator
 	@.tools/emulator/bin/pip install --quiet -c constraints-emulator.txt ministack
+	@touch $@
+
+.tools/moto/installed: constraints-moto.txt
+	@echo "installing a second AWS emulator into .tools, for the contract tests"
+	@$(PYTHON) -m venv .tools/moto
+	@.tools/moto/bin/pip install --quiet -c constraints-moto.txt moto flask flask-cors
 	@touch $@
 
 clean: ## remove what `make run` made: database, model, emulator state

@@ -1,6 +1,7 @@
 """Real components for tests: each server on a free port, stopped by its process id at the end."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -48,12 +49,12 @@ def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-@pytest.fixture(scope="session")
-async def aws_clients(aws_endpoint: str) -> AsyncIterator[Clients]:
-    """Clients of the emulator."""
+@asynccontextmanager
+async def clients_of(endpoint_url: str) -> AsyncIterator[Clients]:
+    """Clients of an AWS API."""
     terms = Terms(
         region=REGION,
-        endpoint_url=aws_endpoint,
+        endpoint_url=endpoint_url,
         connect_timeout_seconds=2.0,
         read_timeout_seconds=5.0,
         max_connections=50,
@@ -63,9 +64,21 @@ async def aws_clients(aws_endpoint: str) -> AsyncIterator[Clients]:
         yield clients
 
 
+@pytest.fixture(scope="session")
+async def aws_clients(aws_endpoint: str) -> AsyncIterator[Clients]:
+    """Clients of the emulator."""
+    async with clients_of(aws_endpoint) as clients:
+        yield clients
+
+
 @pytest.fixture
 async def aws(aws_clients: Clients) -> Aws:
     """Topics, queue and table that no other test uses."""
+    return await provisioned(aws_clients)
+
+
+async def provisioned(aws_clients: Clients) -> Aws:
+    """Make topics, queue and table that nobody else uses."""
     names = await provision(aws_clients, f"test-{next(_numbers)}", visibility_timeout_seconds=30)
     queue = SqsQueue(
         aws_clients,
