@@ -1,5 +1,6 @@
 """What a contract is given: the ports, and a look at what they do not show."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ Contract = Callable[[Parts], Awaitable[None]]
 
 
 async def received(parts: Parts, most: int = 10) -> Message:
-    """Poll for the one message that is there."""
-    [message] = await parts.queue.receive(most)
+    """Poll for the one message that is there; a poll may come back without it."""
+    async with asyncio.timeout(10):
+        while not (messages := await parts.queue.receive(most)):
+            pass
+    [message] = messages
     return message

@@ -1,11 +1,13 @@
-"""Both the emulated AWS and the simulated one keep the contracts: neither is a specification."""
+"""Two emulators of AWS and the simulated one keep the contracts: none of them is the truth."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 import pytest
 
-from tests.conftest import Aws
+from fraudd.aws.session import Clients
+from fraudd.local.process import Command, answers, free_port, running
+from tests.conftest import ROOT, Aws, clients_of, provisioned
 from tests.contracts.parts import Contract, Parts
 from tests.contracts.queue import QUEUE_CONTRACTS
 from tests.contracts.store import STORE_CONTRACTS
@@ -27,6 +29,11 @@ async def test_the_emulated_aws_keeps(contract: Contract, aws: Aws) -> None:
 
 
 @each_contract
+async def test_the_other_emulated_aws_keeps(contract: Contract, moto: Clients) -> None:
+    await contract(_emulated(await provisioned(moto)))
+
+
+@each_contract
 def test_the_simulated_aws_keeps(contract: Contract) -> None:
     loop = VirtualLoop()
     try:
@@ -34,6 +41,22 @@ def test_the_simulated_aws_keeps(contract: Contract) -> None:
     finally:
         cancel_all(loop)
         loop.close()
+
+
+@pytest.fixture(scope="session")
+async def moto(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clients]:
+    """Clients of another emulator, which reads AWS's documentation in its own way."""
+    port = free_port()
+    server = Command(
+        name="moto's server",
+        arguments=[str(ROOT / ".tools/moto/bin/moto_server"), "-H", "127.0.0.1", "-p", str(port)],
+        environment=None,
+        log=tmp_path_factory.mktemp("moto") / "moto.log",
+        is_up=lambda: answers(port),
+    )
+    with running(server):
+        async with clients_of(f"http://127.0.0.1:{port}") as clients:
+            yield clients
 
 
 def _emulated(aws: Aws) -> Parts:

@@ -63,9 +63,7 @@ def put_at(stack: ExitStack, target: str, value: Any) -> None:
     stack.enter_context(patch(target, value))
 
 
-def loosened(
-    make: Callable[..., Transition], *dropped: str
-) -> Callable[..., Transition]:
+def loosened(make: Callable[..., Transition], *dropped: str) -> Callable[..., Transition]:
     """Make a transition that does not expect some attributes; none named: any."""
 
     def made(*args: Any, **kwargs: Any) -> Transition:
