@@ -1,0 +1,227 @@
+"""A TCP proxy that fails on command: it stands between a daemon and one of its servers."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+_CHUNK_BYTES = 65_536
+#: SO_LINGER on, for zero seconds: to close is to reset.
+_RESET = struct.pack("ii", 1, 0)
+
+#: Told of each chunk that the server answered on a connection.
+Tap = Callable[[bytes], None]
+
+
+class FaultProxy:
+    """Forwards connections to a port of this machine, until it is told to fail.
+
+    ``cut`` and ``half_close`` happen once, to the connections there are. ``refuse``, ``hang_up``,
+    ``stall`` and ``delay`` last, also for new connections, until ``recover``.
+    """
+
+    def __init__(self, server_port: int, tap: Callable[[], Tap] | None = None) -> None:
+        self.port = 0
+        #: Connections accepted so far, and how many there were at most at a time. One that ends
+        #: is subtracted before the client can know of its end.
+        self.accepted = 0
+        self.most = 0
+        self._server_port = server_port
+        self._tap = tap
+        self._server: asyncio.Server | None = None
+        self._links: set[_Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hanging_up = False
+        self.faults = _Faults()
+
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return len(self._links)
+
+    async def start(self) -> None:
+        """Begin to listen; on the same port as before, if there was one."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Cut everything, and wait until it is gone."""
+        self._stop_listening()
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def cut(self) -> None:
+        """Reset all connections, on both sides."""
+        for link in list(self._links):
+            link.reset()
+
+    def half_close(self) -> None:
+        """Tell all clients that the server has ended; what they send still arrives there."""
+        for link in list(self._links):
+            link.half_close()
+
+    def refuse(self) -> None:
+        """Refuse new connections, as a port does on which nobody listens."""
+        self._stop_listening()
+
+    def hang_up(self) -> None:
+        """Accept new connections and close them at once, as a balancer without a server does."""
+        self._hanging_up = True
+
+    def stall(self, *, requests: bool = True) -> None:
+        """Hold back what is sent, both ways; or the answers alone: what is asked for happens."""
+        if requests:
+            self.faults.requests.clear()
+        self.faults.answers.clear()
+
+    def delay(self, seconds: float) -> None:
+        """Forward each chunk this much later, both ways."""
+        self.faults.delay_seconds = seconds
+
+    async def recover(self) -> None:
+        """Be a good proxy again; what was held back is forwarded."""
+        self._hanging_up = False
+        self.faults.end()
+        if self._server is None:
+            await self.start()
+
+    def _stop_listening(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A plain function, so that the tasks are ours to wait for.
+        task = asyncio.create_task(self._forward(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        if self._hanging_up:
+            writer.transport.abort()
+            return
+        try:
+            to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
+        except OSError:
+            _reset(writer)
+            return
+        link = _Link((reader, writer), to_server, self.faults, on_end=self._links.discard)
+        self._links.add(link)
+        self.most = max(self.most, len(self._links))
+        await link.run(None if self._tap is None else self._tap())
+
+
+class _Faults:
+    """What befalls bytes on their way; requests and answers flow while their event is set."""
+
+    def __init__(self) -> None:
+        self.requests = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.delay_seconds = 0.0
+        self.end()
+
+    def end(self) -> None:
+        """Let everything flow."""
+        self.requests.set()
+        self.answers.set()
+        self.delay_seconds = 0.0
+
+
+_Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class _Link:
+    """One connection of a client, and the one to the server that belongs to it."""
+
+    def __init__(
+        self,
+        client: _Stream,
+        server: _Stream,
+        faults: _Faults,
+        *,
+        on_end: Callable[["_Link"], None],
+    ) -> None:
+        self._client = client
+        self._server = server
+        self._faults = faults
+        self._on_end = on_end
+        self._half_closed = False
+
+    async def run(self, tap: Tap | None) -> None:
+        """Forward both ways until the server has ended, or the connection is reset."""
+        try:
+            # No TaskGroup: a request that cannot be forwarded is no reason to lose an answer.
+            requests = asyncio.create_task(self._requests())
+            try:
+                await self._answers(tap)
+            finally:
+                requests.cancel()
+                await asyncio.wait([requests])
+        except OSError:
+            self.reset()
+        finally:
+            self._on_end(self)
+            for _, writer in (self._client, self._server):
+                writer.close()
+
+    def reset(self) -> None:
+        """Reset both sides."""
+        self._on_end(self)
+        for _, writer in (self._client, self._server):
+            _reset(writer)
+
+    def half_close(self) -> None:
+        """Say to the client that the server has ended: to it, this connection is gone."""
+        self._on_end(self)
+        self._half_closed = True
+        with suppress(OSError):
+            self._client[1].write_eof()
+
+    async def _requests(self) -> None:
+        with suppress(OSError):
+            while chunk := await self._client[0].read(_CHUNK_BYTES):
+                await self._held_back(self._faults.requests)
+                self._server[1].write(chunk)
+                await self._server[1].drain()
+            self._server[1].write_eof()
+
+    async def _answers(self, tap: Tap | None) -> None:
+        while chunk := await self._server[0].read(_CHUNK_BYTES):
+            if tap is not None:
+                tap(chunk)
+            await self._held_back(self._faults.answers)
+            if not self._half_closed:
+                self._client[1].write(chunk)
+                await self._client[1].drain()
+        await self._held_back(self._faults.answers)
+
+    async def _held_back(self, flows: asyncio.Event) -> None:
+        if self._faults.delay_seconds:
+            await asyncio.sleep(self._faults.delay_seconds)
+        await flows.wait()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    sock: socket.socket | None = writer.get_extra_info("socket")
+    with suppress(OSError):
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    writer.transport.abort()
+
+
+@asynccontextmanager
+async def proxied(
+    server_port: int, tap: Callable[[], Tap] | None = None
+) -> AsyncIterator[FaultProxy]:
+    """Put a proxy in front of a port."""
+    proxy = FaultProxy(server_port, tap)
+    await proxy.start()
+    try:
+        yield proxy
+    finally:
+        await proxy.close()

@@ -1,0 +1,172 @@
+"""The servers that the daemon depends on, and what can happen to them."""
+
+import asyncio
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from typing import Any
+
+import aiomysql
+from pymysql.err import MySQLError
+
+from fraudd.local.process import Command, running
+
+_SCHEMA = (
+    "CREATE DATABASE plain",
+    # Whoever has a row here takes so long.
+    "CREATE TABLE plain.pace (entity_id VARCHAR(128) PRIMARY KEY, seconds DOUBLE)",
+)
+#: Between two looks at the process list.
+_LOOK_SECONDS = 0.02
+
+
+class Server:
+    """A server process that can be stopped, paused, and started again on the same data."""
+
+    def __init__(self, command: Command) -> None:
+        self._command = command
+        self._stack = ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it is up."""
+        self._process = self._stack.enter_context(running(self._command))
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Send it a signal that ends it, and wait until it is gone."""
+        self._signal(number)
+        if self._process is not None:
+            self._process.wait()
+        self._stack.close()
+
+    def pause(self) -> None:
+        """Let it hear nothing and say nothing; its port still accepts connections."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on where it was."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None, "it is running"
+        self._process.send_signal(number)
+
+
+@contextmanager
+def served(server: Server) -> Iterator[Server]:
+    """Run a server as long as the block does, whatever happens to it meanwhile."""
+    server.start()
+    try:
+        yield server
+    finally:
+        server.resume()
+        server.stop()
+
+
+class Database:
+    """A MariaDB with the little platform that the feature SQL here reads."""
+
+    def __init__(self, server: Server, port: int) -> None:
+        self.server = server
+        self.port = port
+
+    async def prepare(self) -> None:
+        """Make the platform."""
+        await self.rows(*_SCHEMA)
+
+    async def rows(self, *statements: str) -> Sequence[Any]:
+        """Run statements on a connection of their own; gives the rows of the last."""
+        async with self._connected() as connection:
+            return await _rows(connection, *statements)
+
+    async def add_account(self, name: str) -> None:
+        """Make a read-only account; a daemon has one of its own, so that it can be told apart."""
+        await self.rows(
+            f"CREATE OR REPLACE USER {name}@localhost",
+            f"GRANT SELECT ON plain.* TO {name}@localhost",
+            # A server that is killed forgets the accounts that it has not written down.
+            "FLUSH TABLES",
+        )
+
+    async def no_statement_of(self, account: str) -> None:
+        """See that the server works for nobody who has gone."""
+        rows = await self.rows(
+            "SELECT info FROM information_schema.processlist"
+            f" WHERE user = '{account}' AND command = 'Query'"
+        )
+        assert not rows, rows
+
+    async def set_paces(self, paces: dict[str, float]) -> None:
+        """Let the runs of entities take so many seconds."""
+        values = ", ".join(f"('{entity_id}', {seconds})" for entity_id, seconds in paces.items())
+        await self.rows(f"REPLACE INTO plain.pace VALUES {values}", "COMMIT")
+
+    @asynccontextmanager
+    async def held_up(self, entity_id: str) -> AsyncIterator[Callable[[], Any]]:
+        """Let a run of the entity wait in the database as long as the block does.
+
+        Gives a call that waits until it does wait there.
+        """
+        async with self._connected() as connection:
+            await _rows(connection, f"SELECT GET_LOCK('{entity_id}', 10)")
+
+            async def reached() -> None:
+                async with asyncio.timeout(60):
+                    while not await _rows(
+                        connection,
+                        "SELECT 1 FROM information_schema.processlist"
+                        " WHERE user <> 'root' AND state = 'User lock'"
+                        f" AND info LIKE '%''{entity_id}''%'",
+                    ):
+                        await asyncio.sleep(_LOOK_SECONDS)
+
+            yield reached
+
+    @asynccontextmanager
+    async def counted(self) -> AsyncIterator[dict[str, int]]:
+        """Count each account's connections; gives the most that it had at a time.
+
+        Those being torn down are not counted: the process list shows them for a while.
+        """
+        most: dict[str, int] = {}
+        task = asyncio.create_task(self._count(most))
+        try:
+            yield most
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _count(self, most: dict[str, int]) -> None:
+        while True:
+            try:
+                async with self._connected() as connection:
+                    while True:
+                        for user, count in await _rows(
+                            connection,
+                            "SELECT user, COUNT(*) FROM information_schema.processlist"
+                            " WHERE command NOT IN ('Killed', 'Busy') GROUP BY user",
+                        ):
+                            most[user] = max(most.get(user, 0), count)
+                        await asyncio.sleep(_LOOK_SECONDS)
+            except (OSError, MySQLError):
+                await asyncio.sleep(_LOOK_SECONDS)  # it is down
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Any]:
+        connection = await aiomysql.connect(
+            host="127.0.0.1", port=self.port, user="root", autocommit=True
+        )
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+async def _rows(connection: Any, *statements: str) -> Sequence[Any]:
+    rows: Sequence[Any] = ()
+    async with connection.cursor() as cursor:
+        for statement in statements:
+            await cursor.execute(statement)
+            rows = await cursor.fetchall()
+    return rows

@@ -1,0 +1,112 @@
+"""The database stopped, started again, and cut off, under load."""
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.chaos.conftest import PERMITS, Stage
+from tests.chaos.daemon import Daemon
+from tests.chaos.proxy import FaultProxy
+
+_LOAD = [f"shop-{n}" for n in range(30)]
+_EARLY = 8
+
+
+def paces(longest: float) -> dict[str, float]:
+    """Run times, most of them short."""
+    rng = random.Random(1)
+    return {entity_id: 0.05 + longest * rng.random() ** 2 for entity_id in _LOAD}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+async def test_a_database_that_is_down_for_a_while_costs_no_attempt(
+    stage: Stage, number: int
+) -> None:
+    await stage.database.set_paces(paces(0.6))
+    async with stage.daemon("one") as one, stage.daemon("other") as other:
+        runs = await one.ask_for_all(_LOAD)
+        await stage.announced.at_least(_EARLY)
+        await asyncio.to_thread(stage.database.server.stop, number)
+        await one.notices_outage()
+        await other.notices_outage()
+        # A look-up needs no database.
+        assert (await one.look_up("shop-0"))["run_id"] == runs["shop-0"]
+        await asyncio.to_thread(stage.database.server.start)
+        assert await stage.all_done(runs, one) == {}
+        received = await one.sample("fraudd_receives_total")
+        received += await other.sample("fraudd_receives_total")
+        assert received == len(_LOAD)
+    assert max(stage.connections["one"], stage.connections["other"]) <= PERMITS
+
+
+@asynccontextmanager
+async def under_load(stage: Stage) -> AsyncIterator[tuple[Daemon, FaultProxy, dict[str, str]]]:
+    """A daemon at work, with a proxy before the database; gives them and the runs asked for.
+
+    At the end every message was received once, and there never was a connection too many.
+    """
+    await stage.database.set_paces(paces(0.4))
+    async with (
+        stage.proxy_to_database() as proxy,
+        stage.daemon("one", to_database=proxy) as daemon,
+    ):
+        runs = await daemon.ask_for_all(_LOAD)
+        await stage.announced.at_least(_EARLY)
+        yield daemon, proxy, runs
+        assert proxy.most <= PERMITS
+
+
+async def test_a_database_out_of_reach_costs_no_attempt(stage: Stage) -> None:
+    async with under_load(stage) as (daemon, proxy, runs):
+        proxy.refuse()
+        proxy.cut()
+        await daemon.notices_outage()
+        await proxy.recover()
+        assert await stage.all_done(runs, daemon) == {}
+        assert await daemon.sample("fraudd_receives_total") == len(_LOAD)
+
+
+async def test_a_balancer_without_a_database_costs_no_attempt(stage: Stage) -> None:
+    async with under_load(stage) as (daemon, proxy, runs):
+        proxy.hang_up()
+        proxy.cut()
+        await daemon.notices_outage()
+        await proxy.recover()
+        assert await stage.all_done(runs, daemon) == {}
+        assert await daemon.sample("fraudd_receives_total") == len(_LOAD)
+
+
+@pytest.mark.parametrize("how", ["cut", "half_close"])
+async def test_a_lost_connection_costs_its_run_an_attempt_and_no_other(
+    stage: Stage, how: str
+) -> None:
+    cuts = 4
+    async with under_load(stage) as (daemon, proxy, runs):
+        for number in range(cuts):
+            # Runs succeed between: this is no fault that hits every run.
+            await stage.announced.at_least(_EARLY + 4 * number)
+            getattr(proxy, how)()
+        odd = await stage.all_done(runs, daemon)
+    assert sum(took.attempts - 1 for took in odd.values()) <= cuts * PERMITS
+    assert {took.deaths for took in odd.values()} <= {0}
+
+
+async def test_a_database_that_stops_answering_is_waited_for(stage: Stage) -> None:
+    async with under_load(stage) as (daemon, proxy, runs):
+        proxy.stall()
+        # Longer than it takes to connect, and than a third of the visibility: beats go on.
+        await asyncio.sleep(5)
+        await proxy.recover()
+        assert await stage.all_done(runs, daemon) == {}
+        assert await daemon.sample("fraudd_receives_total") == len(_LOAD)
+
+
+async def test_a_slow_way_to_the_database_costs_time_and_nothing_else(stage: Stage) -> None:
+    async with under_load(stage) as (daemon, proxy, runs):
+        proxy.delay(0.02)
+        assert await stage.all_done(runs, daemon) == {}
+        assert await daemon.sample("fraudd_receives_total") == len(_LOAD)
