@@ -1,12 +1,7 @@
-"""One AWS API and one database for all tests here, and daemons between them that can be hurt."""
+"""One AWS API and one database for all tests here, which can be stopped, and paused."""
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -15,15 +10,9 @@ import xgboost
 from fraudd.local import emulator, mariadb
 from fraudd.local.process import free_port
 from fraudd.scoring import files
-from tests.chaos.daemon import PATIENCE_SECONDS, Daemon, serving
-from tests.chaos.proxy import FaultProxy, proxied
-from tests.chaos.receipts import Receipts
 from tests.chaos.servers import Database, Server, served
-from tests.conftest import REGION, ROOT, Aws
-
-#: The shortest there is: a message of a killed daemon comes back after it.
-VISIBILITY_SECONDS = 10
-PERMITS = 2
+from tests.chaos.stage import Announced, Stage
+from tests.conftest import ROOT, Aws
 
 FEATURES = {
     "known": """\
@@ -38,44 +27,6 @@ SELECT GET_LOCK(%(entity_id)s, 50) * RELEASE_LOCK(%(entity_id)s) AS gate""",
 -- feature pace: seconds that the statement sleeps | {value:.0f} seconds asleep
 SELECT SUM(SLEEP(seconds)) AS pace FROM pace WHERE entity_id = %(entity_id)s""",
 }
-
-CONFIG = """\
-[http]
-listen = "127.0.0.1:{http_port}"
-[aws]
-region = "{region}"
-endpoint_url = "http://127.0.0.1:{aws_port}"
-connect_timeout_seconds = 1.0
-read_timeout_seconds = 1.5
-[queue]
-url = "{aws.queue_url}"
-wait_seconds = {wait_seconds}
-visibility_timeout_seconds = {visibility_seconds}
-[topics]
-requests_arn = "{aws.requests_arn}"
-completions_arn = "{aws.completions_arn}"
-[results]
-table = "{aws.table}"
-[database]
-host = "127.0.0.1"
-port = {database_port}
-user = "{account}"
-name = "plain"
-max_connections = {permits}
-connect_timeout_seconds = 1.0
-[consumers]
-drain_seconds = {drain_seconds}
-[jobs]
-backoff_base_seconds = 0.2
-backoff_max_seconds = 1.0
-[sweeper]
-interval_seconds = 1.0
-grace_seconds = 2.0
-[features]
-directory = "{features}"
-[model]
-path = "{features}/model.ubj"
-"""
 
 
 @pytest.fixture(scope="session")
@@ -127,175 +78,6 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Took(NamedTuple):
-    """What a run took: claims that count, and claims whose process died."""
-
-    attempts: int
-    deaths: int
-
-
-#: Runs by entity, those apart that ended at their first claim.
-Odd = dict[str, Took]
-
-
-@dataclass(kw_only=True)
-class Stage:
-    """A queue, topics and a table of one's own, the servers, and daemons to be started."""
-
-    aws: Aws
-    aws_server: Server
-    database: Database
-    emulator_port: int
-    features: Path
-    folder: Path
-    announced: "Announced"
-    #: The most connections that each account had at a time.
-    connections: dict[str, int] = field(default_factory=dict)
-    receipts: Receipts = field(default_factory=Receipts)
-
-    @asynccontextmanager
-    async def daemon(
-        self,
-        name: str,
-        *,
-        to_aws: FaultProxy | None = None,
-        to_database: FaultProxy | None = None,
-        wait_seconds: int = 1,
-        drain_seconds: float = 5,
-        visibility_seconds: int = VISIBILITY_SECONDS,
-    ) -> AsyncIterator[Daemon]:
-        """Run a daemon, with an account of its own; through proxies where there are any."""
-        await self.database.add_account(name)
-        port = free_port()
-        config = self.folder / f"{name}.toml"
-        config.write_text(
-            CONFIG.format(
-                http_port=port,
-                region=REGION,
-                aws_port=to_aws.port if to_aws else self.emulator_port,
-                aws=self.aws.names,
-                wait_seconds=wait_seconds,
-                visibility_seconds=visibility_seconds,
-                database_port=to_database.port if to_database else self.database.port,
-                account=name,
-                permits=PERMITS,
-                drain_seconds=drain_seconds,
-                features=self.features,
-            )
-        )
-        async with serving(config, port) as daemon:
-            yield daemon
-
-    @asynccontextmanager
-    async def proxy_to_aws(self) -> AsyncIterator[FaultProxy]:
-        """A proxy in front of the AWS API; what the queue hands out through it is noted."""
-        async with proxied(self.emulator_port, self.receipts.tap) as proxy:
-            yield proxy
-
-    @asynccontextmanager
-    async def proxy_to_database(self) -> AsyncIterator[FaultProxy]:
-        """A proxy in front of the database."""
-        async with proxied(self.database.port) as proxy:
-            yield proxy
-
-    async def all_done(
-        self, runs: dict[str, str], at: Daemon, within_seconds: float = PATIENCE_SECONDS
-    ) -> Odd:
-        """See every run asked for end well, be announced, and leave nothing behind.
-
-        Gives those that did not end at their first claim.
-        """
-        await self.announced.all_of(runs.values(), within_seconds)
-        odd: Odd = {}
-        for entity_id, run_id in runs.items():
-            body = await at.look_up(entity_id)
-            assert (body["status"], body["run_id"]) == ("done", run_id), body
-            record = await self.aws.store.get(entity_id)
-            assert record is not None
-            if (took := Took(record.attempts, record.deaths)) != Took(1, 0):
-                odd[entity_id] = took
-        assert self.announced.runs == dict.fromkeys(runs.values(), "fraudd.prediction.done")
-        await self.nothing_queued()
-        return odd
-
-    async def ended_before(self, at: float) -> set[str]:
-        """Give the entities whose newest run ended before a time (epoch seconds)."""
-        pages = self.aws.clients.dynamodb.get_paginator("scan").paginate(
-            TableName=self.aws.names.table
-        )
-        return {
-            item["entity_id"]["S"]
-            async for page in pages
-            for item in page["Items"]
-            if int(item.get("finished_at", {"N": "0"})["N"]) in range(1, int(at * 1000))
-        }
-
-    async def waiting(self) -> list[str]:
-        """Give the entities of the messages that could be received now; none is hidden by that."""
-        entity_ids: dict[str, str] = {}
-        depth = await self.aws.queue.depth()
-        while len(entity_ids) < depth.visible:
-            answer = await self.aws.clients.sqs.receive_message(
-                QueueUrl=self.aws.names.queue_url, MaxNumberOfMessages=10, VisibilityTimeout=0
-            )
-            for message in answer["Messages"]:
-                entity_ids[message["MessageId"]] = json.loads(message["Body"])["entity_id"]
-        assert (depth.in_flight, depth.delayed, depth.dead_lettered) == (0, 0, 0)
-        return sorted(entity_ids.values())
-
-    async def nothing_queued(self) -> None:
-        """Wait until no message is left; none may be in the dead-letter queue."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                depth = await self.aws.queue.depth()
-                assert depth.dead_lettered == 0
-                if depth.visible + depth.in_flight + depth.delayed == 0:
-                    return
-                await asyncio.sleep(0.1)
-
-
-class Announced:
-    """A queue subscribed to the topic of completions: which runs were announced, and as what."""
-
-    def __init__(self, aws: Aws, url: str) -> None:
-        self.runs: dict[str, str] = {}
-        self._aws = aws
-        self._url = url
-
-    async def all_of(self, run_ids: Iterable[str], within_seconds: float = 60) -> None:
-        """Wait until all of these runs were announced."""
-        missing = set(run_ids) - self.runs.keys()
-        try:
-            async with asyncio.timeout(within_seconds):
-                while missing:
-                    missing -= await self._take()
-        except TimeoutError:
-            raise AssertionError(f"{len(missing)} runs never ended: {sorted(missing)}") from None
-
-    async def at_least(self, count: int, within_seconds: float = 60) -> None:
-        """Wait until so many runs were announced."""
-        async with asyncio.timeout(within_seconds):
-            while len(self.runs) < count:
-                await self._take()
-
-    async def _take(self) -> set[str]:
-        answer = await self._aws.clients.polls.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=1
-        )
-        messages = answer.get("Messages", [])
-        events: list[Any] = [json.loads(message["Body"]) for message in messages]
-        self.runs |= {event["id"]: event["type"] for event in events}
-        if messages:
-            await self._aws.clients.sqs.delete_message_batch(
-                QueueUrl=self._url,
-                Entries=[
-                    {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
-                    for number, message in enumerate(messages)
-                ],
-            )
-        return {event["id"] for event in events}
-
-
 @pytest.fixture
 async def announced(aws: Aws) -> Announced:
     """What is announced, from now on."""
@@ -323,7 +105,7 @@ async def stage(
     announced: Announced,
 ) -> AsyncIterator[Stage]:
     """Everything that a test here acts on."""
-    async with AsyncExitStack() as stack:
+    async with platform_database.counted() as connections:
         yield Stage(
             aws=aws,
             aws_server=aws_server,
@@ -332,5 +114,5 @@ async def stage(
             features=features,
             folder=tmp_path,
             announced=announced,
-            connections=await stack.enter_async_context(platform_database.counted()),
+            connections=connections,
         )

@@ -27,6 +27,10 @@ class Daemon:
         self._process = process
         self._http = http
 
+    async def ready(self) -> None:
+        """Wait until it serves; to be awaited before anything else is asked of it."""
+        await asyncio.to_thread(self._process.wait_for, "daemon.ready")
+
     async def post(self, entity_id: str) -> tuple[int, Any]:
         """Ask for a score, once."""
         async with self._http.post("/v1/predictions", json={"entity_id": entity_id}) as answer:
@@ -123,7 +127,6 @@ async def serving(config: Path, port: int) -> AsyncIterator[Daemon]:
     """Run a daemon; it must not have met a bug of its own, whatever else it met."""
     with command(config.parent, FRAUDD, "serve", "--config", str(config)) as process:
         try:
-            await asyncio.to_thread(process.wait_for, "daemon.ready")
             async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
                 yield Daemon(process, http)
         finally:

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
@@ -16,6 +16,9 @@ _SCHEMA = (
     "CREATE DATABASE plain",
     # Whoever has a row here takes so long.
     "CREATE TABLE plain.pace (entity_id VARCHAR(128) PRIMARY KEY, seconds DOUBLE)",
+)
+_IN_LOCK = (
+    "SELECT id FROM information_schema.processlist WHERE user <> 'root' AND state = 'User lock'"
 )
 #: Between two looks at the process list.
 _LOOK_SECONDS = 0.02
@@ -89,13 +92,9 @@ class Database:
             "FLUSH TABLES",
         )
 
-    async def no_statement_of(self, account: str) -> None:
-        """See that the server works for nobody who has gone."""
-        rows = await self.rows(
-            "SELECT info FROM information_schema.processlist"
-            f" WHERE user = '{account}' AND command = 'Query'"
-        )
-        assert not rows, rows
+    async def hang_up_on(self, account: str) -> None:
+        """End all connections of an account: the server is slow to see that a client is gone."""
+        await self.rows(f"KILL HARD USER {account}@localhost")
 
     async def set_paces(self, paces: dict[str, float]) -> None:
         """Let the runs of entities take so many seconds."""
@@ -103,22 +102,18 @@ class Database:
         await self.rows(f"REPLACE INTO plain.pace VALUES {values}", "COMMIT")
 
     @asynccontextmanager
-    async def held_up(self, entity_id: str) -> AsyncIterator[Callable[[], Any]]:
-        """Let a run of the entity wait in the database as long as the block does.
+    async def held_up(self, *entity_ids: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Let runs of the entities wait in the database as long as the block does.
 
-        Gives a call that waits until it does wait there.
+        Gives a call that waits until they all do wait there.
         """
         async with self._connected() as connection:
-            await _rows(connection, f"SELECT GET_LOCK('{entity_id}', 10)")
+            for entity_id in entity_ids:
+                await _rows(connection, f"SELECT GET_LOCK('{entity_id}', 10)")
 
             async def reached() -> None:
                 async with asyncio.timeout(60):
-                    while not await _rows(
-                        connection,
-                        "SELECT 1 FROM information_schema.processlist"
-                        " WHERE user <> 'root' AND state = 'User lock'"
-                        f" AND info LIKE '%''{entity_id}''%'",
-                    ):
+                    while len(await _rows(connection, _IN_LOCK)) < len(entity_ids):
                         await asyncio.sleep(_LOOK_SECONDS)
 
             yield reached

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests.chaos.conftest import PERMITS, Stage
+from tests.chaos.stage import PERMITS, Stage
 
 _VISIBILITY_SECONDS = 12
 
@@ -29,6 +29,7 @@ async def each_once(stage: Stage, load: dict[str, float]) -> None:
         stage.proxy_to_aws() as proxy,
         stage.daemon("one", to_aws=proxy, visibility_seconds=_VISIBILITY_SECONDS) as daemon,
     ):
+        await daemon.ready()
         began = time.monotonic()
         runs = await daemon.ask_for_all(load)
         at_best = sum(load.values()) / PERMITS
@@ -63,6 +64,7 @@ async def test_a_database_down_in_the_middle_costs_only_those_in_hand_another_re
         stage.proxy_to_aws() as proxy,
         stage.daemon("one", to_aws=proxy, visibility_seconds=_VISIBILITY_SECONDS) as daemon,
     ):
+        await daemon.ready()
         runs = await daemon.ask_for_all(load)
         await stage.announced.at_least(100)
         stopped_at = time.time()

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.chaos.conftest import PERMITS, Stage
 from tests.chaos.daemon import Daemon
 from tests.chaos.proxy import FaultProxy
+from tests.chaos.stage import PERMITS, VISIBILITY_SECONDS, Stage
 
 _LOAD = [f"shop-{n}" for n in range(30)]
 _EARLY = 8
@@ -22,12 +22,18 @@ def paces(longest: float) -> dict[str, float]:
     return {entity_id: 0.05 + longest * rng.random() ** 2 for entity_id in _LOAD}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGTERM, id="stopped", marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, id="killed"),
+    ],
+)
 async def test_a_database_that_is_down_for_a_while_costs_no_attempt(
     stage: Stage, number: int
 ) -> None:
     await stage.database.set_paces(paces(0.6))
-    async with stage.daemon("one") as one, stage.daemon("other") as other:
+    async with stage.two_daemons() as (one, other):
         runs = await one.ask_for_all(_LOAD)
         await stage.announced.at_least(_EARLY)
         await asyncio.to_thread(stage.database.server.stop, number)
@@ -54,12 +60,14 @@ async def under_load(stage: Stage) -> AsyncIterator[tuple[Daemon, FaultProxy, di
         stage.proxy_to_database() as proxy,
         stage.daemon("one", to_database=proxy) as daemon,
     ):
+        await daemon.ready()
         runs = await daemon.ask_for_all(_LOAD)
         await stage.announced.at_least(_EARLY)
         yield daemon, proxy, runs
         assert proxy.most <= PERMITS
 
 
+@pytest.mark.slow
 async def test_a_database_out_of_reach_costs_no_attempt(stage: Stage) -> None:
     async with under_load(stage) as (daemon, proxy, runs):
         proxy.refuse()
@@ -80,31 +88,29 @@ async def test_a_balancer_without_a_database_costs_no_attempt(stage: Stage) -> N
         assert await daemon.sample("fraudd_receives_total") == len(_LOAD)
 
 
-@pytest.mark.parametrize("how", ["cut", "half_close"])
-async def test_a_lost_connection_costs_its_run_an_attempt_and_no_other(
-    stage: Stage, how: str
-) -> None:
-    cuts = 4
+async def test_a_lost_connection_costs_its_run_an_attempt_and_no_other(stage: Stage) -> None:
     async with under_load(stage) as (daemon, proxy, runs):
-        for number in range(cuts):
+        breaks = [proxy.cut, proxy.half_close] * 2
+        for number, break_ in enumerate(breaks):
             # Runs succeed between: this is no fault that hits every run.
             await stage.announced.at_least(_EARLY + 4 * number)
-            getattr(proxy, how)()
+            break_()
         odd = await stage.all_done(runs, daemon)
-    assert sum(took.attempts - 1 for took in odd.values()) <= cuts * PERMITS
+    assert sum(took.attempts - 1 for took in odd.values()) <= len(breaks) * PERMITS
     assert {took.deaths for took in odd.values()} <= {0}
 
 
 async def test_a_database_that_stops_answering_is_waited_for(stage: Stage) -> None:
     async with under_load(stage) as (daemon, proxy, runs):
         proxy.stall()
-        # Longer than it takes to connect, and than a third of the visibility: beats go on.
-        await asyncio.sleep(5)
+        # Longer than a third of the visibility: beats go on meanwhile.
+        await asyncio.sleep(VISIBILITY_SECONDS * 0.4)
         await proxy.recover()
         assert await stage.all_done(runs, daemon) == {}
         assert await daemon.sample("fraudd_receives_total") == len(_LOAD)
 
 
+@pytest.mark.slow
 async def test_a_slow_way_to_the_database_costs_time_and_nothing_else(stage: Stage) -> None:
     async with under_load(stage) as (daemon, proxy, runs):
         proxy.delay(0.02)

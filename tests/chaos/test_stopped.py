@@ -1,15 +1,14 @@
 """SIGTERM under load: what is in hand is finished or released, and nothing stays hidden."""
 
 import signal
-from contextlib import AsyncExitStack
 
-from tests.chaos.conftest import PERMITS, Stage
+from tests.chaos.stage import PERMITS, Stage
 
 #: What an end takes beside waiting: a run is released by a KILL, a write and a receipt, and then
 #: connections say goodbye, for which two seconds are the most. The rest is a busy machine.
 _MARGIN_SECONDS = 5.0
-_WAIT_SECONDS = 4
-_DRAIN_SECONDS = 3.0
+_WAIT_SECONDS = 3
+_DRAIN_SECONDS = 2.0
 #: One connection more may be there to kill a statement.
 _WITH_CONTROL = PERMITS + 1
 
@@ -19,6 +18,7 @@ async def test_what_runs_at_the_end_of_a_drain_is_released_and_seen_at_once(stag
     await stage.database.set_paces(dict.fromkeys(load, 0.5))
     async with stage.database.held_up("shop-held") as reached:
         async with stage.daemon("one", drain_seconds=_DRAIN_SECONDS) as one:
+            await one.ready()
             runs = await one.ask_for_all(["shop-held", *load])
             await reached()
             await stage.announced.at_least(2)
@@ -29,8 +29,8 @@ async def test_what_runs_at_the_end_of_a_drain_is_released_and_seen_at_once(stag
         waiting = await stage.waiting()
         assert "shop-held" in waiting
         assert stage.connections["one"] <= _WITH_CONTROL
-        await stage.database.no_statement_of("one")
     async with stage.daemon("next") as successor:
+        await successor.ready()
         assert await stage.all_done(runs, successor) == {}
         assert await successor.sample("fraudd_receives_total") == len(waiting)
 
@@ -42,6 +42,7 @@ async def test_an_outstanding_poll_is_awaited_and_what_it_brings_is_worked_on(
         async with stage.daemon(
             "one", wait_seconds=_WAIT_SECONDS, drain_seconds=_DRAIN_SECONDS
         ) as one:
+            await one.ready()
             runs = await one.ask_for_all(["shop-held"])
             await reached()
             await one.polls()
@@ -54,18 +55,18 @@ async def test_an_outstanding_poll_is_awaited_and_what_it_brings_is_worked_on(
         await stage.announced.all_of([runs["shop-late"]])
         assert await stage.waiting() == ["shop-held"]
     async with stage.daemon("next") as successor:
+        await successor.ready()
         assert await stage.all_done(runs, successor) == {}
 
 
 async def test_a_second_sigterm_releases_at_once(stage: Stage) -> None:
     # Both permits are busy, so that no poll is outstanding: one that is cut off may take a message.
     held = ["shop-1", "shop-2"]
-    async with AsyncExitStack() as stack:
-        reached = [await stack.enter_async_context(stage.database.held_up(shop)) for shop in held]
+    async with stage.database.held_up(*held) as reached:
         async with stage.daemon("one", wait_seconds=20, drain_seconds=60) as one:
+            await one.ready()
             runs = await one.ask_for_all([*held, "shop-3"])
-            for is_reached in reached:
-                await is_reached()
+            await reached()
             one.signal(signal.SIGTERM)
             await one.drains()
             one.signal(signal.SIGTERM)
@@ -73,6 +74,6 @@ async def test_a_second_sigterm_releases_at_once(stage: Stage) -> None:
         assert status == 0
         assert seconds <= _MARGIN_SECONDS
         assert await stage.waiting() == ["shop-1", "shop-2", "shop-3"]
-        await stage.database.no_statement_of("one")
     async with stage.daemon("next") as successor:
+        await successor.ready()
         assert await stage.all_done(runs, successor) == {}
