@@ -178,17 +178,24 @@ class Stage:
         }
 
     async def waiting(self) -> list[str]:
-        """Give the entities of the messages that could be received now; none is hidden by that."""
-        entity_ids: dict[str, str] = {}
+        """Receive all messages that there are, and give them back; gives their entities.
+
+        None may be hidden when this is called.
+        """
+        sqs, url = self.aws.clients.sqs, self.aws.names.queue_url
         depth = await self.aws.queue.depth()
-        while len(entity_ids) < depth.visible:
-            answer = await self.aws.clients.sqs.receive_message(
-                QueueUrl=self.aws.names.queue_url, MaxNumberOfMessages=10, VisibilityTimeout=0
-            )
-            for message in answer["Messages"]:
-                entity_ids[message["MessageId"]] = json.loads(message["Body"])["entity_id"]
         assert (depth.in_flight, depth.delayed, depth.dead_lettered) == (0, 0, 0)
-        return sorted(entity_ids.values())
+        messages: list[Any] = []
+        while len(messages) < depth.visible:
+            # SQS hides what it hands out: asked again, it has others.
+            answer = await sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+            messages += answer.get("Messages", [])
+        for message in messages:
+            receipt = message["ReceiptHandle"]
+            await sqs.change_message_visibility(
+                QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=0
+            )
+        return sorted(json.loads(message["Body"])["entity_id"] for message in messages)
 
     async def nothing_queued(self) -> None:
         """Wait until no message is left; none may be in the dead-letter queue."""
