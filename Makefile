@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help setup run stack test check simulate mutants measure format clean distclean
+.PHONY: help setup run stack test check simulate mutants chaos measure format clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ simulate: .venv/installed-test ## run the flows in a world that fails: SEEDS=200
 
 mutants: .venv/installed-test ## break fraudd on purpose, and see that the simulation notices
 	@$(BIN)/python -m tests.simulation.mutants
+
+chaos: setup .venv/installed-test ## kill, pause and cut off the real daemon, the slow tests too (10 minutes)
+	@$(BIN)/pytest tests/chaos -m 'slow or not slow'
 
 measure: setup .venv/installed-test ## measure the main job on the full demo platform (3 minutes)
 	@$(BIN)/python -m tests.bench.measure

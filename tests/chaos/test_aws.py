@@ -10,8 +10,8 @@ from tests.chaos.daemon import Daemon
 from tests.chaos.proxy import FaultProxy
 from tests.chaos.stage import VISIBILITY_SECONDS, Stage
 
-_LOAD = [f"shop-{n}" for n in range(30)]
-_EARLY = 8
+_LOAD = [f"shop-{n}" for n in range(24)]
+_EARLY = 5
 _UNAVAILABLE = "urn:fraudd:problem:unavailable"
 
 
@@ -96,6 +96,7 @@ async def test_answers_of_aws_that_never_come_cost_no_attempt(stage: Stage) -> N
         assert await stage.all_done(runs, daemons[0]) == {}
 
 
+@pytest.mark.slow
 async def test_a_daemon_cut_off_from_aws_keeps_its_runs(stage: Stage) -> None:
     """None is stolen while it is held, and each completes where it is."""
     async with under_load(stage) as (daemons, proxies, runs):
@@ -122,6 +123,7 @@ async def test_the_runs_of_a_daemon_cut_off_for_longer_than_its_leases_complete_
     assert {(took.attempts, took.deaths) for took in odd.values()} <= {(1, 1)}
 
 
+@pytest.mark.slow
 async def test_a_slow_way_to_aws_costs_time_and_nothing_else(stage: Stage) -> None:
     async with under_load(stage) as (daemons, proxies, runs):
         for proxy in proxies:
@@ -131,6 +133,7 @@ async def test_a_slow_way_to_aws_costs_time_and_nothing_else(stage: Stage) -> No
         assert set(stage.receipts.by_message().values()) == {1}
 
 
+@pytest.mark.slow
 async def test_wake_ups_that_the_queue_lost_are_sent_again(stage: Stage) -> None:
     # Both permits are busy, so that no wake-up is in hand.
     held = ["shop-held", "shop-held-too"]

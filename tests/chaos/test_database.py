@@ -12,8 +12,8 @@ from tests.chaos.daemon import Daemon
 from tests.chaos.proxy import FaultProxy
 from tests.chaos.stage import PERMITS, VISIBILITY_SECONDS, Stage
 
-_LOAD = [f"shop-{n}" for n in range(30)]
-_EARLY = 8
+_LOAD = [f"shop-{n}" for n in range(24)]
+_EARLY = 5
 
 
 def paces(longest: float) -> dict[str, float]:
@@ -78,6 +78,7 @@ async def test_a_database_out_of_reach_costs_no_attempt(stage: Stage) -> None:
         assert await daemon.sample("fraudd_receives_total") == len(_LOAD)
 
 
+@pytest.mark.slow
 async def test_a_balancer_without_a_database_costs_no_attempt(stage: Stage) -> None:
     async with under_load(stage) as (daemon, proxy, runs):
         proxy.hang_up()

@@ -7,15 +7,15 @@ from tests.chaos.stage import PERMITS, Stage
 #: What an end takes beside waiting: a run is released by a KILL, a write and a receipt, and then
 #: connections say goodbye, for which two seconds are the most. The rest is a busy machine.
 _MARGIN_SECONDS = 5.0
-_WAIT_SECONDS = 3
-_DRAIN_SECONDS = 2.0
+_WAIT_SECONDS = 2
+_DRAIN_SECONDS = 1.0
 #: One connection more may be there to kill a statement.
 _WITH_CONTROL = PERMITS + 1
 
 
 async def test_what_runs_at_the_end_of_a_drain_is_released_and_seen_at_once(stage: Stage) -> None:
-    load = [f"shop-{n}" for n in range(20)]
-    await stage.database.set_paces(dict.fromkeys(load, 0.5))
+    load = [f"shop-{n}" for n in range(12)]
+    await stage.database.set_paces(dict.fromkeys(load, 0.4))
     async with stage.database.held_up("shop-held") as reached:
         async with stage.daemon("one", drain_seconds=_DRAIN_SECONDS) as one:
             await one.ready()
