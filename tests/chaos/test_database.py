@@ -101,6 +101,7 @@ async def test_a_lost_connection_costs_its_run_an_attempt_and_no_other(stage: St
     assert {took.deaths for took in odd.values()} <= {0}
 
 
+@pytest.mark.slow
 async def test_a_database_that_stops_answering_is_waited_for(stage: Stage) -> None:
     async with under_load(stage) as (daemon, proxy, runs):
         proxy.stall()

@@ -24,6 +24,7 @@ async def test_what_runs_at_the_end_of_a_drain_is_released_and_seen_at_once(stag
             await stage.announced.at_least(2)
             one.signal(signal.SIGTERM)
             status, seconds = await one.ended(_DRAIN_SECONDS + 1 + _MARGIN_SECONDS)
+        print(f"ended after {seconds:.2f} s")
         assert status == 0
         assert seconds <= _DRAIN_SECONDS + 1 + _MARGIN_SECONDS
         waiting = await stage.waiting()
@@ -50,6 +51,7 @@ async def test_an_outstanding_poll_is_awaited_and_what_it_brings_is_worked_on(
             # Callers are served meanwhile.
             runs["shop-late"] = await one.ask("shop-late")
             status, seconds = await one.ended(_WAIT_SECONDS + _DRAIN_SECONDS + _MARGIN_SECONDS)
+        print(f"ended after {seconds:.2f} s")
         assert status == 0
         assert seconds <= _WAIT_SECONDS + _DRAIN_SECONDS + _MARGIN_SECONDS
         await stage.announced.all_of([runs["shop-late"]])
@@ -71,6 +73,7 @@ async def test_a_second_sigterm_releases_at_once(stage: Stage) -> None:
             await one.drains()
             one.signal(signal.SIGTERM)
             status, seconds = await one.ended(_MARGIN_SECONDS)
+        print(f"ended after {seconds:.2f} s")
         assert status == 0
         assert seconds <= _MARGIN_SECONDS
         assert await stage.waiting() == ["shop-1", "shop-2", "shop-3"]
