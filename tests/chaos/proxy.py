@@ -29,7 +29,8 @@ class FaultProxy:
         self.most = 0
         self._server_port = server_port
         self._tap = tap
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._hanging_up = False
@@ -40,14 +41,16 @@ class FaultProxy:
         """How many connections there are."""
         return len(self._links)
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin to listen; on the same port as before, if there was one."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        self._accepting = asyncio.create_task(self._accept(self._listener))
+        self._tasks.add(self._accepting)
 
     async def close(self) -> None:
         """Cut everything, and wait until it is gone."""
-        self._stop_listening()
         self.cut()
         for task in self._tasks:
             task.cancel()
@@ -66,7 +69,11 @@ class FaultProxy:
 
     def refuse(self) -> None:
         """Refuse new connections, as a port does on which nobody listens."""
-        self._stop_listening()
+        if self._listener is not None and self._accepting is not None:
+            # At once, whenever the task comes to close it.
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._accepting.cancel()
+            self._listener = None
 
     def hang_up(self) -> None:
         """Accept new connections and close them at once, as a balancer without a server does."""
@@ -82,35 +89,34 @@ class FaultProxy:
         """Forward each chunk this much later, both ways."""
         self.faults.delay_seconds = seconds
 
-    async def recover(self) -> None:
+    def recover(self) -> None:
         """Be a good proxy again; what was held back is forwarded."""
         self._hanging_up = False
         self.faults.end()
-        if self._server is None:
-            await self.start()
+        if self._listener is None:
+            self.start()
 
-    def _stop_listening(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+    async def _accept(self, listener: socket.socket) -> None:
+        # Not by asyncio's server: closed while somebody is being accepted, it forgets to close.
+        with listener:
+            while True:
+                client, _ = await asyncio.get_running_loop().sock_accept(listener)
+                task = asyncio.create_task(self._forward(client))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A plain function, so that the tasks are ours to wait for.
-        task = asyncio.create_task(self._forward(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, client: socket.socket) -> None:
         self.accepted += 1
         if self._hanging_up:
-            writer.transport.abort()
+            client.close()
             return
+        to_client = await asyncio.open_connection(sock=client)
         try:
             to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
-        except OSError:
-            _reset(writer)
+        except (OSError, asyncio.CancelledError):
+            _reset(to_client[1])
             return
-        link = _Link((reader, writer), to_server, self.faults, on_end=self._links.discard)
+        link = _Link(to_client, to_server, self.faults, on_end=self._links.discard)
         self._links.add(link)
         self.most = max(self.most, len(self._links))
         await link.run(None if self._tap is None else self._tap())
@@ -220,7 +226,7 @@ async def proxied(
 ) -> AsyncIterator[FaultProxy]:
     """Put a proxy in front of a port."""
     proxy = FaultProxy(server_port, tap)
-    await proxy.start()
+    proxy.start()
     try:
         yield proxy
     finally:

@@ -3,9 +3,10 @@
 import asyncio
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiomysql
 from pymysql.err import MySQLError
@@ -16,9 +17,6 @@ _SCHEMA = (
     "CREATE DATABASE plain",
     # Whoever has a row here takes so long.
     "CREATE TABLE plain.pace (entity_id VARCHAR(128) PRIMARY KEY, seconds DOUBLE)",
-)
-_IN_LOCK = (
-    "SELECT id FROM information_schema.processlist WHERE user <> 'root' AND state = 'User lock'"
 )
 #: Between two looks at the process list.
 _LOOK_SECONDS = 0.02
@@ -113,7 +111,7 @@ class Database:
 
             async def reached() -> None:
                 async with asyncio.timeout(60):
-                    while len(await _rows(connection, _IN_LOCK)) < len(entity_ids):
+                    while await _waiting_for_a_lock(connection) < len(entity_ids):
                         await asyncio.sleep(_LOOK_SECONDS)
 
             yield reached
@@ -137,12 +135,12 @@ class Database:
             try:
                 async with self._connected() as connection:
                     while True:
-                        for user, count in await _rows(
-                            connection,
-                            "SELECT user, COUNT(*) FROM information_schema.processlist"
-                            " WHERE command NOT IN ('Killed', 'Busy') GROUP BY user",
-                        ):
-                            most[user] = max(most.get(user, 0), count)
+                        users = Counter(
+                            each.user
+                            for each in await _processes(connection)
+                            if each.command not in ("Killed", "Busy")
+                        )
+                        most |= {user: max(n, most.get(user, 0)) for user, n in users.items()}
                         await asyncio.sleep(_LOOK_SECONDS)
             except (OSError, MySQLError):
                 await asyncio.sleep(_LOOK_SECONDS)  # it is down
@@ -165,3 +163,24 @@ async def _rows(connection: Any, *statements: str) -> Sequence[Any]:
             await cursor.execute(statement)
             rows = await cursor.fetchall()
     return rows
+
+
+class _Process(NamedTuple):
+    """A connection as the server lists it."""
+
+    user: str
+    command: str
+    state: str
+
+
+async def _processes(connection: Any) -> list[_Process]:
+    # SHOW, because information_schema makes a temporary table each time.
+    rows = await _rows(connection, "SHOW PROCESSLIST")
+    return [_Process(user=row[1], command=row[4], state=row[6] or "") for row in rows]
+
+
+async def _waiting_for_a_lock(connection: Any) -> int:
+    """Count the runs that are held up."""
+    return sum(
+        each.state == "User lock" and each.user != "root" for each in await _processes(connection)
+    )

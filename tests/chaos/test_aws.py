@@ -92,7 +92,7 @@ async def test_answers_of_aws_that_never_come_cost_no_attempt(stage: Stage) -> N
         for daemon in daemons:
             await daemon.notices_outage()
         for proxy in proxies:
-            await proxy.recover()
+            proxy.recover()
         assert await stage.all_done(runs, daemons[0]) == {}
 
 
@@ -103,7 +103,7 @@ async def test_a_daemon_cut_off_from_aws_keeps_its_runs(stage: Stage) -> None:
         proxies[1].refuse()
         proxies[1].cut()
         await daemons[1].notices_outage()
-        await proxies[1].recover()
+        proxies[1].recover()
         assert await stage.all_done(runs, daemons[0]) == {}
         await no_receive_wasted(stage, daemons)
 
@@ -117,7 +117,7 @@ async def test_the_runs_of_a_daemon_cut_off_for_longer_than_its_leases_complete_
         proxies[1].cut()
         # All but what it holds, or what was lost on the way to it, ends meanwhile; then this too.
         odd = await stage.all_done(runs, daemons[0])
-        await proxies[1].recover()
+        proxies[1].recover()
         runs["shop-late"] = await daemons[1].ask("shop-late")
         await stage.all_done(runs, daemons[1])
     assert {(took.attempts, took.deaths) for took in odd.values()} <= {(1, 1)}

@@ -73,7 +73,7 @@ async def test_a_database_out_of_reach_costs_no_attempt(stage: Stage) -> None:
         proxy.refuse()
         proxy.cut()
         await daemon.notices_outage()
-        await proxy.recover()
+        proxy.recover()
         assert await stage.all_done(runs, daemon) == {}
         assert await daemon.sample("fraudd_receives_total") == len(_LOAD)
 
@@ -84,7 +84,7 @@ async def test_a_balancer_without_a_database_costs_no_attempt(stage: Stage) -> N
         proxy.hang_up()
         proxy.cut()
         await daemon.notices_outage()
-        await proxy.recover()
+        proxy.recover()
         assert await stage.all_done(runs, daemon) == {}
         assert await daemon.sample("fraudd_receives_total") == len(_LOAD)
 
@@ -107,7 +107,7 @@ async def test_a_database_that_stops_answering_is_waited_for(stage: Stage) -> No
         proxy.stall()
         # Longer than a third of the visibility: beats go on meanwhile.
         await asyncio.sleep(VISIBILITY_SECONDS * 0.4)
-        await proxy.recover()
+        proxy.recover()
         assert await stage.all_done(runs, daemon) == {}
         assert await daemon.sample("fraudd_receives_total") == len(_LOAD)
 
