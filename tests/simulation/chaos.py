@@ -52,7 +52,9 @@ class Chaos:
             await self._lull()
             faults.begin_outage(part)
             self._world.note("world", None, f"{part} goes down", how=faults.down[part])
-            await asyncio.sleep(self._length())
+            # A topic may be out of reach for so long that wake-ups are sent again ever more rarely.
+            long = part == "topics" and self._rng.random() < 0.2
+            await asyncio.sleep(self._world.plan.fault_seconds if long else self._length())
             faults.down.pop(part, None)
             self._world.note("world", None, f"{part} is back")
 

@@ -26,6 +26,8 @@ class Attempt:
     snapshot_ms: int | None = None
     #: What went wrong that counts: a type of failure, ``too_slow``, or a death.
     failure: str | None = None
+    #: The receipt of the message that it came by.
+    receipt: str | None = None
     #: The entity whose run killed the process of this attempt.
     killer: str | None = None
 
@@ -152,9 +154,11 @@ class Lives:
         )
         run.attempts.append(attempt)
         self._current[process.serial, run.entity_id] = attempt
+        receipt = process.receipt(worker)
         for receive in run.receives:
-            if receive.process is process and not receive.given_back:
+            if receive.receipt == receipt:
                 receive.attempted = True
+                attempt.receipt = receipt
         return attempt
 
     def gave_back(self, run: Run) -> None:

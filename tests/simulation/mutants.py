@@ -9,7 +9,7 @@ import asyncio
 import multiprocessing
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,19 +20,25 @@ from fraudd.breaker import Breaker
 from fraudd.claiming import Claiming
 from fraudd.consumers import Consumers
 from fraudd.database.permits import NumberedPermit, Permits
-from fraudd.event import completion
-from fraudd.intake import Asked, Intake
+from fraudd.event import completion, wake_up
+from fraudd.intake import Intake
 from fraudd.job import Job, Worker
 from fraudd.lease import Lease
-from fraudd.metrics import Metrics
-from fraudd.ports import FeatureValues, Message, TransientError, Unavailable
+from fraudd.ports import Applied, FeatureValues, Message, TransientError, Unavailable
 from fraudd.prediction import (
     Record,
     Transition,
+    backed_off,
+    claimed,
+    completed,
+    failed,
+    first_claim,
     forgotten,
     landed,
     lease_end,
     new_run_id,
+    opened,
+    released,
     republished,
 )
 from fraudd.settlement import Outcome, Settlement
@@ -40,6 +46,7 @@ from fraudd.skew import Skew
 from fraudd.sweeper import Sweeper
 from fraudd.verdict import AskAgain, Claim, Drop, OnMessage, Open
 from tests.simulation.seed import run_seed
+from tests.simulation.store import SimulatedStore
 
 #: A bug: entered it is there, left it is gone.
 Bug = Callable[[ExitStack], None]
@@ -158,7 +165,6 @@ def make_the_message_visible_before_its_run_is_queued(stack: ExitStack) -> None:
 
 @bug
 def claim_without_a_condition(stack: ExitStack) -> None:
-    from fraudd.prediction import claimed, first_claim
 
     put_at(stack, "fraudd.claiming.claimed", loosened(claimed))
     put_at(stack, "fraudd.claiming.first_claim", loosened(first_claim))
@@ -171,21 +177,18 @@ def claim_whatever_the_lease_says(stack: ExitStack) -> None:
 
 @bug
 def complete_without_fencing(stack: ExitStack) -> None:
-    from fraudd.prediction import completed
 
     put_at(stack, "fraudd.settlement.completed", loosened(completed))
 
 
 @bug
 def fail_without_naming_state_and_worker(stack: ExitStack) -> None:
-    from fraudd.prediction import failed
 
     put_at(stack, "fraudd.settlement.failed", loosened(failed, "state", "worker"))
 
 
 @bug
 def queue_again_without_naming_state_and_worker(stack: ExitStack) -> None:
-    from fraudd.prediction import backed_off, released
 
     put_at(stack, "fraudd.job.backed_off", loosened(backed_off, "state", "worker"))
     put_at(stack, "fraudd.job.released", loosened(released, "state", "worker"))
@@ -226,19 +229,14 @@ def do_not_await_the_beat_in_flight(stack: ExitStack) -> None:
 
 @bug
 def ignore_the_back_off(stack: ExitStack) -> None:
-    real = Claiming._decide
+    put_at(stack, "fraudd.claiming.claimed", loosened(claimed, "not_before"))
+    put_at(stack, "fraudd.claiming.first_claim", loosened(first_claim, "not_before"))
+    real = Settlement.give_back
 
-    def _decide(self: Claiming, lease: Lease, event: Any, record: Record | None) -> OnMessage:
-        return real(self, lease, event, record and replace(record, not_before=None))
+    async def give_back(self: Settlement, lease: Lease, *, seconds: float) -> Outcome:
+        return await real(self, lease, seconds=0)
 
-    put(stack, Claiming, "_decide", _decide)
-
-    def backed_off(record: Record, *, not_before: int) -> Transition:
-        from fraudd.prediction import backed_off as real_backed_off
-
-        return real_backed_off(record, not_before=not_before + 3_600_000)
-
-    put_at(stack, "fraudd.job.backed_off", backed_off)
+    put(stack, Settlement, "give_back", give_back)
 
 
 # A write whose answer was lost, taken for somebody else's
@@ -259,14 +257,15 @@ def own_opening_taken_for_anothers(stack: ExitStack) -> None:
 @bug
 def own_claim_taken_for_anothers(stack: ExitStack) -> None:
     _disowned(stack, lambda one: one.sets.get("worker") is not None)
-    real = Claiming._claim
+    real = SimulatedStore.apply
 
-    async def _claim(self: Claiming, claim: Transition) -> Record | None:
-        record = await real(self, claim)
-        again = record is not None and record.worker == claim.sets["worker"]
-        return record and replace(record, worker="another") if again and record else record
+    async def apply(self: SimulatedStore, transition: Transition) -> Applied:
+        applied = await real(self, transition)
+        if applied.done or applied.record is None or not transition.sets.get("worker"):
+            return applied
+        return Applied(False, replace(applied.record, worker="another"))
 
-    del real, _claim
+    put(stack, SimulatedStore, "apply", apply)
 
 
 @bug
@@ -281,7 +280,7 @@ def own_failure_taken_for_anothers(stack: ExitStack) -> None:
 
 @bug
 def own_requeue_taken_for_anothers(stack: ExitStack) -> None:
-    _disowned(stack, lambda one: "not_before" in one.sets and one.sets.get("worker") is None)
+    _disowned(stack, lambda one: one.sets.get("state") == "queued" and "run_id" not in one.sets)
 
 
 @bug
@@ -367,7 +366,6 @@ def go_on_polling_while_it_drains(stack: ExitStack) -> None:
 
 @bug
 def attempt_not_given_back_on_release(stack: ExitStack) -> None:
-    from fraudd.prediction import released
 
     def kept(record: Record) -> Transition:
         transition = released(record)
@@ -447,7 +445,6 @@ def work_beside_others_on_what_kills(stack: ExitStack) -> None:
 
 @bug
 def open_on_a_stale_reading(stack: ExitStack) -> None:
-    from fraudd.prediction import opened
 
     put_at(stack, "fraudd.intake.opened", loosened(opened))
 
@@ -469,8 +466,6 @@ def a_stale_read_answers_a_caller(stack: ExitStack) -> None:
 @bug
 def revert_the_record_when_publishing_fails(stack: ExitStack) -> None:
     async def publish(self: Intake, record: Record) -> None:
-        from fraudd.event import wake_up
-
         try:
             await self._topics.request(wake_up(record))
         except Unavailable:
@@ -505,7 +500,6 @@ def ignore_the_tombstone(stack: ExitStack) -> None:
 
 @bug
 def forget_who_asked_again(stack: ExitStack) -> None:
-    from fraudd.prediction import completed
 
     def ended(record: Record, **terms: Any) -> Transition:
         return loosened(completed, "again")(replace(record, again=None), **terms)
@@ -617,8 +611,6 @@ def main() -> int:
     print(f"{len(names)} bugs, {missed} not caught")
     return 1 if missed else 0
 
-
-__all__ = ["Asked", "Awaitable", "Metrics"]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -49,6 +49,8 @@ class Link:
     def __init__(self, world: "World", process: "Process") -> None:
         self._world = world
         self._process = process
+        #: Whether nobody waits any more for the answer to what is carried out just now.
+        self.client_gone = False
 
     async def call(
         self, part: Part, act: Callable[[], T], *, about: str | None, tries: int = 3
@@ -108,6 +110,7 @@ class Link:
         there = self._latency(fate)
 
         def arrive() -> None:
+            self.client_gone = answer.done()
             found = act()
             if fate == "dies_during":
                 self._process.crash("when its call had landed")
@@ -129,7 +132,7 @@ class Link:
         except asyncio.CancelledError:
             self._must_live()
             if fate != "well":
-                process.hurt = True
+                process.hurt_at.append(self._world.loop.time())
             raise
         if fate == "dies_after":
             process.crash("before it had seen the answer")
@@ -149,14 +152,14 @@ class Link:
             self._world.note(self._process.name, about, f"{part} {fate}")
             self._world.lives.disturb(about, fate)
         if fate == "slow":
-            self._process.hurt = True
+            self._process.hurt_at.append(self._world.loop.time())
         if fate == "dies_before":
             self._process.crash("before its call was sent")
             raise Crashed
         return fate
 
     def _hurt(self, about: str | None) -> None:
-        self._process.hurt = True
+        self._process.hurt_at.append(self._world.loop.time())
         self._world.lives.hurt(about)
 
     def _latency(self, fate: Fate) -> float:

@@ -102,6 +102,12 @@ class Plan:
         return min(5.0, self.visibility / 6.5)
 
     @property
+    def longest_silence(self) -> float:
+        """Within how many seconds a lost wake-up is sent again, however often it was before."""
+        rounds = 3 * 4 * 1.5 * self.sweep_interval + self.grace
+        return self.requeue_after * 32 + self.visibility + rounds + 60
+
+    @property
     def patience(self) -> float:
         """Within how many seconds after the last fault everything pending must have ended.
 
@@ -119,7 +125,7 @@ def draw(seed: int) -> Plan:
     """Draw the plan of a seed."""
     rng = random.Random(f"plan {seed}")
     visibility = rng.randint(12, 60)
-    backoff_max = rng.uniform(2.0, 15.0)
+    backoff_max = rng.choice((rng.uniform(1.0, 3.0), rng.uniform(3.0, 15.0)))
     permits = rng.choice((1, 1, 2, 2, 2, 3, 4))
     fault_seconds = rng.uniform(240, 1200)
     daemons = _daemons(rng)
@@ -141,7 +147,7 @@ def draw(seed: int) -> Plan:
         visibility=visibility,
         wait=rng.choice((1, 5, 10, 20, 20)),
         drain=rng.uniform(1.0, 20.0),
-        backoff_base=rng.uniform(0.2, 2.0),
+        backoff_base=rng.uniform(0.2, 1.0),
         backoff_max=backoff_max,
         max_wait=rng.choice((None, None, None, rng.uniform(30, 300))),
         max_age=rng.choice((None, rng.uniform(20, 300))),
@@ -149,7 +155,7 @@ def draw(seed: int) -> Plan:
         ttl=rng.choice((86_400.0, 86_400.0, rng.uniform(60, 400))),
         sweep_interval=rng.uniform(4, 20),
         grace=rng.uniform(2, 15),
-        requeue_after=backoff_max + rng.uniform(5, 90),
+        requeue_after=backoff_max + rng.choice((rng.uniform(0.5, 3), rng.uniform(5, 90))),
         run_seconds=rng.choice((0.1, 0.5, 2.0)),
     )
 

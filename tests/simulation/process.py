@@ -51,8 +51,10 @@ class Process:
         self.asking = 0
         #: Whether any call of it met a fault.
         self.disturbed = False
-        #: Whether a call of it failed in the end, or took long: beats may have been missed.
-        self.hurt = False
+        #: When calls of it failed in the end, or took long: beats may have been missed.
+        self.hurt_at: list[float] = []
+        #: When it was told to stop, or died.
+        self.stopped_at = float("inf")
         #: Entities whose runs failed in passing since one last succeeded.
         self.failed_in_a_row: dict[str, None] = {}
         #: The entity whose run kills it.
@@ -80,10 +82,10 @@ class Process:
         """Whether callers reach it: alive, and its clock is right."""
         return not self.dead and not self.ended and self.skew.trouble is None
 
-    @property
-    def well(self) -> bool:
-        """Whether nothing ever kept it from doing what it should."""
-        return not (self.dead or self.hurt or self.draining)
+    def well(self, begin: float, end: float) -> bool:
+        """Whether nothing kept it from doing what it should between two times."""
+        unhurt = not any(begin <= at <= end for at in self.hurt_at)
+        return unhurt and self.stopped_at > end
 
     def start(self) -> None:
         """Start, as a daemon does: AWS was called before anything else."""
@@ -110,6 +112,7 @@ class Process:
         if self.dead or self.ended:
             return
         self.dead = True
+        self.stopped_at = min(self.stopped_at, self.world.loop.time())
         self.world.note(self.name, None, "died", why=why)
         self.world.lives.died(self)
         self.world.loop.call_soon(self._kill, 0)
@@ -124,6 +127,7 @@ class Process:
         else:
             self.world.note(self.name, None, "SIGTERM")
             self.draining = True
+            self.stopped_at = min(self.stopped_at, self.world.loop.time())
             self.engine.stop()
 
     def database_done(self, entity_id: str) -> None:
@@ -131,6 +135,13 @@ class Process:
         for job in self.engine.consumers.jobs:
             if job.entity_id == entity_id:
                 self._read.add(job.lease.token)
+
+    def receipt(self, token: str) -> str | None:
+        """Give the receipt of the message that is held under a token."""
+        for job in self.engine.consumers.jobs:
+            if job.lease.token == token:
+                return job.lease.message.receipt_handle
+        return None
 
     def unread(self) -> list[str]:
         """Give the entities in hand whose feature phase is to come or under way."""

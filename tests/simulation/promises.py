@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from fraudd.breaker import FAULT_PROBE_SECONDS, FAULT_RUNS
-from fraudd.prediction import SKEW_MARGIN_MS, Record
+from fraudd.prediction import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Record
 from fraudd.verdict import MOST_DOUBLINGS
 from tests.simulation.clocks import true_ms
 from tests.simulation.lives import Entity, Run
@@ -168,7 +168,8 @@ class Promises:
         if old["state"] != "running" or not run.attempts:
             return
         holder = run.attempts[-1].process
-        well = not (holder.dead or holder.ended or holder.draining or holder.hurt)
+        since = run.attempts[-1].claimed_at - self._world.plan.visibility
+        well = holder.well(since, self._world.loop.time())
         if well and run.attempts[-1].failure is None:
             self.broken(CLAIMED, run.entity_id, f"the claim of {holder.name} lapsed in its hands")
         breaker = process.engine.breaker
@@ -256,10 +257,34 @@ class Promises:
                 )
 
     def beaten(self, process: "Process", receive: Receive) -> None:
-        """Check a beat that reaches the queue."""
-        if receive.given_back and not process.disturbed:
-            entity_id = receive.stored.meaning.entity_id
-            self.broken(LATE_BEAT, entity_id, f"{process.name} hides what it gave back")
+        """Check a beat that reaches the queue: not too late, and in time for the lease."""
+        meaning = receive.stored.meaning
+        if receive.given_back and not process.link.client_gone:
+            self.broken(LATE_BEAT, meaning.entity_id, f"{process.name} hides what it gave back")
+        run = self._world.lives.runs.get(meaning.run_id or "")
+        if run is None or not self._held_by(process, run):
+            return
+        item, now = self._world.table.items[run.entity_id], true_ms(self._world.loop)
+        ran_out = int(str(item["lease_until"])) + _APART_MS < now
+        since = run.attempts[-1].claimed_at - self._world.plan.visibility
+        if ran_out and process.well(since, self._world.loop.time()):
+            self.broken(CLAIMED, run.entity_id, f"the lease ran out in the hands of {process.name}")
+
+    def giving_back(self, process: "Process", receive: Receive) -> None:
+        """Check a message that is given back: its run is queued by then."""
+        run = self._world.lives.runs.get(receive.stored.meaning.run_id or "")
+        if run is None or not self._held_by(process, run):
+            return
+        if run.attempts[-1].receipt == receive.receipt:
+            self.broken(LET_GO, run.entity_id, f"{process.name} gives back what it holds")
+
+    def _held_by(self, process: "Process", run: Run) -> bool:
+        """Whether a process holds the claim on a run, by the record."""
+        item = self._world.table.items.get(run.entity_id, {})
+        if not run.attempts or item.get("run_id") != run.run_id or item["state"] != "running":
+            return False
+        attempt = run.attempts[-1]
+        return attempt.process is process and attempt.worker == item.get("worker")
 
     def poll_cut_off(self, process: "Process") -> None:
         """Check a poll that its process does not wait for any more."""
@@ -317,6 +342,14 @@ class Promises:
     ) -> None:
         """Check a read before it begins."""
         permits = process.permits
+        items = self._world.table.items
+        killers = [
+            one
+            for one in (*reading.values(), entity_id)
+            if int(str(items.get(one, {}).get("deaths", 0))) >= ALONE_FROM_DEATHS
+        ]
+        if killers and reading:
+            self.broken(HEALTHY, entity_id, f"{killers[0]} kills, and is not worked on alone")
         if number in reading or not 0 <= number < permits.limit:
             self.broken(CONNECTIONS, entity_id, f"{process.name} reads twice on permit {number}")
         if len(reading) + 1 > permits.in_use:
@@ -392,6 +425,9 @@ class Promises:
             stored = receive.stored
             if stored.deleted or stored.message_id in let_go:
                 continue
+            entity_id = stored.meaning.entity_id or ""
+            if self._world.lives.entity(entity_id).forgotten_ms is not None:
+                continue  # who finds the run forgotten leaves the message to who gets it next
             if receive.delivered and stored.receives[-1] is receive and stored.visible_at > now:
                 self.broken(DRAINED, stored.meaning.entity_id, f"{process.name} left it hidden")
 
@@ -433,13 +469,20 @@ class Promises:
         opener, ender = run.opener, run.ender
         entity = self._world.lives.entity(run.entity_id)
         stopped = entity.forgotten_ms is not None
-        if opener is not None and opener.well and not (run.published_by_opener or stopped):
+        if (
+            opener is not None
+            and opener.well(run.opened_at - 15, run.opened_at + 60)
+            and not (run.published_by_opener or stopped)
+        ):
             self.broken(ENDS, run.entity_id, f"{opener.name} did not publish what it opened")
         # Who tries again to write what had landed may find a newer end, which was announced.
         newest = run is entity.newest
-        if ender is not None and ender.well and not run.hurt and newest and not stopped:
+        if ender is None or run.hurt or not newest or stopped:
+            return
+        visibility = self._world.plan.visibility
+        if ender.well(run.ended_at - 15, run.ended_at + visibility):
             late = (run.announced_at or float("inf")) - run.ended_at
-            if late > self._world.plan.visibility / 2 + 1:
+            if late > visibility / 2 + 1:
                 self.broken(ANNOUNCED, run.entity_id, f"{ender.name} did not say that it ended")
 
     def _all_let_go(self) -> None:
@@ -453,9 +496,12 @@ class Promises:
             if entity_id is not None:
                 entity = self._world.lives.entity(entity_id)
                 run = self._world.lives.runs.get(stored.meaning.run_id or "")
-                if entity.forgotten_ms is not None or run not in (None, entity.newest):
+                by_another = run is not None and (run is not entity.newest or run.wake_ups > 1)
+                if entity.forgotten_ms is not None or by_another:
                     continue  # who finds the run gone leaves the message to who gets it next
-            if receive.delivered and process.well and key not in let_go:
+            later = [one.at for one in stored.receives if one.at > receive.at]
+            end = min(later, default=self._world.loop.time())
+            if receive.delivered and key not in let_go and process.well(receive.at - 1, end):
                 self.broken(LET_GO, entity_id, f"{process.name} kept it")
 
     def _all_announced(self, entity: Entity) -> None:

@@ -204,6 +204,7 @@ class QueueService:
         if seconds == self._world.plan.visibility:  # only a beat asks for all of it
             self._world.promises.beaten(process, receive)
         else:
+            self._world.promises.giving_back(process, receive)
             receive.given_back = receive.hidden_back = True
         if stored.deleted or stored.visible_at <= now:
             return  # not in flight: SQS refuses, the adapter takes that as let go of

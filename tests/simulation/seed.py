@@ -79,7 +79,7 @@ async def _play(world: World) -> None:
         await asyncio.wait(callers, timeout=1000)
         world.closing = True
         world.look_whether_over()
-        await _within(world, world.plan.patience)
+        await _watched(world)
         if not world.over.is_set():
             owed = world.pending()
             world.fail(
@@ -91,6 +91,20 @@ async def _play(world: World) -> None:
     if world.failure is None:
         await _rest(world)
         world.promises.at_the_end()
+
+
+async def _watched(world: World) -> None:
+    """Wait for the end of all that is pending; meanwhile no wake-up may be missing for long."""
+    silent_since: dict[str, float] = {}
+    end = world.loop.time() + world.plan.patience
+    while world.loop.time() < end and not world.over.is_set():
+        await _within(world, 30)
+        silent = world.silent()
+        now = world.loop.time()
+        silent_since = {run_id: silent_since.get(run_id, now) for run_id in silent}
+        for run_id, since in silent_since.items():
+            if now - since > world.plan.longest_silence:
+                world.fail("liveness", ENDS, silent[run_id], f"nobody wakes {run_id} again")
 
 
 async def _rest(world: World) -> None:

@@ -152,6 +152,14 @@ class World:
             if item["state"] in ("queued", "running")
         ]
 
+    def silent(self) -> dict[str, str]:
+        """Give the runs that are owed while no wake-up for them exists, with their entities."""
+        if self.topics.under_way:
+            return {}
+        there = {one.meaning.run_id for one in self.queue.messages}
+        owed = {str(self.table.items[one].get("run_id")): one for one in self.pending()}
+        return {run_id: one for run_id, one in owed.items() if run_id not in there}
+
     def look_whether_over(self) -> None:
         """End the seed once nothing is owed and nothing is under way."""
         if not self.closing or self.topics.under_way or self.queue.messages or self.pending():
