@@ -58,6 +58,9 @@ KINDS: Final = (
 #: What callers and other services do is no fault: these are as likely in a calm seed.
 _TRAFFIC = frozenset({"burst", "force", "forget", "vanish", "foreign", "envelopes"})
 
+_CALLS: Final = ("request_lost", "answer_lost", "throttled", "slow_network")
+_RUNS: Final = ("fails_for_good", "fails_each_time", "never_ends", "deadlocks", "database_kills")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -79,6 +82,8 @@ class Plan:
     max_attempts: int
     job_timeout: float
     visibility: int
+    #: How long a client waits for an answer: below a sixth of the visibility.
+    read_timeout: float
     wait: int
     drain: float
     backoff_base: float
@@ -95,11 +100,6 @@ class Plan:
     def has(self, kind: str) -> bool:
         """Tell whether this kind of fault exists in the seed."""
         return kind in self.kinds
-
-    @property
-    def read_timeout(self) -> float:
-        """How long a client waits for an answer: below a sixth of the visibility."""
-        return min(5.0, self.visibility / 6.5)
 
     @property
     def longest_silence(self) -> float:
@@ -145,6 +145,7 @@ def draw(seed: int) -> Plan:
         max_attempts=rng.randint(1, 5),
         job_timeout=rng.uniform(0.5, 2.0) * visibility,
         visibility=visibility,
+        read_timeout=min(rng.uniform(0.5, 5.0), visibility / 6.5),
         wait=rng.choice((1, 5, 10, 20, 20)),
         drain=rng.uniform(1.0, 20.0),
         backoff_base=rng.uniform(0.2, 1.0),
@@ -161,12 +162,15 @@ def draw(seed: int) -> Plan:
 
 
 def _kinds(rng: random.Random) -> frozenset[str]:
-    """A tenth of the seeds are calm; four have a few kinds of fault, the others many."""
+    """A tenth of the seeds are calm, four have a few kinds of fault, the others many."""
     traffic = [kind for kind in KINDS if kind in _TRAFFIC]
     faults = [kind for kind in KINDS if kind not in _TRAFFIC]
     mood = rng.random()
     if mood < 0.1:
         chosen = []
+    elif mood < 0.25:
+        # One way for calls to go wrong, and runs that do: nothing else can be blamed.
+        chosen = [rng.choice(_CALLS), *rng.sample(_RUNS, rng.randint(1, 2))]
     elif mood < 0.5:
         chosen = rng.sample(faults, rng.randint(1, 3))
     else:
