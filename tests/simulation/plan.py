@@ -129,10 +129,12 @@ def draw(seed: int) -> Plan:
     permits = rng.choice((1, 1, 2, 2, 2, 3, 4))
     fault_seconds = rng.uniform(240, 1200)
     daemons = _daemons(rng)
+    kinds = _kinds(rng)
+    few = len(kinds - _TRAFFIC) <= 3
     return Plan(
         seed=seed,
-        kinds=_kinds(rng),
-        call_faults=rng.choice((0.003, 0.01, 0.03, 0.08)),
+        kinds=kinds,
+        call_faults=rng.choice((0.03, 0.1) if few else (0.003, 0.01, 0.03, 0.08)),
         call_crashes=rng.choice((0.001, 0.003, 0.01)),
         fault_seconds=fault_seconds if daemons < 10 else fault_seconds / 5,
         entities=rng.randint(2, 30),

@@ -313,12 +313,22 @@ class Promises:
 
     def received(self, process: "Process", receives: Sequence[Receive]) -> None:
         """Check what a poll brought."""
+        in_hand = {job.lease.message.message_id for job in process.engine.consumers.jobs}
         for receive in receives:
             receive.delivered = True
+            message_id = receive.stored.message_id
+            twice = sum(1 for one in receives if one.stored.message_id == message_id) > 1
+            if twice or message_id in in_hand:
+                self._renew(process, message_id)
             run = self._world.lives.runs.get(receive.stored.meaning.run_id or "")
             if run is not None:
                 run.receives.append(receive)
         self._check_permits(process, len({one.stored.message_id for one in receives}))
+
+    def _renew(self, process: "Process", message_id: str) -> None:
+        for one in self._world.queue.receives:
+            if one.process is process and one.stored.message_id == message_id:
+                one.renewed = True
 
     def _check_permits(self, process: "Process", more: int) -> None:
         unread = [entity_id for entity_id in process.unread() if not self._waits_alone(entity_id)]
@@ -487,11 +497,8 @@ class Promises:
 
     def _all_let_go(self) -> None:
         """Check that every message in hand was deleted or given back."""
-        receives = self._world.queue.receives
-        let_go = {(one.process.serial, one.stored.message_id) for one in receives if one.given_back}
-        for receive in receives:
+        for receive in self._world.queue.receives:
             process, stored = receive.process, receive.stored
-            key = (process.serial, stored.message_id)
             entity_id = stored.meaning.entity_id
             if entity_id is not None:
                 entity = self._world.lives.entity(entity_id)
@@ -501,7 +508,8 @@ class Promises:
                     continue  # who finds the run gone leaves the message to who gets it next
             later = [one.at for one in stored.receives if one.at > receive.at]
             end = min(later, default=self._world.loop.time())
-            if receive.delivered and key not in let_go and process.well(receive.at - 1, end):
+            kept = receive.delivered and not (receive.given_back or receive.renewed)
+            if kept and process.well(receive.at - 1, end):
                 self.broken(LET_GO, entity_id, f"{process.name} kept it")
 
     def _all_announced(self, entity: Entity) -> None:
@@ -510,7 +518,9 @@ class Promises:
                 continue
             if run.announced:
                 return
-            if entity.forgotten_ms is None:
+            # What SQS took away between the two is announced once it is sent back.
+            dead = any(one.meaning.run_id == run.run_id for one in self._world.queue.dead)
+            if entity.forgotten_ms is None and not dead:
                 self.broken(ANNOUNCED, entity.entity_id, f"run {run.run_id} ended unheard")
 
     def _wasted(self, receive: Receive) -> str | None:

@@ -62,6 +62,8 @@ class Receive:
     #: Whether whoever got it gave it back, and has neither permit nor consumer for it any more.
     given_back: bool = False
     hidden_back: bool = False
+    #: Whether the same message came again while it was in hand: the newer receipt counts.
+    renewed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
