@@ -53,7 +53,7 @@ class Chaos:
             faults.begin_outage(part)
             self._world.note("world", None, f"{part} goes down", how=faults.down[part])
             # A topic may be out of reach for so long that wake-ups are sent again ever more rarely.
-            long = part == "topics" and self._rng.random() < 0.2
+            long = part == "topics" and self._rng.random() < 0.4
             await asyncio.sleep(self._world.plan.fault_seconds if long else self._length())
             faults.down.pop(part, None)
             self._world.note("world", None, f"{part} is back")

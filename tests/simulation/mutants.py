@@ -283,11 +283,6 @@ def own_requeue_taken_for_anothers(stack: ExitStack) -> None:
     _disowned(stack, lambda one: one.sets.get("state") == "queued" and "run_id" not in one.sets)
 
 
-@bug
-def own_beat_taken_for_anothers(stack: ExitStack) -> None:
-    _disowned(stack, lambda one: set(one.sets) == {"lease_until"})
-
-
 # Permits, polls, drains
 
 

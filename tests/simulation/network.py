@@ -159,6 +159,7 @@ class Link:
         return fate
 
     def _hurt(self, about: str | None) -> None:
+        self._process.failed_at.append(self._world.loop.time())
         self._process.hurt_at.append(self._world.loop.time())
         self._world.lives.hurt(about)
 

@@ -4,6 +4,9 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
+from fraudd.prediction import SHARDS
+from fraudd.verdict import MOST_DOUBLINGS
+
 #: Every kind of fault; a big sweep must have met each.
 KINDS: Final = (
     # the way to the parts
@@ -104,8 +107,8 @@ class Plan:
     @property
     def longest_silence(self) -> float:
         """Within how many seconds a lost wake-up is sent again, however often it was before."""
-        rounds = 3 * 4 * 1.5 * self.sweep_interval + self.grace
-        return self.requeue_after * 32 + self.visibility + rounds + 60
+        a_round = SHARDS * 1.5 * self.sweep_interval + self.grace
+        return self.requeue_after * 2**MOST_DOUBLINGS + self.visibility + a_round + 60
 
     @property
     def patience(self) -> float:
@@ -115,7 +118,7 @@ class Plan:
         each attempt that is left may take its whole time, and the breaker's longest pause; and
         the backlog has to go through the permits.
         """
-        resent = self.requeue_after * 32 + 8 * (self.sweep_interval + self.grace)
+        resent = 2 * self.longest_silence
         attempt = 2 * (self.job_timeout + self.visibility + self.backoff_max) + 300
         backlog = self.entities * (self.job_timeout + 10)
         return resent + (self.max_attempts + 3) * attempt + backlog
@@ -156,7 +159,7 @@ def draw(seed: int) -> Plan:
         max_age=rng.choice((None, rng.uniform(20, 300))),
         retry_failed_after=rng.uniform(5, 60),
         ttl=rng.choice((86_400.0, 86_400.0, rng.uniform(60, 400))),
-        sweep_interval=rng.uniform(4, 20),
+        sweep_interval=rng.choice((rng.uniform(1.5, 4), rng.uniform(4, 20))),
         grace=rng.uniform(2, 15),
         requeue_after=backoff_max + rng.choice((rng.uniform(0.5, 3), rng.uniform(5, 90))),
         run_seconds=rng.choice((0.1, 0.5, 2.0)),

@@ -53,6 +53,8 @@ class Process:
         self.disturbed = False
         #: When calls of it failed in the end, or took long: beats may have been missed.
         self.hurt_at: list[float] = []
+        #: When calls of it failed in the end: what was to come after them did not.
+        self.failed_at: list[float] = []
         #: When it was told to stop, or died.
         self.stopped_at = float("inf")
         #: Entities whose runs failed in passing since one last succeeded.
@@ -86,6 +88,10 @@ class Process:
         """Whether nothing kept it from doing what it should between two times."""
         unhurt = not any(begin <= at <= end for at in self.hurt_at)
         return unhurt and self.stopped_at > end
+
+    def obeyed(self, begin: float, end: float) -> bool:
+        """Whether every call it made between two times was answered, however late."""
+        return self.stopped_at > end and not any(begin <= at <= end for at in self.failed_at)
 
     def start(self) -> None:
         """Start, as a daemon does: AWS was called before anything else."""

@@ -503,13 +503,17 @@ class Promises:
             if entity_id is not None:
                 entity = self._world.lives.entity(entity_id)
                 run = self._world.lives.runs.get(stored.meaning.run_id or "")
-                by_another = run is not None and (run is not entity.newest or run.wake_ups > 1)
+                by_another = run is not None and (
+                    run is not entity.newest
+                    or run.wake_ups > 1
+                    or any(attempt.failure == "lapsed" for attempt in run.attempts)
+                )
                 if entity.forgotten_ms is not None or by_another:
                     continue  # who finds the run gone leaves the message to who gets it next
             later = [one.at for one in stored.receives if one.at > receive.at]
             end = min(later, default=self._world.loop.time())
             kept = receive.delivered and not (receive.given_back or receive.renewed)
-            if kept and process.well(receive.at - 1, end):
+            if kept and process.obeyed(receive.at - 1, end):
                 self.broken(LET_GO, entity_id, f"{process.name} kept it")
 
     def _all_announced(self, entity: Entity) -> None:
