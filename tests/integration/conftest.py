@@ -60,22 +60,23 @@ class Observer:
 
     async def theirs(self) -> list[int]:
         """Ids of the connections of the account under test, those being torn down aside."""
-        rows = await self.rows(
-            "SELECT id FROM information_schema.processlist"
-            " WHERE user = 'reader' AND command <> 'Killed'"
-        )
-        return [row[0] for row in rows]
+        return [
+            number
+            for number, user, _, _, command, *_ in await self.rows("SHOW FULL PROCESSLIST")
+            if user == "reader" and command != "Killed"
+        ]
+
+    async def at(self, state: str) -> list[int]:
+        """Ids of the connections of the account under test that are in a statement's state."""
+        rows = await self.rows("SHOW FULL PROCESSLIST")
+        return [row[0] for row in rows if (row[1], row[6]) == ("reader", state)]
 
     async def busy(self, state: str) -> int:
         """Wait until the account under test is in a statement's state; gives its connection."""
         async with asyncio.timeout(10):
-            while True:
-                rows = await self.rows(
-                    "SELECT id FROM information_schema.processlist"
-                    f" WHERE user = 'reader' AND state = '{state}'"
-                )
-                if rows:
-                    return int(rows[0][0])
+            while not (connections := await self.at(state)):
+                pass
+        return connections[0]
 
     async def slow_down(self, entity_id: str) -> None:
         """Let runs of the entity take longer than any deadline."""

@@ -14,11 +14,6 @@ from fraudd.prediction import SKEW_MARGIN_MS, claimed, failed, new_run_id, opene
 from tests.conftest import Aws
 from tests.integration.conftest import Fraudd, Inbox, Observer, Start, changed, subscribed
 
-#: Connections of the account under test that a test holds up.
-IN_LOCK = (
-    "SELECT id FROM information_schema.processlist WHERE user = 'reader' AND state = 'User lock'"
-)
-
 
 async def send(aws: Aws, body: str) -> None:
     await aws.clients.sqs.send_message(QueueUrl=aws.names.queue_url, MessageBody=body)
@@ -196,7 +191,7 @@ async def test_each_claim_has_a_token_of_its_own(
         for shop in held:
             await fraudd.ask(shop)
         async with asyncio.timeout(10):
-            while len(await observer.rows(IN_LOCK)) < 2:
+            while len(await observer.at("User lock")) < 2:
                 pass
         records = [await aws.store.get(shop) for shop in held]
         workers = {record.worker for record in records if record is not None}
