@@ -152,6 +152,8 @@ class Lives:
             claimed_at=self._world.loop.time(),
             claimed_ms=true_ms(self._world.loop),
         )
+        if process.dead:  # its claim was under way when it died
+            attempt.failure, attempt.killer = "death", process.killer
         run.attempts.append(attempt)
         self._current[process.serial, run.entity_id] = attempt
         receipt = process.receipt(worker)

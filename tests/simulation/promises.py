@@ -524,7 +524,9 @@ class Promises:
                 return
             # What SQS took away between the two is announced once it is sent back.
             dead = any(one.meaning.run_id == run.run_id for one in self._world.queue.dead)
-            if entity.forgotten_ms is None and not dead:
+            short_lived = self._world.plan.ttl < 3600  # nobody can announce what has expired
+            gone = short_lived and entity.entity_id not in self._world.table.items
+            if entity.forgotten_ms is None and not dead and not gone:
                 self.broken(ANNOUNCED, entity.entity_id, f"run {run.run_id} ended unheard")
 
     def _wasted(self, receive: Receive) -> str | None:
