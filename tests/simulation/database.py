@@ -29,6 +29,7 @@ _POISONS: Final[tuple[Poison, ...]] = (
 )
 #: The tail of run times is cut here, as a share of the job time-out: what takes longer is poison.
 _LONGEST_SHARE = 0.6
+_LONGEST_SECONDS = 60.0
 
 
 class Database:
@@ -40,6 +41,8 @@ class Database:
         self.slow = 1.0
         #: A fault that every run meets, until it is mended: in the SQL, or in the model.
         self.every_run: Literal["sql", "model"] | None = None
+        #: The read that hangs for as long as anybody lets it, once it has begun.
+        self.hanging: str | None = None
         self._poisons = [poison for poison in _POISONS if world.plan.has(poison)]
         self._poisoned: dict[str, Poison] = {}
         # Statements under way, by process and permit.
@@ -59,12 +62,12 @@ class Database:
         """Draw how long a run takes: a heavy tail."""
         plan = self._world.plan
         seconds = plan.run_seconds * self.rng.paretovariate(1.2) * 0.5
-        return min(seconds, plan.job_timeout * _LONGEST_SHARE) * self.slow
+        return min(seconds, plan.job_timeout * _LONGEST_SHARE, _LONGEST_SECONDS) * self.slow
 
     def begin(self, process: "Process", permit: Permit, entity_id: str) -> None:
         """Begin to read on the connection of a permit."""
         reading = self._reading.setdefault(process.serial, {})
-        self._world.promises.reading(process, permit.number, reading, entity_id)
+        self._world.message_checks.reading(process, permit.number, reading, entity_id)
         reading[permit.number] = entity_id
 
     def end(self, process: "Process", permit: Permit) -> None:
@@ -141,6 +144,10 @@ class SimulatedFeatures:
         if database.every_run == "sql":
             strike("every_run_fails")
             self._fail(entity_id, "division_by_zero", "a bad statement")
+        if world.plan.has("hangs_for_half_a_day") and database.hanging is None:
+            strike("hangs_for_half_a_day")
+            database.hanging = entity_id
+            await asyncio.Event().wait()
         if poison == "never_ends":
             strike("never_ends")
             await asyncio.Event().wait()

@@ -1,7 +1,7 @@
 """What a seed draws before it begins: which faults exist at all, how large everything is."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fraudd.prediction import SHARDS
@@ -36,6 +36,7 @@ KINDS: Final = (
     "database_kills",
     "database_full",
     "deadlocks",
+    "hangs_for_half_a_day",
     # the daemons
     "crash",
     "sigterm",
@@ -61,6 +62,8 @@ KINDS: Final = (
 #: What callers and other services do is no fault: these are as likely in a calm seed.
 _TRAFFIC = frozenset({"burst", "force", "forget", "vanish", "foreign", "envelopes"})
 
+#: Half a day takes a second or two to simulate: one seed in so many.
+_HALF_A_DAY: Final = 0.004
 _CALLS: Final = ("request_lost", "answer_lost", "throttled", "slow_network")
 _RUNS: Final = ("fails_for_good", "fails_each_time", "never_ends", "deadlocks", "database_kills")
 
@@ -108,7 +111,7 @@ class Plan:
     def longest_silence(self) -> float:
         """Within how many seconds a lost wake-up is sent again, however often it was before."""
         a_round = SHARDS * 1.5 * self.sweep_interval + self.grace
-        return self.requeue_after * 2**MOST_DOUBLINGS + self.visibility + a_round + 60
+        return self.requeue_after * (1 << MOST_DOUBLINGS) + self.visibility + a_round + 60
 
     @property
     def patience(self) -> float:
@@ -126,6 +129,16 @@ class Plan:
 
 def draw(seed: int) -> Plan:
     """Draw the plan of a seed."""
+    plan = _draw(seed)
+    if plan.has("hangs_for_half_a_day"):
+        # Longer than SQS hides a message, by one daemon that calls rarely: it is much to simulate.
+        return replace(
+            plan, daemons=1, job_timeout=13 * 3600.0, visibility=60, wait=20, sweep_interval=20.0
+        )
+    return plan
+
+
+def _draw(seed: int) -> Plan:
     rng = random.Random(f"plan {seed}")
     visibility = rng.randint(12, 60)
     backoff_max = rng.choice((rng.uniform(1.0, 3.0), rng.uniform(3.0, 15.0)))
@@ -169,7 +182,9 @@ def draw(seed: int) -> Plan:
 def _kinds(rng: random.Random) -> frozenset[str]:
     """A tenth of the seeds are calm, four have a few kinds of fault, the others many."""
     traffic = [kind for kind in KINDS if kind in _TRAFFIC]
-    faults = [kind for kind in KINDS if kind not in _TRAFFIC]
+    faults = [kind for kind in KINDS if kind not in _TRAFFIC | {"hangs_for_half_a_day"}]
+    if rng.random() < _HALF_A_DAY:
+        return frozenset({"hangs_for_half_a_day", "foreign"})
     mood = rng.random()
     if mood < 0.1:
         chosen = []

@@ -111,7 +111,7 @@ class Process:
         """Take on a task that one of its tasks started."""
         self.tasks[task.number] = task
         task.add_done_callback(self._leave)
-        self.world.promises.task_started(self)
+        self.world.end_checks.task_started(self)
 
     def crash(self, why: str) -> None:
         """Die, at this very point."""
@@ -167,7 +167,7 @@ class Process:
         if not self.dead:
             self.ended = True
             self.world.note(self.name, None, "ended")
-            self.world.promises.ended(self)
+            self.world.end_checks.ended(self)
             self.world.gone(self)
 
     def _kill(self, times: int) -> None:

@@ -139,7 +139,7 @@ class QueueService:
             copies=copies,
             delay=round(delay, 1),
         )
-        self._world.promises.sent(stored)
+        self._world.message_checks.sent(stored)
         self._serve()
         return stored
 
@@ -186,10 +186,10 @@ class QueueService:
         )
         if stored.deleted or (self._stale(receive) and self._rng.random() < 0.5):
             return
-        self._world.promises.deleting(process, stored)
+        self._world.message_checks.deleting(process, stored)
         stored.deleted = True
         self._messages.remove(stored)
-        self._world.promises.settled()
+        self._world.look_whether_over()
 
     def hide(self, process: "Process", message: Message, seconds: float) -> None:
         """Change the visibility of a message in flight."""
@@ -204,9 +204,9 @@ class QueueService:
             seconds=whole,
         )
         if seconds == self._world.plan.visibility:  # only a beat asks for all of it
-            self._world.promises.beaten(process, receive)
+            self._world.message_checks.beaten(process, receive)
         else:
-            self._world.promises.giving_back(process, receive)
+            self._world.message_checks.giving_back(process, receive)
             receive.given_back = receive.hidden_back = True
         if stored.deleted or stored.visible_at <= now:
             return  # not in flight: SQS refuses, the adapter takes that as let go of
@@ -231,7 +231,7 @@ class QueueService:
         self._world.note(
             process.name, stored.meaning.entity_id, "dead letter", reason=reason, detail=detail
         )
-        self._world.promises.burying(process, stored, reason)
+        self._world.message_checks.burying(process, stored, reason)
         self.dead.append(
             Stored(
                 message_id=f"{stored.message_id}-dead",
@@ -317,11 +317,11 @@ class QueueService:
         self._world.note(
             "queue", stored.meaning.entity_id, "moved by SQS", message=stored.message_id
         )
-        self._world.promises.taken_away(stored)
+        self._world.message_checks.taken_away(stored)
         stored.deleted = True
         self._messages.remove(stored)
         self.dead.append(stored)
-        self._world.promises.settled()
+        self._world.look_whether_over()
 
     def _end(self, poll: _Poll) -> None:
         if poll in self._polls:
@@ -365,7 +365,7 @@ class SimulatedQueue:
     async def receive(self, most: int) -> Sequence[Message]:
         """Long-poll for up to ``most`` messages."""
         world, process = self._process.world, self._process
-        world.promises.polling(process, most)
+        world.message_checks.polling(process, most)
         process.polling = True
         try:
             handed: Sequence[Handed] = await process.link.poll(
@@ -373,12 +373,12 @@ class SimulatedQueue:
                 wait=world.plan.wait,
             )
         except asyncio.CancelledError:
-            world.promises.poll_cut_off(process)
+            world.message_checks.poll_cut_off(process)
             raise
         finally:
             process.polling = False
         messages = [_message(one, process.clock.now()) for one in handed]
-        world.promises.received(process, [one.receive for one in handed])
+        world.message_checks.received(process, [one.receive for one in handed])
         return messages
 
     async def delete(self, message: Message) -> None:

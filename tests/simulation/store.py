@@ -59,7 +59,7 @@ class Table:
         self._world.note(
             process.name if process else "world", entity_id, "written", **_told(transition)
         )
-        self._world.promises.written(process, entity_id, old, item)
+        self._world.record_checks.written(process, entity_id, old, item)
         return True, _record(item)
 
     def listed(self, listed: str, until: int, after: Cursor | None) -> Page:

@@ -85,7 +85,7 @@ class SimulatedTopics:
         event = completion.event
         await self._call(
             event["subject"],
-            lambda: self._process.world.promises.announced(
+            lambda: self._process.world.answer_checks.announced(
                 self._process, event["subject"], event["id"], event["type"]
             ),
         )

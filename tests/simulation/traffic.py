@@ -7,10 +7,10 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fraudd.ports import Unavailable
+from tests.simulation.answer_checks import Standing
 from tests.simulation.clocks import true_ms
 from tests.simulation.network import Crashed
 from tests.simulation.process import Process
-from tests.simulation.promises import Standing
 from tests.simulation.queue import Meaning
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Traffic:
         world.note(
             process.name, entity_id, "answered", status=asked.status, run=asked.record.run_id
         )
-        world.promises.answered(
+        world.answer_checks.answered(
             process, entity_id, asked.record, since=since, started=asked.status == "started"
         )
         return True
@@ -121,7 +121,7 @@ class Traffic:
         if await self._call(process, look_up()):
             [record] = found
             world.note(process.name, entity_id, "looked up", state=record and record.state)
-            world.promises.answered(process, entity_id, record, since=since, started=False)
+            world.answer_checks.answered(process, entity_id, record, since=since, started=False)
 
     async def _forgetter(self) -> None:
         at, entity_id = self._time(), self._entity()

@@ -7,14 +7,17 @@ import traceback
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tests.simulation.answer_checks import AnswerChecks
 from tests.simulation.database import Database
+from tests.simulation.end_checks import EndChecks
 from tests.simulation.faults import Faults
 from tests.simulation.lives import Lives
 from tests.simulation.loop import NumberedTask, VirtualLoop
+from tests.simulation.message_checks import MessageChecks
 from tests.simulation.plan import Plan
 from tests.simulation.process import HOME, Process
-from tests.simulation.promises import Promises
 from tests.simulation.queue import QueueService, Stored
+from tests.simulation.record_checks import RecordChecks
 from tests.simulation.store import Table
 from tests.simulation.topics import TopicService
 from tests.simulation.trace import Trace
@@ -42,7 +45,10 @@ class World:
         self.rng = random.Random(f"world {plan.seed}")
         self.faults = Faults(plan)
         self.lives = Lives(self)
-        self.promises = Promises(self)
+        self.record_checks = RecordChecks(self)
+        self.message_checks = MessageChecks(self)
+        self.answer_checks = AnswerChecks(self)
+        self.end_checks = EndChecks(self)
         self.table = Table(self)
         self.queue = QueueService(self)
         self.topics = TopicService(self)
@@ -82,6 +88,10 @@ class World:
                 at=self.loop.time(),
             )
         self.over.set()
+
+    def broken(self, promise: str, entity_id: str | None, detail: str) -> None:
+        """Report a broken promise; the first one ends the seed."""
+        self.fail("safety", promise, entity_id, detail)
 
     def crashed(self, process: Process, error: BaseException) -> None:
         """Note that the engine raised."""
@@ -165,6 +175,3 @@ class World:
         if not self.closing or self.topics.under_way or self.queue.messages or self.pending():
             return
         self.over.set()
-
-
-__all__ = ["HOME", "Failure", "World"]

@@ -1,0 +1,222 @@
+"""Bugs in the order of writing, announcing and deleting, in claims, and in who a write is by."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+from fraudd.event import completion
+from fraudd.lease import Lease
+from fraudd.ports import Applied, Unavailable
+from fraudd.prediction import (
+    Record,
+    Transition,
+    backed_off,
+    claimed,
+    completed,
+    failed,
+    first_claim,
+    landed,
+    lease_end,
+    released,
+)
+from fraudd.settlement import Outcome, Settlement
+from tests.simulation.bugs import bug, loosened, put, put_at
+from tests.simulation.store import SimulatedStore
+
+# Messages and results
+
+
+@bug
+def delete_before_the_result_is_written(stack: ExitStack) -> None:
+    real = Settlement.complete
+
+    async def complete(
+        self: Settlement, lease: Lease, claim: Record, found: Mapping[str, Any]
+    ) -> Outcome:
+        await self._queue.delete(lease.message)
+        return await real(self, lease, claim, found)
+
+    put(stack, Settlement, "complete", complete)
+
+
+@bug
+def announce_before_it_is_durable(stack: ExitStack) -> None:
+    real = Settlement._end
+
+    async def _end(
+        self: Settlement, lease: Lease, claim: Record, end: Callable[[Record, str], Transition]
+    ) -> Record | None:
+        sets: dict[str, Any] = dict(end(replace(claim, again=None), "").sets)
+        await self._topics.announce(completion(replace(claim, **sets), source="mutant"))
+        return await real(self, lease, claim, end)
+
+    put(stack, Settlement, "_end", _end)
+
+
+@bug
+def announce_nothing(stack: ExitStack) -> None:
+    async def _announce(self: Settlement, record: Record, run_id: str) -> None:
+        return None
+
+    put(stack, Settlement, "_announce", _announce)
+
+
+@bug
+def bury_before_the_failure_is_written(stack: ExitStack) -> None:
+    real = Settlement.fail
+
+    async def fail(self: Settlement, lease: Lease, claim: Record, **why: Any) -> Outcome:
+        if why["dead_letter"]:
+            await self._queue.dead_letter(lease.message, reason=why["type_"], detail="")
+        return await real(self, lease, claim, **why)
+
+    put(stack, Settlement, "fail", fail)
+
+
+@bug
+def delete_what_is_malformed_without_a_copy(stack: ExitStack) -> None:
+    async def bury(self: Settlement, lease: Lease, *, reason: str, detail: str) -> None:
+        await self.delete(lease)
+
+    put(stack, Settlement, "bury", bury)
+
+
+@bug
+def give_back_by_visibility_at_the_last_receive(stack: ExitStack) -> None:
+    put_at(stack, "fraudd.settlement.may_hide", lambda **_: True)
+
+
+@bug
+def make_the_message_visible_before_its_run_is_queued(stack: ExitStack) -> None:
+    async def requeue(
+        self: Settlement, lease: Lease, transition: Transition, *, seconds: float
+    ) -> bool:
+        await lease.seal()
+        await self.give_back(lease, seconds=seconds)
+        return (await self._store.apply(transition)).done
+
+    put(stack, Settlement, "requeue", requeue)
+
+
+# Claims and fencing
+
+
+@bug
+def claim_without_a_condition(stack: ExitStack) -> None:
+
+    put_at(stack, "fraudd.claiming.claimed", loosened(claimed))
+    put_at(stack, "fraudd.claiming.first_claim", loosened(first_claim))
+
+
+@bug
+def claim_whatever_the_lease_says(stack: ExitStack) -> None:
+    put_at(stack, "fraudd.verdict.dead_at", lambda _: 0)
+
+
+@bug
+def complete_without_fencing(stack: ExitStack) -> None:
+
+    put_at(stack, "fraudd.settlement.completed", loosened(completed))
+
+
+@bug
+def fail_without_naming_state_and_worker(stack: ExitStack) -> None:
+
+    put_at(stack, "fraudd.settlement.failed", loosened(failed, "state", "worker"))
+
+
+@bug
+def queue_again_without_naming_state_and_worker(stack: ExitStack) -> None:
+
+    put_at(stack, "fraudd.job.backed_off", loosened(backed_off, "state", "worker"))
+    put_at(stack, "fraudd.job.released", loosened(released, "state", "worker"))
+
+
+@bug
+def lease_outlives_the_visibility(stack: ExitStack) -> None:
+    put_at(stack, "fraudd.lease.lease_end", lambda at: lease_end(at) + 30_000)
+
+
+@bug
+def renew_no_lease(stack: ExitStack) -> None:
+    async def _beat(self: Lease) -> None:
+        try:
+            await self._hide()
+        except Unavailable:
+            return
+
+    put(stack, Lease, "_beat", _beat)
+
+
+@bug
+def renew_no_visibility(stack: ExitStack) -> None:
+    async def _hide(self: Lease) -> None:
+        now = self._clock.now()
+        self._visible_at = now + int(self._visibility_seconds * 1000)
+
+    put(stack, Lease, "_hide", _hide)
+
+
+@bug
+def do_not_await_the_beat_in_flight(stack: ExitStack) -> None:
+    async def stop(self: Lease) -> None:
+        self.claim = None
+
+    put(stack, Lease, "stop", stop)
+
+
+@bug
+def ignore_the_back_off(stack: ExitStack) -> None:
+    put_at(stack, "fraudd.claiming.claimed", loosened(claimed, "not_before"))
+    put_at(stack, "fraudd.claiming.first_claim", loosened(first_claim, "not_before"))
+    real = Settlement.give_back
+
+    async def give_back(self: Settlement, lease: Lease, *, seconds: float) -> Outcome:
+        return await real(self, lease, seconds=0)
+
+    put(stack, Settlement, "give_back", give_back)
+
+
+# A write whose answer was lost, taken for somebody else's
+
+
+def _disowned(stack: ExitStack, mine: Callable[[Transition], bool]) -> None:
+    def told(transition: Transition, old: Record | None) -> bool:
+        return False if mine(transition) else landed(transition, old)
+
+    put_at(stack, "tests.simulation.store.landed", told)
+
+
+@bug
+def own_opening_taken_for_anothers(stack: ExitStack) -> None:
+    _disowned(stack, lambda one: one.sets.get("attempts") == 0 and "result" not in one.sets)
+
+
+@bug
+def own_claim_taken_for_anothers(stack: ExitStack) -> None:
+    _disowned(stack, lambda one: one.sets.get("worker") is not None)
+    real = SimulatedStore.apply
+
+    async def apply(self: SimulatedStore, transition: Transition) -> Applied:
+        applied = await real(self, transition)
+        if applied.done or applied.record is None or not transition.sets.get("worker"):
+            return applied
+        return Applied(False, replace(applied.record, worker="another"))
+
+    put(stack, SimulatedStore, "apply", apply)
+
+
+@bug
+def own_result_taken_for_anothers(stack: ExitStack) -> None:
+    _disowned(stack, lambda one: one.sets.get("result") is not None)
+
+
+@bug
+def own_failure_taken_for_anothers(stack: ExitStack) -> None:
+    _disowned(stack, lambda one: one.sets.get("error") is not None)
+
+
+@bug
+def own_requeue_taken_for_anothers(stack: ExitStack) -> None:
+    _disowned(stack, lambda one: one.sets.get("state") == "queued" and "run_id" not in one.sets)
