@@ -6,7 +6,7 @@ it asks for, so that no message is in hand that the database could not serve now
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from fraudd import log
@@ -106,16 +106,14 @@ class Consumers:
         self._stopping.set()
         if self._poller is not None:
             self._poller.cancel()
-        for task in self._jobs:
-            task.cancel()
+        _cut_off(self._jobs)
 
     async def _drain(self) -> None:
         if not self._jobs:
             return
         log.info("consumers.draining", jobs=len(self._jobs), seconds=self._drain_seconds)
         _, unfinished = await asyncio.wait(self._jobs, timeout=self._drain_seconds)
-        for task in unfinished:
-            task.cancel()
+        _cut_off(unfinished)
 
     async def _poll(self, group: asyncio.TaskGroup) -> None:
         while not self._stopping.is_set():
@@ -202,3 +200,10 @@ class Consumers:
     async def _work(self, job: Job) -> None:
         outcome = await self._worker.work(job)
         self._metrics.jobs.labels(outcome).inc()
+
+
+def _cut_off(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel jobs, each once: a second time would cut off the giving back."""
+    for task in tasks:
+        if not task.cancelling():
+            task.cancel()
