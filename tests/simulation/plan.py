@@ -108,6 +108,11 @@ class Plan:
         return kind in self.kinds
 
     @property
+    def beat(self) -> float:
+        """What a beat hides a message for: no give-back, in milliseconds, ever asks for as much."""
+        return self.visibility - 0.0001
+
+    @property
     def longest_silence(self) -> float:
         """Within how many seconds a lost wake-up is sent again, however often it was before."""
         a_round = SHARDS * 1.5 * self.sweep_interval + self.grace

@@ -189,7 +189,7 @@ def terms(plan: Plan) -> Terms:
         consumers=plan.consumers,
         max_attempts=plan.max_attempts,
         job_timeout_seconds=plan.job_timeout,
-        visibility_timeout_seconds=plan.visibility,
+        visibility_timeout_seconds=plan.beat,
         wait_seconds=plan.wait,
         drain_seconds=plan.drain,
         backoff_base_seconds=plan.backoff_base,

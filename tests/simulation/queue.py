@@ -203,7 +203,7 @@ class QueueService:
             message=stored.message_id,
             seconds=whole,
         )
-        if seconds == self._world.plan.visibility:  # only a beat asks for all of it
+        if seconds == self._world.plan.beat:
             self._world.message_checks.beaten(process, receive)
         else:
             self._world.message_checks.giving_back(process, receive)
