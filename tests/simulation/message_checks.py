@@ -143,6 +143,7 @@ class MessageChecks:
                 PROBES, None, f"{process.name} goes on after {in_a_row} runs that failed"
             )
         state = process.engine.breaker.state
+        process.polled_in_fault = state == "fault"
         if state != "closed" and (most > 1 or in_hand):
             self._world.broken(
                 POLLS, None, f"{process.name} polls for {most}, the breaker open: {state}"
@@ -154,6 +155,7 @@ class MessageChecks:
         in_hand = {job.lease.message.message_id for job in process.engine.consumers.jobs}
         for receive in receives:
             receive.delivered = True
+            receive.probe = process.polled_in_fault
             message_id = receive.stored.message_id
             twice = sum(1 for one in receives if one.stored.message_id == message_id) > 1
             if twice or message_id in in_hand:

@@ -47,6 +47,8 @@ class Process:
         self.released = False
         self.ended = False
         self.polling = False
+        #: Whether every run failed, as far as it knew, when it polled last.
+        self.polled_in_fault = False
         #: Calls of its HTTP interface under way.
         self.asking = 0
         #: Whether any call of it met a fault.

@@ -64,6 +64,8 @@ class Receive:
     hidden_back: bool = False
     #: Whether the same message came again while it was in hand: the newer receipt counts.
     renewed: bool = False
+    #: Whether it is a probe: asked for while every run failed.
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

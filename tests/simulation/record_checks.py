@@ -189,13 +189,13 @@ class RecordChecks:
 
     def _check_probe(self, process: "Process", run: Run) -> None:
         """Check that attempts are rare while every run fails, but for what was in hand already."""
-        mine = [one.at for one in run.receives if one.process is process]
-        in_hand = len(process.engine.consumers.jobs)
-        if process.engine.breaker.state != "fault" or in_hand > 1 or not mine:
+        receipt = run.attempts[-1].receipt
+        probes = [one.at for one in run.receives if one.receipt == receipt and one.probe]
+        if process.engine.breaker.state != "fault" or not probes:
             return
-        since = mine[-1] - process.probed_at
+        since = probes[0] - process.probed_at
         if since < FAULT_PROBE_SECONDS - 1:
             self._world.broken(
                 PROBES, run.entity_id, f"{process.name} probes again after {since:.1f} s"
             )
-        process.probed_at = mine[-1]
+        process.probed_at = probes[0]
