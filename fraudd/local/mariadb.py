@@ -68,6 +68,7 @@ def command(installation: Installation, folder: Path, *, port: int) -> Command:
             str(installation.server),
             *_base(installation),
             f"--datadir={data}",
+            f"--tmpdir={_tmp(folder)}",
             f"--socket={folder / 'mysql.sock'}",
             f"--pid-file={folder / 'mysql.pid'}",
             "--bind-address=127.0.0.1",
@@ -82,6 +83,13 @@ def command(installation: Installation, folder: Path, *, port: int) -> Command:
         log=folder / "mariadb.log",
         is_up=lambda: answers(port),
     )
+
+
+def _tmp(folder: Path) -> Path:
+    """A folder for temporary tables: a server that starts deletes those of all others there."""
+    tmp = folder / "tmp"
+    tmp.mkdir(parents=True, exist_ok=True)
+    return tmp
 
 
 def _base(installation: Installation) -> list[str]:
@@ -105,6 +113,7 @@ def _install_db(installation: Installation, data: Path) -> None:
             str(installation.install_db),
             *_base(installation),
             f"--datadir={part}",
+            f"--tmpdir={_tmp(data.parent)}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         ],
