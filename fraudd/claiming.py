@@ -76,13 +76,10 @@ class Claiming:
         else:
             await self._gate.patiently("queue", lease.fresh)
             guess = first_claim(event.entity_id, event.run_id, **self._terms(lease))
-            applied = await self._store.apply(guess)
-            if applied.done and applied.record is not None:
-                return applied.record
-            record = applied.record
+            record = await self._claim(guess)
         for _ in range(_ROUNDS):
             if record is not None and record.worker == lease.token:
-                return record  # its first try had landed
+                return record
             await self._gate.patiently("queue", lease.fresh)
             verdict = self._decide(lease, event, record)
             if isinstance(verdict, Claim) and verdict.alone and not alone:
@@ -147,8 +144,8 @@ class Claiming:
     async def _claim(self, claim: Transition) -> Record | None:
         """Write a claim; gives the record as it is now, ours or not.
 
-        Through an outage it is not written again but decided anew: whose lease was dead before
-        may only have been unable to beat.
+        After an outage it is not written again but decided anew: its own lease would be short by
+        then, and whose lease was dead before may only have been unable to beat.
         """
         try:
             return (await self._impatient.apply(claim)).record
