@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from fraudd.prediction import Json, Record, State
+from fraudd.record import Json, Record, State
 
 STATUS = {"queued": "calculating", "running": "calculating", "done": "done", "failed": "failed"}
 

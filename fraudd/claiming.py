@@ -8,7 +8,8 @@ from fraudd.gate import Gate
 from fraudd.intake import Intake
 from fraudd.lease import Lease
 from fraudd.ports import Clock, Store, Unavailable
-from fraudd.prediction import Record, Transition, asked_again, claimed, first_claim
+from fraudd.prediction import asked_again, claimed, first_claim
+from fraudd.record import Record, Transition
 from fraudd.settlement import Outcome, Settlement
 from fraudd.verdict import (
     Announce,

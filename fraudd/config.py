@@ -3,10 +3,8 @@
 This module alone reads the process's environment.
 """
 
-import difflib
 import ipaddress
 import os
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -21,8 +19,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
+from fraudd.complaints import complaint
 from fraudd.ports import Misconfigured
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -250,7 +248,7 @@ def load(path: Path) -> Config:
     try:
         return Config.model_validate(values, context=path.absolute().parent)
     except ValidationError as error:
-        problems = [_problem(path, text, detail) for detail in error.errors()]
+        problems = [complaint(path, text, detail, Config) for detail in error.errors()]
         raise Misconfigured(*problems) from None
 
 
@@ -274,43 +272,3 @@ def credential(name: str | None) -> str:
         return path.read_text("utf-8").strip()
     except OSError as error:
         raise Misconfigured(f"credential {name}: cannot read {path}: {error.strerror}") from None
-
-
-def _problem(path: Path, text: str, detail: ErrorDetails) -> str:
-    """Write one of pydantic's complaints as ``file:line: [section] key: what is wrong``."""
-    if not detail["loc"]:
-        return f"{path}: {detail['msg'].removeprefix('Value error, ')}"
-    section, key = (*(str(part) for part in detail["loc"]), "", "")[:2]
-    where = f"{path}:{_line(text, section, key)}" if _line(text, section, key) else str(path)
-    name = f"[{section}] {key}".rstrip()
-    match detail["type"]:
-        case "missing":
-            return f"{where}: {name}: missing"
-        case "extra_forbidden":
-            close = difflib.get_close_matches(key or section, _known(section if key else None), 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            return f"{where}: {name}: unknown {'key' if key else 'section'}{hint}"
-        case _:
-            wrong = detail["msg"].removeprefix("Value error, ").replace("Input should", "must")
-            return f"{where}: {name} = {str(detail['input'])[:60]!r}: {wrong}"
-
-
-def _line(text: str, section: str, key: str) -> int | None:
-    """Find the line of a key, else of its section's header, else None."""
-    header = None
-    inside = False
-    for number, line in enumerate(text.splitlines(), 1):
-        if (table := re.match(r"\s*\[\s*([\w-]+)\s*\]", line)) is not None:
-            inside = table[1] == section
-            header = number if inside else header
-        elif inside and key and re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line):
-            return number
-    return header
-
-
-def _known(section: str | None) -> list[str]:
-    fields = Config.model_fields
-    if section is None:
-        return list(fields)
-    annotation = fields[section].annotation
-    return list(annotation.model_fields) if annotation is not None else []

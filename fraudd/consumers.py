@@ -15,7 +15,7 @@ from fraudd.job import Job, Worker
 from fraudd.lease import Lease
 from fraudd.metrics import Metrics
 from fraudd.ports import Clock, Message, Permit, Permits, Queue, Store, Unavailable
-from fraudd.prediction import new_run_id
+from fraudd.record import new_run_id
 from fraudd.skew import Skew
 
 #: ``ReceiveMessage`` gives ten at most.

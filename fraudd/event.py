@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from fraudd.answer import body, rfc3339
-from fraudd.prediction import ENTITY_ID, ENTITY_ID_RULE, RUN_ID, Record
+from fraudd.record import ENTITY_ID, ENTITY_ID_RULE, RUN_ID, Record
 
 #: Message attributes of fraudd's own copies: why one lies in the dead-letter queue, what exactly
 #: was wrong, and when the message was first sent (epoch milliseconds).

@@ -14,7 +14,7 @@ from fraudd.ports import (
     Store,
     Topics,
 )
-from fraudd.prediction import Record, Transition
+from fraudd.record import Record, Transition
 
 T = TypeVar("T")
 

@@ -8,15 +8,8 @@ from typing import Literal
 from fraudd import log
 from fraudd.event import wake_up
 from fraudd.ports import Clock, Store, Topics, Unavailable
-from fraudd.prediction import (
-    Record,
-    current,
-    forgotten,
-    new_run_id,
-    opened,
-    republished,
-    unpublished,
-)
+from fraudd.prediction import forgotten, opened, republished, unpublished
+from fraudd.record import Record, current, new_run_id
 from fraudd.skew import Skew
 from fraudd.verdict import on_request
 

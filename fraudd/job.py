@@ -26,7 +26,8 @@ from fraudd.ports import (
     TransientError,
     Unavailable,
 )
-from fraudd.prediction import Record, backed_off, released
+from fraudd.prediction import backed_off, released
+from fraudd.record import Record
 from fraudd.retry import BackOff, Fail, FailureClass, back_off, dispose
 from fraudd.settlement import Outcome, Settlement
 from fraudd.skew import Skew

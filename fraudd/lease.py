@@ -7,7 +7,8 @@ from typing import Literal
 
 from fraudd import log
 from fraudd.ports import Clock, Message, Queue, Store, Unavailable
-from fraudd.prediction import Record, lease_end, renewed
+from fraudd.prediction import renewed
+from fraudd.record import Record, lease_end
 from fraudd.retry import MOST_HELD_SECONDS
 
 #: Beats come at a third of the visibility and may take a sixth, so that one may fail.

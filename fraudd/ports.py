@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from fraudd.event import Completion, RequestEvent
-from fraudd.prediction import Record, Transition
+from fraudd.record import Record, Transition
 
 # What may go wrong. The adapters translate foreign errors into these, once.
 

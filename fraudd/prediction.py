@@ -1,108 +1,20 @@
-"""The record of an entity, and every transition between its states as data.
+"""What may happen to the record of an entity: every transition between its states, as data.
 
-The record is the truth: what is owed, what runs, what came out. A transition says what it
-expects of the stored record and what it sets; the store carries it out as one conditional
-write. Nothing here does I/O, reads a clock or draws a random number: ``now`` is always an
-argument, in epoch milliseconds.
+Each is carried out as one conditional write, which names the run and the state that it leaves.
 """
 
-import re
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import fields, replace
 
-State = Literal["queued", "running", "done", "failed", "forgotten"]
-Value = str | int | Mapping[str, Any]
-Json = Mapping[str, Any]
-
-ENTITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
-ENTITY_ID_RULE = "1 to 128 characters of A-Z a-z 0-9 . _ : @ -, the first a letter or digit"
-RUN_ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-
-#: Clocks of daemons may differ by this much; leases are cut and outlived by it.
-SKEW_MARGIN_MS = 2_000
-#: The sparse index of pending and failed records has this many partitions a kind.
-SHARDS = 4
-#: From this many deaths of its process on a run is worked on alone, so that no other dies with it.
-ALONE_FROM_DEATHS = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """The newest run of an entity and its last result. Times are epoch milliseconds."""
-
-    entity_id: str
-    state: State
-    #: Empty in a tombstone, as is ``requested_at``.
-    run_id: str = ""
-    requested_at: int = 0
-    #: When the wake-up was last sent; None where publishing failed.
-    published_at: int | None = None
-    started_at: int | None = None
-    finished_at: int | None = None
-    #: Claims that count, and claims that ended without a verdict because the process died.
-    attempts: int = 0
-    deaths: int = 0
-    #: Attempts that ran past a deadline: the second is the last.
-    overruns: int = 0
-    #: How often the sweeper sent the wake-up again since the last claim.
-    requeues: int = 0
-    #: When another service last asked while the run was running: its end opens the next.
-    again: int | None = None
-    #: End of the back-off: no consumer claims the run before.
-    not_before: int | None = None
-    #: The token of the claim that works on the run, and until when it holds unless renewed.
-    worker: str | None = None
-    lease_until: int | None = None
-    #: The last good result, the last failure; each with its own ``run_id`` and ``expires_at``.
-    result: Json | None = None
-    error: Json | None = None
-    #: Key and order in the sparse index of pending and failed records.
-    listed: str | None = None
-    listed_at: int | None = None
-    #: Of a tombstone: what was asked before is not answered any more.
-    forgotten_at: int | None = None
-    #: DynamoDB's time to live, in epoch **seconds**.
-    expires_at: int | None = None
-
-    @property
-    def pending(self) -> bool:
-        """Whether a run is owed: queued or running."""
-        return self.state in ("queued", "running")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transition:
-    """One conditional write: what the stored record must be, and what is set. None is absent."""
-
-    entity_id: str
-    expects: Mapping[str, Value | None]
-    sets: Mapping[str, Value | None]
-
-
-def landed(transition: Transition, old: Record | None) -> bool:
-    """Tell whether ``old``, which refused ``transition``, is what its own first try wrote.
-
-    A write may land although its answer was lost; the retry then fails its condition. Each
-    transition leaves something no other can have written: a verdict of this run (which later
-    runs keep), a new run, a new claim's token, or the whole of what it sets.
-    """
-    if old is None:
-        return False
-    for verdict in ("result", "error"):
-        if isinstance(mine := transition.sets.get(verdict), Mapping):
-            stored = getattr(old, verdict)
-            return stored is not None and bool(stored["run_id"] == mine["run_id"])
-    for token in ("run_id", "worker"):
-        if (mine := transition.sets.get(token)) is not None:
-            return bool(getattr(old, token) == mine)
-    return old.run_id == transition.expects.get("run_id") and all(
-        getattr(old, name) == value for name, value in transition.sets.items()
-    )
-
-
-# What may happen to a record
+from fraudd.record import (
+    ALONE_FROM_DEATHS,
+    Json,
+    Record,
+    Transition,
+    Value,
+    expired,
+    shard,
+)
 
 
 def opened(entity_id: str, seen: Record | None, *, run_id: str, now: int) -> Transition:
@@ -112,7 +24,7 @@ def opened(entity_id: str, seen: Record | None, *, run_id: str, now: int) -> Tra
     if seen is not None:
         before = {name: getattr(seen, name) for name in before}
         before["run_id"] = seen.run_id or None
-        stale = _expired(seen, now)
+        stale = expired(seen, now)
     return Transition(
         entity_id=entity_id,
         expects=before,
@@ -317,54 +229,6 @@ def _left(record: Record, sets: Mapping[str, Value | None]) -> Transition:
     )
 
 
-# What a reader may see
-
-
-def current(record: Record | None, now: int) -> Record | None:
-    """Give the record as a reader may see it: what has expired is absent, deleted yet or not."""
-    if record is None or record.state == "forgotten":
-        return None
-    expired = _expired(record, now)
-    seen = replace(
-        record,
-        result=None if "result" in expired else record.result,
-        error=None if "error" in expired else record.error,
-    )
-    alive = seen.pending or (seen.result if seen.state == "done" else seen.error) is not None
-    return seen if alive else None
-
-
-def lease_end(visible_at: int) -> int:
-    """Give the end of a lease: early enough that a message that comes back finds it dead."""
-    return visible_at - 2 * SKEW_MARGIN_MS
-
-
-def dead_at(record: Record) -> int:
-    """Give the time after which the record's lease is dead, whoever's clock says so."""
-    return (record.lease_until or 0) + SKEW_MARGIN_MS
-
-
-def new_run_id(now: int, random_bits: int) -> str:
-    """Make a ULID of 48 bits of time and 80 random bits (https://github.com/ulid/spec)."""
-    number = (now << 80) | random_bits
-    return "".join(
-        "0123456789ABCDEFGHJKMNPQRSTVWXYZ"[(number >> s) & 31] for s in range(125, -1, -5)
-    )
-
-
-def _expired(record: Record, now: int) -> tuple[str, ...]:
-    return tuple(
-        name
-        for name in ("result", "error")
-        if (verdict := getattr(record, name)) is not None and verdict["expires_at"] * 1000 <= now
-    )
-
-
 def _latest(verdict: Json, other: Json | None) -> int:
     ends = [part["expires_at"] for part in (verdict, other) if part is not None]
     return int(max(ends))
-
-
-def shard(entity_id: str) -> int:
-    """Give the partition of the sparse index that lists the entity."""
-    return zlib.crc32(entity_id.encode()) % SHARDS

@@ -15,7 +15,8 @@ from fraudd.event import completion
 from fraudd.lease import Lease
 from fraudd.metrics import Metrics
 from fraudd.ports import Clock, Queue, Store, Topics
-from fraudd.prediction import Record, Transition, completed, failed, new_run_id
+from fraudd.prediction import completed, failed
+from fraudd.record import Record, Transition, new_run_id
 from fraudd.retry import MOST_DELAY_SECONDS, may_hide
 
 Outcome = Literal[

@@ -1,6 +1,6 @@
 """Whether this machine's clock can be trusted: compared with the ``Date`` of AWS's answers."""
 
-from fraudd.prediction import SKEW_MARGIN_MS
+from fraudd.record import SKEW_MARGIN_MS
 
 
 class Skew:

@@ -8,7 +8,8 @@ from fraudd.breaker import Breaker
 from fraudd.event import wake_up
 from fraudd.metrics import Metrics
 from fraudd.ports import Clock, Cursor, Queue, Store, Topics, Unavailable
-from fraudd.prediction import SHARDS, Record, republished
+from fraudd.prediction import republished
+from fraudd.record import SHARDS, Record
 from fraudd.skew import Skew
 from fraudd.verdict import lost
 

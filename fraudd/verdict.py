@@ -6,14 +6,8 @@ Two tables and nothing else: the callers carry out what is decided here.
 from dataclasses import dataclass
 from typing import Literal
 
-from fraudd.prediction import (
-    ALONE_FROM_DEATHS,
-    SKEW_MARGIN_MS,
-    Record,
-    attempts_claimed,
-    dead_at,
-    deaths_claimed,
-)
+from fraudd.prediction import attempts_claimed, deaths_claimed
+from fraudd.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Record, dead_at
 
 #: A backlog that is slow to drain is swept ever more rarely, up to 32 times so.
 MOST_DOUBLINGS = 5

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from fraudd.aws.session import Clients, translated
 from fraudd.ports import Applied, Cursor, Page, Unavailable
-from fraudd.prediction import Record, Transition, Value, landed
+from fraudd.record import Record, Transition, Value, landed
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.type_defs import AttributeValueTypeDef

@@ -28,7 +28,7 @@ from fraudd.commands.dead_letter_sift import (
     sift,
 )
 from fraudd.config import Config
-from fraudd.prediction import ENTITY_ID, ENTITY_ID_RULE
+from fraudd.record import ENTITY_ID, ENTITY_ID_RULE
 from fraudd.wiring import aws_terms
 
 

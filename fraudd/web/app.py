@@ -9,7 +9,7 @@ from aiohttp import web
 from fraudd import log
 from fraudd.metrics import Metrics
 from fraudd.ports import Clock, Unavailable
-from fraudd.prediction import new_run_id
+from fraudd.record import new_run_id
 from fraudd.web.handlers import Handlers
 from fraudd.web.problems import Problem, of_aiohttp, unavailable
 

@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
-from fraudd.prediction import ENTITY_ID, ENTITY_ID_RULE
+from fraudd.record import ENTITY_ID, ENTITY_ID_RULE
 from fraudd.web.problems import Problem
 
 EntityId = Annotated[str, StringConstraints(pattern=f"^{ENTITY_ID.pattern}$")]

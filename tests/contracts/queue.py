@@ -3,7 +3,7 @@
 import asyncio
 
 from fraudd.event import DETAIL, REASON, SENT, RequestEvent, parse_request
-from fraudd.prediction import new_run_id
+from fraudd.record import new_run_id
 from tests.conftest import NOW
 from tests.contracts.parts import Contract, Parts, received
 

@@ -4,8 +4,6 @@ import asyncio
 from typing import Any
 
 from fraudd.prediction import (
-    Record,
-    Transition,
     asked_again,
     backed_off,
     claimed,
@@ -13,14 +11,13 @@ from fraudd.prediction import (
     failed,
     first_claim,
     forgotten,
-    new_run_id,
     opened,
     released,
     renewed,
     republished,
-    shard,
     unpublished,
 )
+from fraudd.record import Record, Transition, new_run_id, shard
 from tests.conftest import NOW
 from tests.contracts.parts import Contract, Parts
 

@@ -10,7 +10,8 @@ import pytest
 from fraudd.aws.provision import provision
 from fraudd.clock import SystemClock
 from fraudd.config import Config
-from fraudd.prediction import SKEW_MARGIN_MS, claimed, failed, new_run_id, opened, unpublished
+from fraudd.prediction import claimed, failed, opened, unpublished
+from fraudd.record import SKEW_MARGIN_MS, new_run_id
 from tests.conftest import Aws
 from tests.integration.conftest import Fraudd, Inbox, Observer, Start, changed, subscribed
 

@@ -12,7 +12,7 @@ from fraudd.aws.sqs import SqsQueue
 from fraudd.clock import SystemClock
 from fraudd.event import Completion, RequestEvent, parse_request
 from fraudd.ports import Message, Misconfigured, Unavailable
-from fraudd.prediction import new_run_id
+from fraudd.record import new_run_id
 from tests.conftest import NOW, Aws
 
 EVENT = RequestEvent(entity_id="shop-1", run_id=new_run_id(NOW, 1), requested_at=NOW)

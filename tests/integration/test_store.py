@@ -9,16 +9,8 @@ import pytest
 from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.session import Clients
 from fraudd.ports import Unavailable
-from fraudd.prediction import (
-    Record,
-    claimed,
-    completed,
-    failed,
-    first_claim,
-    new_run_id,
-    opened,
-    released,
-)
+from fraudd.prediction import claimed, completed, failed, first_claim, opened, released
+from fraudd.record import Record, new_run_id
 from tests.conftest import NOW, Aws
 
 RUN = new_run_id(NOW, 1)

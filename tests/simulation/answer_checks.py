@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from fraudd.prediction import Record
+from fraudd.record import Record
 from tests.simulation.lives import Entity
 from tests.simulation.promises import (
     AFTER_DURABLE,

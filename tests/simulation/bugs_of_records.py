@@ -8,18 +8,8 @@ from typing import Any
 from fraudd.event import completion
 from fraudd.lease import Lease
 from fraudd.ports import Applied, Unavailable
-from fraudd.prediction import (
-    Record,
-    Transition,
-    backed_off,
-    claimed,
-    completed,
-    failed,
-    first_claim,
-    landed,
-    lease_end,
-    released,
-)
+from fraudd.prediction import backed_off, claimed, completed, failed, first_claim, released
+from fraudd.record import Record, Transition, landed, lease_end
 from fraudd.settlement import Outcome, Settlement
 from tests.simulation.bugs import bug, loosened, put, put_at
 from tests.simulation.store import SimulatedStore

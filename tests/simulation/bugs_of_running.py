@@ -15,16 +15,8 @@ from fraudd.intake import Intake
 from fraudd.job import Job, Worker
 from fraudd.lease import Lease
 from fraudd.ports import FeatureValues, Message, TransientError, Unavailable
-from fraudd.prediction import (
-    Record,
-    Transition,
-    completed,
-    forgotten,
-    new_run_id,
-    opened,
-    released,
-    republished,
-)
+from fraudd.prediction import completed, forgotten, opened, released, republished
+from fraudd.record import Record, Transition, new_run_id
 from fraudd.skew import Skew
 from fraudd.sweeper import Sweeper
 from fraudd.verdict import AskAgain, Claim, Drop, OnMessage, Open

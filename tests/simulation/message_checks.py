@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fraudd.breaker import FAULT_RUNS
-from fraudd.prediction import ALONE_FROM_DEATHS, SKEW_MARGIN_MS
+from fraudd.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS
 from tests.simulation.clocks import true_ms
 from tests.simulation.lives import Run
 from tests.simulation.promises import (

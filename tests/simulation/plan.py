@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import Final
 
-from fraudd.prediction import SHARDS
+from fraudd.record import SHARDS
 from fraudd.verdict import MOST_DOUBLINGS
 
 #: Every kind of fault; a big sweep must have met each.

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fraudd.breaker import FAULT_PROBE_SECONDS
-from fraudd.prediction import SKEW_MARGIN_MS
+from fraudd.record import SKEW_MARGIN_MS
 from fraudd.verdict import MOST_DOUBLINGS
 from tests.simulation.clocks import true_ms
 from tests.simulation.lives import Entity, Run

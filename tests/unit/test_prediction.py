@@ -8,26 +8,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudd.prediction import (
-    ENTITY_ID,
-    RUN_ID,
-    Record,
-    Transition,
     asked_again,
     backed_off,
     claimed,
     completed,
-    current,
     failed,
     first_claim,
     forgotten,
-    landed,
-    lease_end,
-    new_run_id,
     opened,
     released,
     renewed,
     republished,
     unpublished,
+)
+from fraudd.record import (
+    ENTITY_ID,
+    RUN_ID,
+    Record,
+    Transition,
+    current,
+    landed,
+    lease_end,
+    new_run_id,
 )
 from tests.conftest import NOW
 

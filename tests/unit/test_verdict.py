@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fraudd.prediction import SKEW_MARGIN_MS, Record, new_run_id
+from fraudd.record import SKEW_MARGIN_MS, Record, new_run_id
 from fraudd.verdict import (
     Announce,
     AskAgain,
