@@ -4,13 +4,13 @@ import signal
 
 from tests.chaos.stage import PERMITS, Stage
 
-#: What an end takes beside waiting: a run is released by a KILL, a write and a receipt, and then
+#: What an end takes beside waiting: a run is released by a write and a receipt, and then
 #: connections say goodbye, for which two seconds are the most. The rest is a busy machine.
 _MARGIN_SECONDS = 5.0
 _WAIT_SECONDS = 2
 _DRAIN_SECONDS = 1.0
-#: One connection more may be there to kill a statement.
-_WITH_CONTROL = PERMITS + 1
+#: The server goes on with a statement that was cut off, and counts its connection meanwhile.
+_WITH_CUT_OFF = PERMITS + 1
 
 
 async def test_what_runs_at_the_end_of_a_drain_is_released_and_seen_at_once(stage: Stage) -> None:
@@ -29,7 +29,7 @@ async def test_what_runs_at_the_end_of_a_drain_is_released_and_seen_at_once(stag
         assert seconds <= _DRAIN_SECONDS + 1 + _MARGIN_SECONDS
         waiting = await stage.waiting()
         assert "shop-held" in waiting
-        assert stage.connections["one"] <= _WITH_CONTROL
+        assert stage.connections["one"] <= _WITH_CUT_OFF
     async with stage.daemon("next") as successor:
         await successor.ready()
         assert await stage.all_done(runs, successor) == {}
