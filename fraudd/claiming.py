@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fraudd.event import RequestEvent
-from fraudd.gate import Gate
+from fraudd.gate import Gate, to_its_end
 from fraudd.intake import Intake
 from fraudd.lease import Lease
 from fraudd.ports import Clock, Store, Unavailable
@@ -149,7 +149,7 @@ class Claiming:
         then, and whose lease was dead before may only have been unable to beat.
         """
         try:
-            return (await self._impatient.apply(claim)).record
+            return (await to_its_end(self._impatient.apply(claim))).record
         except Unavailable:
             return await self._store.get(claim.entity_id)
 

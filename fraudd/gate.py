@@ -2,8 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from fraudd import log
 from fraudd.breaker import Breaker
@@ -84,3 +84,17 @@ class Gate:
                 await self._change.wait()
         except TimeoutError:
             return
+
+
+async def to_its_end(call: Coroutine[Any, Any, T]) -> T:
+    """Await a call that has a time-out of its own, though we are cancelled meanwhile.
+
+    Whoever is cut off in mid-write cannot tell whether the write will land.
+    """
+    # In no TaskGroup, which would cancel it: it is awaited here whatever happens.
+    task = asyncio.create_task(call)  # noqa: TID251
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

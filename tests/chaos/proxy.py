@@ -52,6 +52,11 @@ class FaultProxy:
     async def close(self) -> None:
         """Cut everything, and wait until it is gone."""
         self.cut()
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.wait([self._accepting])
+        # Whoever was accepted just now begins first: a task cut off before would close nothing.
+        await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -152,6 +152,8 @@ class EndChecks:
             return None
         if run.verdict == "failed" and not run.attempts:
             return None  # nobody began it in time
+        if self._world.lives.entity(run.entity_id).forgotten_ms is not None and not run.attempts:
+            return None  # it was forgotten while it was being claimed
         if self._world.plan.has("clock_skewed") and receive is not stored.receives[0]:
             return None  # its back-off was over by one clock, not by another
         return f"message {stored.message_id} was received at {receive.at:.3f} for nothing"

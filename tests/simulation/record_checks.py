@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fraudd.breaker import FAULT_PROBE_SECONDS
-from fraudd.record import SKEW_MARGIN_MS
+from fraudd.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS
 from fraudd.verdict import MOST_DOUBLINGS
 from tests.simulation.clocks import true_ms
 from tests.simulation.lives import Entity, Run
@@ -100,7 +100,10 @@ class RecordChecks:
             and "started_at" not in old
             and age > plan.max_wait - APART_MS / 1000
         )
-        worn_out = run.failures + run.own_deaths >= plan.max_attempts
+        # Its last claim ended without a verdict, and not beside others.
+        lapsing = old.get("state") == "running" and bool(run.attempts[ALONE_FROM_DEATHS:])
+        lapsed = lapsing and run.attempts[-1].failure is None
+        worn_out = run.failures + run.own_deaths + lapsed >= plan.max_attempts
         if not (run.failed_for_good or run.too_slow >= 2 or expired or worn_out):
             attempts = [one.failure for one in run.attempts]
             self._world.broken(HEALTHY, run.entity_id, f"run {run.run_id} failed after {attempts}")
