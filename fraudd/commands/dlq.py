@@ -137,30 +137,49 @@ def _purge(arguments: argparse.Namespace) -> int:
 
 
 def _confirmed(arguments: argparse.Namespace) -> bool:
-    """Ask, outside of any event loop, so that Ctrl-C is heard."""
-
-    async def count() -> tuple[str, int]:
-        settings = config.load(arguments.config)
-        async with open_clients(aws_terms(settings), lambda _: None, SystemClock()) as clients:
-            queue = await find(
-                clients, main_url=settings.queue.url, url=settings.queue.dead_letter_url
-            )
-            return queue.url, (await queue.counts())[0]
-
-    url, about = asyncio.run(count())
+    """Ask; Ctrl-C is a no."""
     choice = [
         f"{name} {value}"
         for name in ("reason", "entity", "limit")
         if (value := getattr(arguments, name)) is not None
     ]
     which = f"those with {', '.join(choice)} of " if choice else ""
-    question = f"Delete {which}about {about} messages of {url} for good? [y/N] "
-    print(question, end="", file=sys.stderr, flush=True)
+
+    async def ask() -> str:
+        settings = config.load(arguments.config)
+        async with open_clients(aws_terms(settings), lambda _: None, SystemClock()) as clients:
+            queue = await find(
+                clients, main_url=settings.queue.url, url=settings.queue.dead_letter_url
+            )
+            about, _ = await queue.counts()
+            return await _answer(f"Delete {which}about {about} messages of {queue.url} for good?")
+
     try:
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        return asyncio.run(ask()).strip().lower() in ("y", "yes")
     except KeyboardInterrupt:
-        print(file=sys.stderr)
         return False
+
+
+async def _answer(question: str) -> str:
+    """Read a line from the terminal; Ctrl-C gives an empty one.
+
+    By the event loop: a signal that comes just before a blocking read would not end it.
+    """
+    loop = asyncio.get_running_loop()
+    line: asyncio.Future[str] = loop.create_future()
+
+    def settle(read: Callable[[], str]) -> None:
+        if not line.done():
+            line.set_result(read())
+
+    loop.add_signal_handler(signal.SIGINT, settle, str)
+    loop.add_reader(sys.stdin, settle, sys.stdin.readline)
+    try:
+        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        return await line
+    finally:
+        loop.remove_reader(sys.stdin)
+        loop.remove_signal_handler(signal.SIGINT)
 
 
 def _run(
