@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from fraudd.aws.session import Clients, translated
-from fraudd.aws.sqs import gone_is_fine
+from fraudd.aws.sqs import MOST_ATTRIBUTES, gone_is_fine
 from fraudd.event import SENT
 from fraudd.ports import Misconfigured, RunError, Unavailable
 
@@ -24,8 +24,6 @@ _WAIT_SECONDS = 1
 _MOST_FRUITLESS = 3
 #: Of one receive, and of one batch.
 _BATCH = 10
-#: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
-_MOST_ATTRIBUTES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +218,7 @@ def returned_attributes(letter: DeadLetter) -> "dict[str, MessageAttributeValueT
     rest = {name: value for name, value in letter.attributes.items() if name != SENT}
     own_first = sorted(rest, key=lambda name: not name.startswith("fraudd."))
     return {SENT: letter.attributes.get(SENT, sent)} | {
-        name: rest[name] for name in own_first[: _MOST_ATTRIBUTES - 1]
+        name: rest[name] for name in own_first[: MOST_ATTRIBUTES - 1]
     }
 
 

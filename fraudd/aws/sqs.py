@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_sqs.type_defs import MessageAttributeValueTypeDef, MessageTypeDef
 
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
-_MOST_ATTRIBUTES = 10
+MOST_ATTRIBUTES = 10
 #: Long enough to say what is wrong, short enough never to matter for the message's size.
 _DETAIL_CHARACTERS = 500
 #: SQS takes only characters of XML 1.0 in bodies and attributes.
@@ -186,7 +186,7 @@ def _copied(message: Message, why: Mapping[str, str]) -> "dict[str, MessageAttri
     """The attributes of a copy: fraudd's own first, the others as far as there is room."""
     own = {SENT: message.attributes.get(SENT, str(message.sent_at)), **why}
     foreign = {name: value for name, value in message.attributes.items() if name not in own}
-    return _typed(own | dict(list(foreign.items())[: _MOST_ATTRIBUTES - len(own)]))
+    return _typed(own | dict(list(foreign.items())[: MOST_ATTRIBUTES - len(own)]))
 
 
 def _typed(attributes: Mapping[str, str]) -> "dict[str, MessageAttributeValueTypeDef]":

@@ -18,6 +18,7 @@ class Faults:
     """Draws what becomes of each call; counts what it drew."""
 
     def __init__(self, plan: Plan) -> None:
+        self._plan = plan
         self._rng = random.Random(f"faults {plan.seed}")
         #: How often each kind of fault struck.
         self.struck: Counter[str] = Counter()
@@ -39,6 +40,13 @@ class Faults:
     def strike(self, kind: str) -> None:
         """Count a fault that struck."""
         self.struck[kind] += 1
+
+    def strikes(self, kind: str, likely: float, rng: random.Random) -> bool:
+        """Draw whether a kind of fault strikes, if it exists in the seed; counts it if so."""
+        if not (self._plan.has(kind) and self.on) or rng.random() >= likely:
+            return False
+        self.strike(kind)
+        return True
 
     def fate(self, process: "Process", part: Part) -> Fate:
         """Draw what becomes of a call."""

@@ -350,11 +350,7 @@ class QueueService:
         return receive.stored.receives[-1] is not receive
 
     def _strikes(self, kind: str, likely: float) -> bool:
-        world = self._world
-        if not (world.plan.has(kind) and world.faults.on) or self._rng.random() >= likely:
-            return False
-        world.faults.strike(kind)
-        return True
+        return self._world.faults.strikes(kind, likely, self._rng)
 
 
 class SimulatedQueue:
