@@ -4,13 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fraudd.event import RequestEvent
-from fraudd.gate import Gate, to_its_end
+from fraudd.gate import Gate
 from fraudd.intake import Intake
 from fraudd.lease import Lease
 from fraudd.ports import Clock, Store, Unavailable
 from fraudd.prediction import asked_again, claimed, first_claim
 from fraudd.record import Record, Transition
 from fraudd.settlement import Outcome, Settlement
+from fraudd.shield import to_its_end
 from fraudd.verdict import (
     Announce,
     AskAgain,

@@ -44,6 +44,10 @@ def _secret_beside_the_file(name: str, info: ValidationInfo) -> str:
 Secret = Annotated[str, AfterValidator(_secret_beside_the_file)]
 
 
+#: Where nothing is said, a server with more running threads than this is taken to be busy.
+_BUSY_THREADS = 50
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -121,15 +125,27 @@ class Database(_Section):
     user: str
     name: str
     password_credential: Secret | None = None
+    iam_auth: bool = False
     ca_file: File | None = None
     max_connections: Annotated[int, Field(ge=1, le=1_000)] = 2
     idle_seconds: Seconds = 30.0
     connect_timeout_seconds: Seconds = 5.0
     query_timeout_seconds: Seconds = 60.0
     snapshot_timeout_seconds: Seconds = 60.0
+    busy_threads: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    replica_lag_seconds: Annotated[float, Field(ge=0, le=3_600)] = 0.0
     time_zone: Annotated[str, Field(pattern=r"^([+-]\d\d:\d\d|[A-Za-z]+(/[A-Za-z_+-]+)*)$")] = (
         "+00:00"
     )
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        """Refuse an IAM token where it cannot work."""
+        if self.iam_auth and self.password_credential is not None:
+            raise ValueError("iam_auth and password_credential exclude each other: remove one")
+        if self.iam_auth and self.loopback:
+            raise ValueError("iam_auth is for RDS: a token goes over TLS, which loopback has not")
+        return self
 
     @property
     def loopback(self) -> bool:
@@ -223,9 +239,22 @@ class Config(_Section):
                 f"[jobs] backoff_max_seconds ({backoff:g}) must be under [sweeper]"
                 f" requeue_after_seconds ({requeue:g}): a run that waits is not lost"
             )
+        ours = self.consumers.fleet * self.database.max_connections
+        if self.busy_threads <= ours:
+            wrong.append(
+                f"[database] busy_threads ({self.busy_threads}) must exceed [consumers] fleet"
+                f" times [database] max_connections ({ours}): fraudd's own statements are among"
+                " those that the server counts"
+            )
         if wrong:
             raise ValueError("; and ".join(wrong))
         return self
+
+    @property
+    def busy_threads(self) -> int:
+        """Above how many running threads the database is busy: several times a server's cores."""
+        ours = self.consumers.fleet * self.database.max_connections
+        return self.database.busy_threads or max(_BUSY_THREADS, 2 * ours)
 
     @property
     def consumer_count(self) -> int:

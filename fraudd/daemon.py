@@ -21,7 +21,6 @@ from fraudd.aws.sqs import SqsQueue
 from fraudd.clock import SystemClock
 from fraudd.config import Config
 from fraudd.database.connections import Connections
-from fraudd.database.permits import Permits
 from fraudd.engine import Engine
 from fraudd.metrics import Metrics
 from fraudd.ports import Misconfigured
@@ -31,7 +30,7 @@ from fraudd.scoring.files import FeatureFiles
 from fraudd.scoring.model import XgboostModel
 from fraudd.web.app import make_app
 from fraudd.web.handlers import Handlers
-from fraudd.wiring import aws_terms, database_server, engine_terms
+from fraudd.wiring import aws_terms, database_permits, database_server, engine_terms
 
 #: Requests in hand get this long when the server closes; none takes as long.
 _CLOSING_SECONDS = 5.0
@@ -92,9 +91,8 @@ class Daemon:
             visibility_timeout_seconds=config.queue.visibility_timeout_seconds,
             clock=clock,
         )
-        limit = config.database.max_connections
-        self._permits = Permits(limit)
-        self._connections = Connections(database_server(config.database), limit=limit, clock=clock)
+        self._permits = database_permits(config, clock)
+        self._connections = Connections(database_server(config), self._permits, clock=clock)
         self._features = SqlFeatures(feature_files, self._connections)
 
         self._engine = Engine(
@@ -202,7 +200,11 @@ class Daemon:
             "started_at": rfc3339(self._started_at),
             "breaker": self._engine.breaker.state,
             "trouble": consumers.trouble,
-            "permits": {"limit": self._permits.limit, "in_use": self._permits.in_use},
+            "permits": {
+                "most": self._permits.most,
+                "limit": self._permits.limit,
+                "in_use": self._permits.in_use,
+            },
             "database_connections": self._connections.open,
             "consumers": {"count": consumers.count, "busy": len(consumers.jobs)},
             "jobs": [

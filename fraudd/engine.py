@@ -42,6 +42,7 @@ class Terms:
     sweep_interval_seconds: float
     grace_seconds: float
     requeue_after_seconds: float
+    replica_lag_seconds: float
     fleet: int
     source: str
 
@@ -78,7 +79,7 @@ class Engine:
             max_seconds=terms.backoff_max_seconds,
             rng=rng,
         )
-        self._gate = gate = Gate(self.breaker, clock=clock)
+        self._gate = gate = Gate(self.breaker, clock=clock, rng=rng)
         self.intake = self._intake(gate.once)
         self.sampler = DepthSampler(
             queue=queue,
@@ -195,6 +196,7 @@ class Engine:
             run_times=self._run_times,
             held=held,
             job_timeout_seconds=terms.job_timeout_seconds,
+            replica_lag_seconds=terms.replica_lag_seconds,
             max_attempts=terms.max_attempts,
             backoff_base_seconds=terms.backoff_base_seconds,
             backoff_max_seconds=terms.backoff_max_seconds,

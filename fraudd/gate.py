@@ -2,14 +2,19 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from fraudd import log
 from fraudd.breaker import Breaker
-from fraudd.ports import Clock, RunError, Unavailable
+from fraudd.ports import BackPressure, Clock, RunError, Unavailable
+from fraudd.retry import back_off
 
 T = TypeVar("T")
+
+#: Back-off while a part has no room: room is made as soon as somebody else is done.
+_ROOM_BASE_SECONDS, _ROOM_MOST_SECONDS = 0.2, 2.0
 
 #: An awaitable that can be asked for again: what is tried again is the call that failed.
 Call = Callable[[], Awaitable[T]]
@@ -18,15 +23,18 @@ Call = Callable[[], Awaitable[T]]
 class Gate:
     """Tells the breaker what came of every call, and lets those wait who can."""
 
-    def __init__(self, breaker: Breaker, *, clock: Clock) -> None:
+    def __init__(self, breaker: Breaker, *, clock: Clock, rng: random.Random) -> None:
         self.breaker = breaker
         self._clock = clock
+        self._rng = rng
         self._change = asyncio.Event()
 
     async def once(self, part: str, call: Call[T]) -> T:
-        """Call a part; raises ``Unavailable`` where it is out of reach."""
+        """Call a part; raises ``Unavailable`` where it is out of reach, or has no room."""
         try:
             answer = await call()
+        except BackPressure:
+            raise
         except Unavailable as error:
             if self.breaker.failed(part, error.detail, self._clock.monotonic()):
                 log.warning("breaker.opened", part=part, reason=error.detail)
@@ -39,17 +47,33 @@ class Gate:
         return answer
 
     async def patiently(self, part: str, call: Call[T]) -> T:
-        """Call a part until it answers: through an outage, in turn with all others who wait."""
+        """Call a part until it answers: through an outage, in turn with all others who wait.
+
+        Where it has no room it is asked again a little later.
+        """
+        refusals = 0
         while True:
             if wait := self.breaker.enter(part, self._clock.monotonic()):
                 await self.wait(wait)
                 continue
             try:
                 return await self.once(part, call)
+            except BackPressure as error:
+                log.debug("gate.no_room", part=part, reason=error.detail)
             except Unavailable as error:
                 log.debug("gate.waiting", part=part, reason=error.detail)
+                continue
             finally:
                 self.breaker.left(part)
+            refusals += 1
+            await asyncio.sleep(
+                back_off(
+                    refusals,
+                    base_seconds=_ROOM_BASE_SECONDS,
+                    max_seconds=_ROOM_MOST_SECONDS,
+                    rng=self._rng,
+                )
+            )
 
     def _answered(self, part: str) -> None:
         if self.breaker.answered(part, self._clock.monotonic()):
@@ -84,17 +108,3 @@ class Gate:
                 await self._change.wait()
         except TimeoutError:
             return
-
-
-async def to_its_end(call: Coroutine[Any, Any, T]) -> T:
-    """Await a call that has a time-out of its own, though we are cancelled meanwhile.
-
-    Whoever is cut off in mid-write cannot tell whether the write will land.
-    """
-    # In no TaskGroup, which would cancel it: it is awaited here whatever happens.
-    task = asyncio.create_task(call)  # noqa: TID251
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

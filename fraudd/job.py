@@ -74,6 +74,7 @@ class Worker:
         run_times: RunTimes,
         held: dict[str, Lease],
         job_timeout_seconds: float,
+        replica_lag_seconds: float,
         max_attempts: int,
         backoff_base_seconds: float,
         backoff_max_seconds: float,
@@ -93,6 +94,7 @@ class Worker:
         self._run_times = run_times
         self._held = held
         self._job_timeout_seconds = job_timeout_seconds
+        self._replica_lag_seconds = replica_lag_seconds
         self._max_attempts = max_attempts
         self._backoff_base_seconds = backoff_base_seconds
         self._backoff_max_seconds = backoff_max_seconds
@@ -208,6 +210,10 @@ class Worker:
             job.permit.release()
         job.phase = "storing"
         failure, type_, detail = classify(error)
+        if type_ == "entity_unknown" and (seconds := self._unseen_for(claim)):
+            later = released(claim, not_before=self._clock.now() + int(seconds * 1000))
+            requeued = await self._settlement.requeue(job.lease, later, seconds=seconds)
+            return "retried" if requeued else "superseded"
         if failure != "permanent":
             self._gate.run_failed(claim.entity_id, f"{type_}: {detail}")
         delay = back_off(
@@ -246,6 +252,11 @@ class Worker:
                 )
                 requeued = await self._settlement.requeue(job.lease, later, seconds=seconds)
                 return "retried" if requeued else "superseded"
+
+    def _unseen_for(self, claim: Record) -> float:
+        """Seconds for which a replica need not show yet what was there at the request."""
+        waited = (self._clock.now() - claim.requested_at) / 1000
+        return max(0.0, self._replica_lag_seconds - waited)
 
     async def _let_go(self, job: Job) -> Outcome:
         """End a job whose lease has ended before it did."""

@@ -1,4 +1,7 @@
-"""How long a caller should wait before asking again: an honest ``Retry-After``."""
+"""How many permits the load of the database allows, and how long a caller should wait.
+
+Pure: time is an argument, in seconds of a monotonic clock.
+"""
 
 import math
 
@@ -6,6 +9,52 @@ import math
 SHORTEST, LONGEST = 1, 300
 #: Weight of the newest run in the mean; about the last ten runs count.
 _NEWEST = 0.2
+
+#: A halved limit needs this long to show in what the server counts.
+HALVED_SECONDS = 10.0
+#: A server that has had no room for a single connection of ours for so long is out of reach.
+NO_ROOM_SECONDS = 10.0
+
+
+class AdaptiveLimit:
+    """How many permits there are: halved while the server is busy, one more at each calm reading.
+
+    Additive increase, multiplicative decrease, as TCP does (RFC 5681). Never under one, for what
+    takes nothing learns nothing.
+    """
+
+    def __init__(self, most: int, *, busy_threads: int) -> None:
+        self.most = most
+        self.value = most
+        self._busy_threads = busy_threads
+        self._halved_at = -math.inf
+        #: Since when there has been no room, and when we were last told so.
+        self._no_room_since: float | None = None
+        self._refused_at = -math.inf
+
+    def observe(self, threads_running: int, now: float) -> None:
+        """Note how many threads run on the server, told over a connection that could be had."""
+        self._no_room_since = None
+        if threads_running <= self._busy_threads:
+            self.value = min(self.most, self.value + 1)
+        elif now - self._halved_at >= HALVED_SECONDS:
+            self.value = max(1, self.value // 2)
+            self._halved_at = now
+
+    def refused(self, now: float, *, connected: bool) -> bool:
+        """Note that the server had no room for a connection; tells whether it is out of reach.
+
+        ``connected``: whether there are other connections of ours.
+        """
+        self.value = max(1, self.value - 1)
+        if connected or now - self._refused_at > NO_ROOM_SECONDS:
+            self._no_room_since = None
+        self._refused_at = now
+        if connected:
+            return False
+        if self._no_room_since is None:
+            self._no_room_since = now
+        return now - self._no_room_since >= NO_ROOM_SECONDS
 
 
 class RunTimes:

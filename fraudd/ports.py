@@ -30,6 +30,13 @@ class Unavailable(Exception):
         self.detail = detail
 
 
+class BackPressure(Unavailable):
+    """A part has no room for one more of us just now, which is not yet an outage.
+
+    Whoever meets it keeps what they hold and asks again a little later.
+    """
+
+
 class RunError(Exception):
     """A run went wrong. ``type`` is a stable slug, ``detail`` a sentence for a reader."""
 
@@ -180,7 +187,7 @@ class Permits(Protocol):
 
     @property
     def limit(self) -> int:
-        """How many there are."""
+        """How many may be taken now: at least one, and falling while the database is loaded."""
 
     @property
     def in_use(self) -> int:
@@ -202,7 +209,7 @@ class Features(Protocol):
     async def read(self, entity_id: str, permit: Permit) -> FeatureValues:
         """Compute the features in one snapshot, on the connection that ``permit`` allows.
 
-        Raises ``PermanentError``, ``TransientError`` or ``Unavailable``.
+        Raises ``PermanentError``, ``TransientError``, ``Unavailable`` or ``BackPressure``.
         """
 
 

@@ -165,11 +165,12 @@ def backed_off(record: Record, *, not_before: int, overran: bool = False) -> Tra
     return _left(record, waiting)
 
 
-def released(record: Record) -> Transition:
+def released(record: Record, *, not_before: int | None = None) -> Transition:
     """Queue the claimed run again and give its attempt back: it ended for no fault of its own."""
     back: dict[str, Value | None] = {
         "state": "queued",
         "attempts": record.attempts - 1,
+        "not_before": not_before,
         "again": None,
     }
     return _left(record, back)

@@ -1,13 +1,17 @@
 """From the configuration to the terms on which AWS, the database and the engine are used."""
 
 import ssl
+from collections.abc import Awaitable, Callable
 
+from fraudd.aws.rds import RdsToken
 from fraudd.aws.session import Terms
 from fraudd.config import Config, Database, credential
 from fraudd.consumers import POLL_MARGIN_SECONDS
-from fraudd.database.connections import Server
+from fraudd.database.permits import Permits
+from fraudd.database.server import Server
 from fraudd.engine import Terms as EngineTerms
-from fraudd.ports import Misconfigured
+from fraudd.limiter import AdaptiveLimit
+from fraudd.ports import Clock, Misconfigured
 
 _DAY_SECONDS = 24 * 3600.0
 
@@ -43,27 +47,55 @@ def engine_terms(config: Config) -> EngineTerms:
         sweep_interval_seconds=config.sweeper.interval_seconds,
         grace_seconds=config.sweeper.grace_seconds,
         requeue_after_seconds=config.sweeper.requeue_after_seconds,
+        replica_lag_seconds=config.database.replica_lag_seconds,
         fleet=config.consumers.fleet,
         source=f"urn:fraudd:{config.results.table}",
     )
 
 
-def database_server(database: Database) -> Server:
+def database_permits(config: Config, clock: Clock) -> Permits:
+    """The rights to connect to the database."""
+    limit = AdaptiveLimit(config.database.max_connections, busy_threads=config.busy_threads)
+    return Permits(limit, clock=clock)
+
+
+def database_server(config: Config) -> Server:
     """Where the database is; raises ``Misconfigured`` where CA file or password cannot be read."""
-    credential(database.password_credential)
+    database = config.database
     return Server(
         host=database.host,
         port=database.port,
         user=database.user,
         name=database.name,
-        password=lambda: credential(database.password_credential),
-        tls=None if database.loopback else _verifying_tls(database),
+        password=_token(config) if database.iam_auth else _password(database),
+        iam_auth=database.iam_auth,
+        tls=_verifying_tls(database) if database.ca_file or not database.loopback else None,
         time_zone=database.time_zone,
         connect_timeout_seconds=database.connect_timeout_seconds,
         query_timeout_seconds=database.query_timeout_seconds,
         snapshot_timeout_seconds=database.snapshot_timeout_seconds,
         idle_seconds=database.idle_seconds,
     )
+
+
+def _password(database: Database) -> Callable[[], Awaitable[str]]:
+    """A password that is read again for each connection, so that it may change."""
+    credential(database.password_credential)
+
+    async def read() -> str:
+        return credential(database.password_credential)
+
+    return read
+
+
+def _token(config: Config) -> Callable[[], Awaitable[str]]:
+    database = config.database
+    return RdsToken(
+        host=database.host,
+        port=database.port,
+        user=database.user,
+        region=config.aws.region,
+    ).sign
 
 
 def _verifying_tls(database: Database) -> ssl.SSLContext:

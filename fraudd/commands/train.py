@@ -14,12 +14,11 @@ from fraudd import config
 from fraudd.clock import SystemClock
 from fraudd.config import Config
 from fraudd.database.connections import Connections
-from fraudd.database.permits import Permits
 from fraudd.scoring import files, training
 from fraudd.scoring.features import SqlFeatures
 from fraudd.scoring.training import Report
 from fraudd.scoring.vectors import gather, read_labels
-from fraudd.wiring import database_server
+from fraudd.wiring import database_permits, database_server
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -76,8 +75,8 @@ async def train_model(
     feature_files = files.load(settings.features.directory)
     labels = read_labels(labels_file)
     clock = SystemClock()
-    limit = settings.database.max_connections
-    connections = Connections(database_server(settings.database), limit=limit, clock=clock)
+    permits = database_permits(settings, clock)
+    connections = Connections(database_server(settings), permits, clock=clock)
     done = 0
 
     def count(more: int) -> None:
@@ -87,7 +86,7 @@ async def train_model(
 
     try:
         features = SqlFeatures(feature_files, connections)
-        vectors = await gather(features, connections, Permits(limit), labels, count)
+        vectors = await gather(features, connections, permits, labels, count)
     finally:
         await connections.close()
     booster, report = training.train(vectors, label_delay_days=label_delay_days, kinds=kinds)

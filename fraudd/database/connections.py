@@ -6,92 +6,42 @@ server has let go of it, because the server's count is the one that must hold.
 """
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
-
-import aiomysql
-from pymysql.constants import COMMAND, FIELD_TYPE
-from pymysql.err import MySQLError
 
 from fraudd import log
-from fraudd.database.errors import translated
-from fraudd.ports import Clock, Misconfigured, Permit, TransientError, Unavailable
+from fraudd.database.kill import Killer
+from fraudd.database.permits import Permits
+from fraudd.database.server import Server
+from fraudd.database.session import Session
+from fraudd.ports import BackPressure, Clock, Permit, TransientError, Unavailable
+from fraudd.shield import to_its_end
 
-#: The client waits this much longer for a statement than the server lets it run.
-_ANSWER_SECONDS = 2.0
-#: A server that does not hang up within this time after a goodbye is left to its own devices.
-_GOODBYE_SECONDS = 2.0
-_NUMERIC = frozenset(
-    {
-        FIELD_TYPE.DECIMAL,
-        FIELD_TYPE.NEWDECIMAL,
-        FIELD_TYPE.TINY,
-        FIELD_TYPE.SHORT,
-        FIELD_TYPE.INT24,
-        FIELD_TYPE.LONG,
-        FIELD_TYPE.LONGLONG,
-        FIELD_TYPE.FLOAT,
-        FIELD_TYPE.DOUBLE,
-        FIELD_TYPE.NULL,
-    }
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """Where the database is and on what terms to use it; ``password`` is read at each connect."""
-
-    host: str
-    port: int
-    user: str
-    name: str
-    password: Callable[[], str] = field(repr=False)
-    tls: ssl.SSLContext | None
-    time_zone: str
-    connect_timeout_seconds: float
-    query_timeout_seconds: float
-    snapshot_timeout_seconds: float
-    idle_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What a statement gave: column names, whether each is of a number's type, and all rows."""
-
-    columns: list[str]
-    numeric: list[bool]
-    rows: Sequence[Sequence[Any]]
+# Both show the status to every account, and MySQL without its performance schema, too.
+_INSTANT = """\
+SELECT NOW(3), ROUND(UNIX_TIMESTAMP(NOW(3)) * 1000),
+       (SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM {schema}.global_status
+         WHERE VARIABLE_NAME = 'Threads_running')"""
+_OF_MARIADB = _INSTANT.format(schema="information_schema")
+_OF_MYSQL = _INSTANT.format(schema="performance_schema")
 
 
 class Snapshot:
     """One read-only view of the database, at one instant."""
 
-    def __init__(self, connection: Any, server: Server) -> None:
-        self._connection = connection
-        self._server = server
+    def __init__(self, session: Session, *, connecting_seconds: float) -> None:
+        self._session = session
+        self.query = session.query
+        self.stream = session.stream
+        #: How long it took to open the connection; 0 where it was warm.
+        self.connecting_seconds = connecting_seconds
         #: The instant, as the session's time zone writes it, and in epoch milliseconds.
         self.as_of = datetime.min
         self.as_of_ms = 0
-
-    async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
-        """Run one statement, with ``parameters`` bound by name; raises what ``ports`` lists."""
-        deadline = self._server.query_timeout_seconds + _ANSWER_SECONDS
-        with translated():
-            async with self._connection.cursor() as cursor:
-                try:
-                    async with asyncio.timeout(deadline):
-                        await cursor.execute(sql, parameters)
-                        rows = await cursor.fetchall()
-                except TimeoutError:
-                    detail = f"no answer within {deadline:g} s"
-                    raise TransientError("query_timeout", detail) from None
-                description = cursor.description or ()
-        columns = [column[0] for column in description]
-        return Rows(columns, [column[1] in _NUMERIC for column in description], rows)
+        #: How many statements the server was at work on, this one among them.
+        self.threads_running = 0
 
     async def local_time(self, epoch_ms: int) -> datetime:
         """Write a time as the session's time zone does, as ``as_of`` of the past."""
@@ -100,17 +50,19 @@ class Snapshot:
         assert isinstance(moment, datetime), "only NULL gives none"
         return moment
 
-    async def begin(self) -> None:
-        """Take the snapshot."""
-        with translated():
-            await self._connection.query("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-        instant = await self.query("SELECT NOW(3), ROUND(UNIX_TIMESTAMP(NOW(3)) * 1000)")
-        self.as_of, self.as_of_ms = instant.rows[0][0], int(instant.rows[0][1])
+    async def begin(self, *, seconds: float) -> None:
+        """Take the snapshot; a server that takes longer than so many seconds counts as lost."""
+        begin = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
+        if await self._session.execute(begin, seconds=seconds):
+            # https://dev.mysql.com/doc/refman/8.4/en/commit.html: it may be ignored.
+            raise Unavailable("database", f"the server gives no snapshot ({begin} warns)")
+        instant = await self.query(_OF_MARIADB if self._session.mariadb else _OF_MYSQL)
+        self.as_of = instant.rows[0][0]
+        self.as_of_ms, self.threads_running = (int(value) for value in instant.rows[0][1:])
 
-    async def end(self) -> None:
+    async def end(self, *, seconds: float) -> None:
         """Let go of the snapshot, and of the metadata locks that came with it."""
-        with translated():
-            await self._connection.commit()
+        await self._session.execute("COMMIT", seconds=seconds)
 
 
 @dataclass(slots=True)
@@ -118,71 +70,86 @@ class _Slot:
     """The room of one permit. The lock is held while its connection is used or closed."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    connection: Any = None
+    session: Session | None = None
     #: Monotonic seconds; None while there is no connection, or it is in use.
     idle_since: float | None = None
 
 
 class Connections:
-    """At most one connection for each of ``limit`` permits."""
+    """At most one connection for each permit."""
 
-    def __init__(self, server: Server, *, limit: int, clock: Clock) -> None:
+    def __init__(self, server: Server, permits: Permits, *, clock: Clock) -> None:
         self._server = server
+        self._permits = permits
         self._clock = clock
-        self._slots = [_Slot() for _ in range(limit)]
-        self._idle = asyncio.Event()
+        self._killer = Killer(server)
+        self._slots = [_Slot() for _ in range(permits.most)]
+        #: Something idles, or the limit fell.
+        self._change = asyncio.Event()
+        self._fell = False
 
     @property
     def open(self) -> int:
         """How many connections are open."""
-        return sum(slot.connection is not None for slot in self._slots)
+        return sum(slot.session is not None for slot in self._slots)
 
     @asynccontextmanager
     async def snapshot(self, permit: Permit) -> AsyncIterator[Snapshot]:
         """Take a snapshot on the permit's connection, opening one if it has none.
 
-        Raises ``TransientError`` or ``Unavailable``, also from within. After any error the
-        connection is closed, for nobody knows what is left on it. One that was lost is replaced
-        at once, which tells a connection that broke from a server that is gone.
+        Raises ``TransientError``, ``Unavailable`` or ``BackPressure``, also from within. After
+        any error the statement is killed and the connection closed, for nobody knows what is left
+        on it. One that was lost is replaced at once, which tells a connection that broke from a
+        server that is gone.
         """
         slot = self._slots[permit.number]
         limit = self._server.snapshot_timeout_seconds
         async with slot.lock:
             slot.idle_since = None
             try:
-                async with asyncio.timeout(limit):
+                async with asyncio.timeout(limit) as timeout:
                     snapshot = await self._begun(slot)
                     yield snapshot
-                    await snapshot.end()
-            except TimeoutError:
+                    await snapshot.end(seconds=self._server.connect_timeout_seconds)
+            except BaseException as error:
                 await _close(slot)
-                raise TransientError("too_slow", f"the snapshot lasted {limit:g} s") from None
-            except TransientError as error:
-                await _close(slot)
-                if error.type == "connection_lost":
-                    slot.connection = await _connect(self._server)
-                    slot.idle_since = self._clock.monotonic()
-                    self._idle.set()
+                if isinstance(error, TimeoutError) and timeout.expired():
+                    detail = f"the snapshot lasted {limit:g} s"
+                    raise TransientError("too_slow", detail) from None
+                if isinstance(error, TransientError) and error.type == "connection_lost":
+                    await self._open(slot)
+                    self._keep_warm(slot)
                 raise
-            except BaseException:
-                await _close(slot)
-                raise
-            slot.idle_since = self._clock.monotonic()
-            self._idle.set()
+            self._keep_warm(slot)
 
     async def close_idle(self) -> None:
-        """Close what idles for longer than ``idle_seconds``, for ever."""
+        """Close what idles for longer than ``idle_seconds``, and all that idles when the limit
+        falls; for ever.
+        """
         while True:
-            await self._idle.wait()
-            self._idle.clear()
-            while idle := [s.idle_since for s in self._slots if s.idle_since is not None]:
-                due = min(idle) + self._server.idle_seconds
-                await asyncio.sleep(max(0.0, due - self._clock.monotonic()))
-                await self._close_idle_since(self._clock.monotonic() - self._server.idle_seconds)
+            await self._change_or(self._due())
+            now = self._clock.monotonic()
+            fell, self._fell = self._fell, False
+            await self._close_idle_since(now if fell else now - self._server.idle_seconds)
 
     async def close(self) -> None:
         """Close every connection that nobody uses."""
         await self._close_idle_since(self._clock.monotonic())
+
+    def _due(self) -> float | None:
+        """In how many seconds the next connection has idled for too long."""
+        idle = [slot.idle_since for slot in self._slots if slot.idle_since is not None]
+        if not idle:
+            return None
+        return max(0.0, min(idle) + self._server.idle_seconds - self._clock.monotonic())
+
+    async def _change_or(self, seconds: float | None) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._change.wait()
+        except TimeoutError:
+            return
+        self._change.clear()
 
     async def _close_idle_since(self, then: float) -> None:
         for slot in self._slots:
@@ -190,88 +157,62 @@ class Connections:
                 async with slot.lock:
                     await _close(slot)
 
+    def _keep_warm(self, slot: _Slot) -> None:
+        slot.idle_since = self._clock.monotonic()
+        self._change.set()
+
     async def _begun(self, slot: _Slot) -> Snapshot:
-        """Begin a snapshot; a warm connection that the server has dropped meanwhile is replaced."""
-        if slot.connection is not None:
+        """Begin a snapshot; a warm connection that the server has dropped meanwhile is replaced.
+
+        That it is still there is shown by the statement that begins the snapshot, not by one more.
+        """
+        if slot.session is not None:
             try:
-                return await self._begin(slot)
+                return await self._begin(slot.session, connecting_seconds=0.0)
             except TransientError:
                 await _close(slot)
-        slot.connection = await _connect(self._server)
-        return await self._begin(slot)
+        began = self._clock.monotonic()
+        session = await self._open(slot)
+        return await self._begin(session, connecting_seconds=self._clock.monotonic() - began)
 
-    async def _begin(self, slot: _Slot) -> Snapshot:
-        snapshot = Snapshot(slot.connection, self._server)
-        await snapshot.begin()
+    async def _begin(self, session: Session, *, connecting_seconds: float) -> Snapshot:
+        snapshot = Snapshot(session, connecting_seconds=connecting_seconds)
+        await snapshot.begin(seconds=self._server.connect_timeout_seconds)
+        before = self._permits.limit
+        self._permits.observe(snapshot.threads_running)
+        self._heed(before)
         return snapshot
 
-
-async def _connect(server: Server) -> Any:
-    """Open a connection whose session is set up. Raises ``Unavailable``."""
-    with _unavailable_if_lost(), translated():
+    async def _open(self, slot: _Slot) -> Session:
+        """Connect, to the end even if we are cut off: a connection half made counts, too."""
         try:
-            connection = await aiomysql.connect(
-                host=server.host,
-                port=server.port,
-                user=server.user,
-                password=server.password(),
-                db=server.name,
-                ssl=server.tls,
-                charset="utf8mb4",
-                autocommit=True,
-                connect_timeout=server.connect_timeout_seconds,
-                program_name="fraudd",
-            )
-        except Misconfigured as error:
-            # The password could be read at start: this is an outage like any other.
-            raise Unavailable("database", str(error)) from error
-        except RuntimeError as error:
-            # MySQL's default authentication without TLS needs a package that is not here.
-            raise Unavailable("database", f"{error}: pip install cryptography") from error
-        try:
-            for statement in _session(server, connection.get_server_info()):
-                await connection.query(statement)
-        except BaseException:
-            connection.close()
+            await to_its_end(self._opened(slot))
+        except BackPressure as error:
+            before = self._permits.limit
+            outage = self._permits.refused(connected=self.open > 0)
+            self._heed(before)
+            if outage:
+                raise Unavailable("database", error.detail) from error
             raise
-    return connection
+        assert slot.session is not None, "it was opened"
+        return slot.session
 
+    async def _opened(self, slot: _Slot) -> None:
+        slot.session = await Session.open(self._server, self._killer)
 
-@contextmanager
-def _unavailable_if_lost() -> Iterator[None]:
-    """Take a connection that is lost while it is made for a server that is not there."""
-    try:
-        yield
-    except TransientError as error:
-        raise Unavailable("database", error.detail) from error
-
-
-def _session(server: Server, version: str) -> Iterator[str]:
-    """The statements that set a session up: isolation, time zone, deadline of each statement."""
-    yield "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
-    seconds = server.query_timeout_seconds
-    # https://mariadb.com/kb/en/aborting-statements/ counts seconds,
-    # https://dev.mysql.com/doc/refman/8.4/en/server-system-variables.html milliseconds.
-    deadline = (
-        f"max_statement_time = {seconds:.3f}"
-        if "MariaDB" in version
-        else f"max_execution_time = {seconds * 1000:.0f}"
-    )
-    yield f"SET SESSION {deadline}, time_zone = '{server.time_zone}'"
+    def _heed(self, before: int) -> None:
+        """Where the limit fell, let go of what nobody uses."""
+        if (limit := self._permits.limit) < before:
+            log.info("permits.limited", limit=limit, most=self._permits.most)
+            self._fell = True
+            self._change.set()
 
 
 async def _close(slot: _Slot) -> None:
-    """Say goodbye and wait until the server has let go: until then it counts the connection."""
-    connection, slot.idle_since = slot.connection, None
-    try:
-        # A connection cut off in mid-statement is closed already.
-        if connection is not None and not connection.closed:
-            async with asyncio.timeout(_GOODBYE_SECONDS):
-                await connection._execute_command(COMMAND.COM_QUIT, "")
-                await connection._reader.read()
-    except (OSError, MySQLError, TimeoutError) as error:
-        log.debug("connection.no_goodbye", reason=str(error))
-    finally:
-        slot.connection = None
-        if connection is not None:
-            connection.close()
+    """Close the slot's connection, to the end even if we are cut off."""
+    session, slot.idle_since = slot.session, None
+    if session is not None:
+        try:
+            await to_its_end(session.close())
+        finally:
+            slot.session = None

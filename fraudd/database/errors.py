@@ -1,11 +1,12 @@
 """MySQL's and MariaDB's errors, translated once into what a run makes of them."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pymysql.err import MySQLError
 
-from fraudd.ports import RunError, TransientError, Unavailable
+from fraudd.ports import BackPressure, RunError, TransientError, Unavailable
 
 # https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
@@ -22,9 +23,15 @@ _TRANSIENT = {
     3024: "query_timeout",  # MySQL: max_execution_time exceeded
     4031: "connection_lost",  # MySQL: disconnected for inactivity
 }
-_UNAVAILABLE = frozenset(
+_NO_ROOM = frozenset(
     {
         1040,  # too many connections
+        1203,  # max_user_connections exceeded
+        1226,  # a resource of the account is exhausted
+    }
+)
+_UNAVAILABLE = frozenset(
+    {
         1044,  # access denied to the database
         1045,  # access denied: user or password
         1049,  # unknown database
@@ -34,19 +41,18 @@ _UNAVAILABLE = frozenset(
         1130,  # host is not allowed to connect
         1142,  # command denied on a table
         1146,  # no such table
-        1203,  # max_user_connections exceeded
         3118,  # MySQL: the account is locked
         4151,  # MariaDB: the account is locked
-        1226,  # a resource of the account is exhausted
         2002,  # cannot connect
         2003,  # cannot connect to the host
+        2026,  # no TLS
     }
 )
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise MySQL's errors as ``TransientError`` or ``Unavailable``.
+    """Raise MySQL's errors as ``TransientError``, ``Unavailable`` or ``BackPressure``.
 
     What is in neither list says that a statement is wrong: ``RunError`` of type ``bad_statement``.
     """
@@ -54,6 +60,8 @@ def translated() -> Iterator[None]:
         yield
     except MySQLError as error:
         raise _translate(error) from error
+    except TimeoutError:
+        raise  # a limit of ours
     except OSError as error:
         raise TransientError("connection_lost", str(error)) from error
 
@@ -61,6 +69,10 @@ def translated() -> Iterator[None]:
 def _translate(error: MySQLError) -> Exception:
     code, *rest = error.args or (0,)
     text = str(rest[0]) if rest else str(error)
+    if isinstance(error.__cause__, ssl.SSLError):
+        return Unavailable("database", f"{text}: {error.__cause__}; see [database] ca_file")
+    if code in _NO_ROOM:
+        return BackPressure("database", f"{text} (error {code})")
     if code in _UNAVAILABLE:
         return Unavailable("database", f"{text} (error {code})")
     if code in _TRANSIENT:

@@ -1,29 +1,56 @@
-"""The cap on database connections: a fixed number of permits, and two lines for them."""
+"""The cap on database connections: permits up to a limit that follows the server's load."""
 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
 
+from fraudd.limiter import AdaptiveLimit
+from fraudd.ports import Clock
+
 
 class Permits:
-    """``limit`` permits; each is the right to hold one connection."""
+    """``most`` permits at most; each is the right to hold one connection.
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    The limit of how many may be taken falls while the server is busy; one that is taken is never
+    revoked.
+    """
+
+    def __init__(self, limit: AdaptiveLimit, *, clock: Clock) -> None:
+        self._limit = limit
+        self._clock = clock
         # The one given back last goes out first: its connection is warm, the others may close.
-        self._free = list(reversed(range(limit)))
+        self._free = list(reversed(range(limit.most)))
         self._line: deque[asyncio.Future[NumberedPermit]] = deque()
         #: Those who want all of them go first, so that they need not wait for a lull.
         self._line_for_all: deque[asyncio.Future[NumberedPermit]] = deque()
 
     @property
+    def most(self) -> int:
+        """How many there are when nothing limits them."""
+        return self._limit.most
+
+    @property
+    def limit(self) -> int:
+        """How many may be taken now."""
+        return self._limit.value
+
+    @property
     def in_use(self) -> int:
         """How many are taken."""
-        return self.limit - len(self._free)
+        return self.most - len(self._free)
+
+    def observe(self, threads_running: int) -> None:
+        """Let the limit follow how many threads run on the server."""
+        self._limit.observe(threads_running, self._clock.monotonic())
+        self._hand_out()
+
+    def refused(self, *, connected: bool) -> bool:
+        """Lower the limit, for the server had no room; tells whether it is out of reach."""
+        return self._limit.refused(self._clock.monotonic(), connected=connected)
 
     def try_acquire(self) -> "NumberedPermit | None":
         """Take a permit if one is free and nobody waits."""
-        if not self._free or self._line or self._line_for_all:
+        if not self._room or self._line or self._line_for_all:
             return None
         return NumberedPermit(self, [self._free.pop()])
 
@@ -32,7 +59,10 @@ class Permits:
         return await self._wait_in(self._line)
 
     async def acquire_all(self) -> "NumberedPermit":
-        """Wait for all permits at once, before all who want one; whoever asks must hold none."""
+        """Wait for all permits at once, whatever the limit; whoever asks must hold none.
+
+        Goes before all who want one.
+        """
         return await self._wait_in(self._line_for_all)
 
     def give_back(self, numbers: Sequence[int]) -> None:
@@ -54,10 +84,14 @@ class Permits:
                 self._hand_out()
             raise
 
+    @property
+    def _room(self) -> bool:
+        return self.in_use < self.limit
+
     def _hand_out(self) -> None:
-        while self._line_for_all and len(self._free) == self.limit:
-            self._serve(self._line_for_all, self.limit)
-        while self._line and self._free and not self._line_for_all:
+        while self._line_for_all and self.in_use == 0:
+            self._serve(self._line_for_all, self.most)
+        while self._line and self._room and not self._line_for_all:
             self._serve(self._line, 1)
 
     def _serve(self, line: "deque[asyncio.Future[NumberedPermit]]", count: int) -> None:

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator
 from datetime import datetime
 
-from fraudd.database.connections import Connections, Rows, Snapshot
+from fraudd.database.connections import Connections, Snapshot
+from fraudd.database.session import Rows
 from fraudd.ports import (
     FeatureValues,
     Misconfigured,
@@ -71,7 +72,7 @@ class SqlFeatures:
         try:
             return await snapshot.query(file.sql, {"entity_id": entity_id, "as_of": as_of})
         except Unavailable as error:
-            raise Unavailable(error.part, f"{file.name}: {error.detail}") from error
+            raise type(error)(error.part, f"{file.name}: {error.detail}") from error
         except RunError as error:
             raise type(error)(error.type, f"{file.name}: {error.detail}") from error
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from fraudd.clock import SystemClock
-from fraudd.database.connections import Connections, Server
-from fraudd.database.permits import Permits
+from fraudd.database.connections import Connections
+from fraudd.database.server import Server
 from fraudd.local.settings import DatabaseServer
 from fraudd.ports import RunError, TransientError, Unavailable
+from tests.database import given, permits_up_to
 from tests.integration.conftest import Observer
 
 LIMIT = 2
@@ -25,7 +26,7 @@ def server(database: DatabaseServer) -> Server:
         port=database.port,
         user="reader",
         name="plain",
-        password=lambda: "secret",
+        password=given("secret"),
         tls=None,
         time_zone="+00:00",
         connect_timeout_seconds=2.0,
@@ -38,9 +39,9 @@ def server(database: DatabaseServer) -> Server:
 class Pool:
     """Permits and the connections they allow."""
 
-    def __init__(self, server: Server) -> None:
-        self.permits = Permits(LIMIT)
-        self.connections = Connections(server, limit=LIMIT, clock=SystemClock())
+    def __init__(self, server: Server, *, busy_threads: int = 10_000) -> None:
+        self.permits = permits_up_to(LIMIT, busy_threads=busy_threads)
+        self.connections = Connections(server, self.permits, clock=SystemClock())
 
     async def query(self, sql: str) -> Any:
         permit = await self.permits.acquire()
@@ -197,7 +198,7 @@ async def test_a_killed_connection_costs_its_statement_and_the_next_one_gets_ano
     failure = slow.result()
     assert isinstance(failure, TransientError)
     assert failure.type == "connection_lost"
-    assert await pool.query("SELECT 1") == ((1,),)
+    assert await pool.query("SELECT 1") == [(1,)]
 
 
 async def test_a_warm_connection_that_the_server_dropped_is_replaced_unnoticed(
@@ -224,7 +225,7 @@ async def test_a_cancelled_statement_leaves_no_connection_behind(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"password": lambda: "wrong"}, "1045"),
+        ({"password": given("wrong")}, "1045"),
         ({"user": "nobody"}, "1045"),
         ({"name": "elsewhere"}, "1044"),
         ({"port": 1}, "2003"),

@@ -10,12 +10,13 @@ import aiomysql
 import pytest
 
 from fraudd.clock import SystemClock
-from fraudd.database.connections import Connections, Server
-from fraudd.database.permits import Permits
+from fraudd.database.connections import Connections
+from fraudd.database.server import Server
 from fraudd.local.settings import DatabaseServer, Settings
 from fraudd.scoring import files
 from fraudd.scoring.features import SqlFeatures
 from tests.conftest import ROOT
+from tests.database import given, permits_up_to
 
 FILES = files.load(ROOT / "config" / "features")
 SCHEMA = (ROOT / "config" / "schema.sql").read_text()
@@ -56,9 +57,9 @@ class Databases:
         self, database: str, entities: list[str], as_of: datetime
     ) -> list[dict[str, str]]:
         """The features of entities as text, in which missing equals missing."""
-        permits = Permits(1)
+        permits = permits_up_to(1)
         server = replace(self.server, name=database)
-        connections = Connections(server, limit=1, clock=SystemClock())
+        connections = Connections(server, permits, clock=SystemClock())
         features = SqlFeatures(FILES, connections)
         permit = await permits.acquire()
         async with connections.snapshot(permit) as snapshot:
@@ -84,7 +85,7 @@ async def databases(database: DatabaseServer) -> AsyncIterator[Databases]:
         port=database.port,
         user="root",
         name="demo",
-        password=lambda: "",
+        password=given(""),
         tls=None,
         time_zone="+00:00",
         connect_timeout_seconds=2.0,

@@ -8,11 +8,11 @@ import pytest
 from fraudd.clock import SystemClock
 from fraudd.config import Config
 from fraudd.database.connections import Connections
-from fraudd.database.permits import Permits
 from fraudd.ports import Misconfigured, PermanentError, RunError, Unavailable
 from fraudd.scoring import files
 from fraudd.scoring.features import SqlFeatures
 from fraudd.wiring import database_server
+from tests.database import permits_up_to
 from tests.integration.conftest import FEATURES, Observer
 
 
@@ -21,10 +21,8 @@ class Bench:
 
     def __init__(self, config: Config, folder: Path) -> None:
         self._folder = folder
-        self.permits = Permits(1)
-        self.connections = Connections(
-            database_server(config.database), limit=1, clock=SystemClock()
-        )
+        self.permits = permits_up_to(1)
+        self.connections = Connections(database_server(config), self.permits, clock=SystemClock())
         self.write("known", FEATURES["known"])
 
     def write(self, name: str, sql: str) -> None:

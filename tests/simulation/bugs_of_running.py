@@ -14,15 +14,47 @@ from fraudd.event import wake_up
 from fraudd.intake import Intake
 from fraudd.job import Job, Worker
 from fraudd.lease import Lease
-from fraudd.ports import FeatureValues, Message, TransientError, Unavailable
+from fraudd.limiter import AdaptiveLimit
+from fraudd.ports import BackPressure, FeatureValues, Message, TransientError, Unavailable
 from fraudd.prediction import completed, forgotten, opened, released, republished
 from fraudd.record import Record, Transition, new_run_id
 from fraudd.skew import Skew
 from fraudd.sweeper import Sweeper
 from fraudd.verdict import AskAgain, Claim, Drop, OnMessage, Open
+from tests.database import permits_up_to
 from tests.simulation.bugs import bug, loosened, put, put_at
 
 # Permits, polls, drains
+
+
+@bug
+def let_the_limit_fall_to_nothing(stack: ExitStack) -> None:
+    def refused(self: AdaptiveLimit, now: float, *, connected: bool) -> bool:
+        self.value -= 1
+        return False
+
+    put(stack, AdaptiveLimit, "refused", refused)
+
+
+@bug
+def count_a_refused_connection_as_a_failed_attempt(stack: ExitStack) -> None:
+    real = Worker._read
+
+    async def _read(self: Worker, job: Job, claim: Record) -> FeatureValues:
+        try:
+            return await real(self, job, claim)
+        except BackPressure as error:
+            raise TransientError("connection_refused", error.detail) from error
+
+    put(stack, Worker, "_read", _read)
+
+
+@bug
+def give_out_what_was_taken_when_the_limit_fell(stack: ExitStack) -> None:
+    def in_use(self: Permits) -> int:
+        return max(0, self.limit - len(self._free))
+
+    put(stack, Permits, "in_use", property(in_use))
 
 
 @bug
@@ -38,7 +70,7 @@ def ask_for_more_than_there_are_permits(stack: ExitStack) -> None:
 @bug
 def poll_without_a_permit(stack: ExitStack) -> None:
     async def acquire(self: Permits) -> NumberedPermit:
-        return self.try_acquire() or NumberedPermit(Permits(1), [0])
+        return self.try_acquire() or NumberedPermit(permits_up_to(1), [0])
 
     put(stack, Permits, "acquire", acquire)
 

@@ -5,6 +5,7 @@ import random
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.simulation.database import BUSY_THREADS
 from tests.simulation.network import Part
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Chaos:
             "crash": self._crashes,
             "sigterm": self._signals,
             "database_slow": self._slowness,
+            "database_full": self._crowds,
+            "database_busy": self._load,
             "every_run_fails": self._bad_features,
             "items_expire": self._expiry,
             "redriven": self._redrives,
@@ -68,6 +71,28 @@ class Chaos:
             await asyncio.sleep(self._length())
             faults.cut_off.pop(number, None)
             self._world.note("world", None, f"d{number} reachable again")
+
+    async def _crowds(self) -> None:
+        """Others take connections, so that few or none are left for all daemons together."""
+        database = self._world.database
+        while True:
+            await self._lull()
+            database.room = self._rng.choice((0, 0, 1, 2, 3))
+            self._world.note("world", None, "the database is full", room=database.room)
+            await asyncio.sleep(self._length())
+            database.room = None
+            self._world.note("world", None, "the database has room")
+
+    async def _load(self) -> None:
+        """Others keep the database busy."""
+        database = self._world.database
+        while True:
+            await self._lull()
+            database.threads_running = BUSY_THREADS + 1
+            self._world.note("world", None, "the database is busy")
+            await asyncio.sleep(self._length())
+            database.threads_running = 1
+            self._world.note("world", None, "the database is calm")
 
     async def _crashes(self) -> None:
         while True:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from fraudd.ports import (
+    BackPressure,
     FeatureValues,
     PermanentError,
     Permit,
@@ -30,6 +31,8 @@ _POISONS: Final[tuple[Poison, ...]] = (
 #: The tail of run times is cut here, as a share of the job time-out: what takes longer is poison.
 _LONGEST_SHARE = 0.6
 _LONGEST_SECONDS = 60.0
+#: Above so many running threads the daemons take the database to be busy.
+BUSY_THREADS = 50
 
 
 class Database:
@@ -39,6 +42,9 @@ class Database:
         self._world = world
         self.rng = random.Random(f"database {world.plan.seed}")
         self.slow = 1.0
+        #: How many connections others leave for the daemons; None: enough.
+        self.room: int | None = None
+        self.threads_running = 1
         #: A fault that every run meets, until it is mended: in the SQL, or in the model.
         self.every_run: Literal["sql", "model"] | None = None
         #: The read that hangs for as long as anybody lets it, once it has begun.
@@ -78,6 +84,20 @@ class Database:
         """Count the statements of a process."""
         return len(self._reading.get(process.serial, {}))
 
+    def admit(self, process: "Process", entity_id: str) -> None:
+        """Refuse a connection where others leave no room for it; tell how busy the server is."""
+        everybody = sum(len(reading) for reading in self._reading.values())
+        if self.room is None or everybody <= self.room:
+            if self.threads_running > BUSY_THREADS:
+                self._world.faults.strike("database_busy")
+            process.permits.observe(self.threads_running)
+            return
+        self._world.faults.strike("database_full")
+        self._world.lives.disturb(entity_id, "no connection left")
+        if process.permits.refused(connected=self.reading(process) > 1):
+            raise Unavailable("database", "too many connections")
+        raise BackPressure("database", "too many connections")
+
 
 class SimulatedFeatures:
     """The feature SQL as one process runs it."""
@@ -114,6 +134,7 @@ class SimulatedFeatures:
         as_of = await process.link.call(
             "database", lambda: true_ms(world.loop), about=entity_id, tries=1
         )
+        self._database.admit(process, entity_id)
         world.lives.snapshot(process, entity_id, as_of)
         world.note(process.name, entity_id, "snapshot")
         await self._suffer(entity_id)
@@ -129,11 +150,6 @@ class SimulatedFeatures:
         rng, strike = database.rng, world.faults.strike
         poison = database.poison(entity_id)
         if world.faults.on and rng.random() < 0.1:
-            if world.plan.has("database_full") and rng.random() < 0.3:
-                strike("database_full")
-                world.lives.disturb(entity_id, "no connection left")
-                await asyncio.sleep(10)
-                raise Unavailable("database", "too many connections")
             if world.plan.has("database_kills"):
                 strike("database_kills")
                 await asyncio.sleep(rng.uniform(0, 1))

@@ -200,7 +200,7 @@ class MessageChecks:
             self._world.broken(
                 HEALTHY, entity_id, f"{killers[0]} kills, and is not worked on alone"
             )
-        if number in reading or not 0 <= number < permits.limit:
+        if number in reading or not 0 <= number < permits.most:
             self._world.broken(
                 CONNECTIONS, entity_id, f"{process.name} reads twice on permit {number}"
             )

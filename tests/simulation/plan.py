@@ -35,6 +35,7 @@ KINDS: Final = (
     "database_slow",
     "database_kills",
     "database_full",
+    "database_busy",
     "deadlocks",
     "hangs_for_half_a_day",
     # the daemons

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fraudd.database.permits import Permits
 from fraudd.engine import Engine, Terms
+from fraudd.limiter import AdaptiveLimit
 from fraudd.metrics import Metrics
 from fraudd.skew import Skew
 from tests.simulation.clocks import SimulatedClock, true_ms
-from tests.simulation.database import SimulatedFeatures, SimulatedModel
+from tests.simulation.database import BUSY_THREADS, SimulatedFeatures, SimulatedModel
 from tests.simulation.loop import NumberedTask
 from tests.simulation.network import Link
 from tests.simulation.plan import Plan
@@ -39,7 +40,8 @@ class Process:
         self.clock = SimulatedClock(world.loop, offset_ms)
         self.link = Link(world, self)
         self.skew = Skew()
-        self.permits = Permits(world.plan.permits)
+        limit = AdaptiveLimit(world.plan.permits, busy_threads=BUSY_THREADS)
+        self.permits = Permits(limit, clock=self.clock)
         self.metrics = Metrics()
         self.tasks: dict[int, NumberedTask] = {}
         self.dead = False
@@ -204,6 +206,7 @@ def terms(plan: Plan) -> Terms:
         sweep_interval_seconds=plan.sweep_interval,
         grace_seconds=plan.grace,
         requeue_after_seconds=plan.requeue_after,
+        replica_lag_seconds=0.0,
         fleet=plan.daemons,
         source="urn:simulation",
     )

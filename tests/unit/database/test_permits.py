@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable
 
-from fraudd.database.permits import NumberedPermit, Permits
+from fraudd.database.permits import NumberedPermit
+from tests.database import permits_up_to
 
 
 async def settled() -> None:
@@ -13,7 +14,7 @@ async def settled() -> None:
 
 
 async def test_there_are_never_more_permits_out_than_the_limit() -> None:
-    permits = Permits(2)
+    permits = permits_up_to(2)
     first, second = await permits.acquire(), permits.try_acquire()
     assert second is not None
     assert permits.try_acquire() is None
@@ -23,7 +24,7 @@ async def test_there_are_never_more_permits_out_than_the_limit() -> None:
 
 
 async def test_a_permit_is_given_back_once_however_often_it_is_released() -> None:
-    permits = Permits(1)
+    permits = permits_up_to(1)
     permit = await permits.acquire()
     permit.release()
     permit.release()
@@ -35,7 +36,7 @@ async def test_a_permit_is_given_back_once_however_often_it_is_released() -> Non
 
 
 async def test_the_warmest_permit_goes_out_first() -> None:
-    permits = Permits(3)
+    permits = permits_up_to(3)
     first, second = await permits.acquire(), await permits.acquire()
     first.release()
     second.release()
@@ -43,7 +44,7 @@ async def test_the_warmest_permit_goes_out_first() -> None:
 
 
 async def test_waiting_is_first_come_first_served_and_nobody_jumps_the_line() -> None:
-    permits = Permits(1)
+    permits = permits_up_to(1)
     held = await permits.acquire()
     order: list[str] = []
 
@@ -64,7 +65,7 @@ async def test_waiting_is_first_come_first_served_and_nobody_jumps_the_line() ->
 
 async def test_a_cancelled_wait_leaks_no_permit_even_at_the_moment_of_being_served() -> None:
     for served in (False, True):
-        permits = Permits(1)
+        permits = permits_up_to(1)
         held = await permits.acquire()
         waiting = asyncio.ensure_future(permits.acquire())
         await asyncio.sleep(0)
@@ -78,7 +79,7 @@ async def test_a_cancelled_wait_leaks_no_permit_even_at_the_moment_of_being_serv
 
 
 async def test_whoever_wants_all_goes_before_those_who_want_one() -> None:
-    permits, order = Permits(2), []
+    permits, order = permits_up_to(2), []
 
     async def wait(name: str, permit: Awaitable[NumberedPermit]) -> None:
         held = await permit
@@ -100,7 +101,7 @@ async def test_whoever_wants_all_goes_before_those_who_want_one() -> None:
 
 
 async def test_whoever_gives_up_waiting_keeps_nothing_and_holds_nobody_up() -> None:
-    permits = Permits(1)
+    permits = permits_up_to(1)
     held = await permits.acquire()
     async with asyncio.TaskGroup() as group:
         gone = [group.create_task(permits.acquire_all()), group.create_task(permits.acquire())]
@@ -117,7 +118,7 @@ async def test_whoever_gives_up_waiting_keeps_nothing_and_holds_nobody_up() -> N
 
 
 async def test_places_given_up_at_the_head_of_the_line_are_passed_over() -> None:
-    permits = Permits(1)
+    permits = permits_up_to(1)
     held = await permits.acquire()
     async with asyncio.TaskGroup() as group:
         first, second = (group.create_task(permits.acquire()) for _ in range(2))
