@@ -19,7 +19,8 @@ class Killer:
         Raises ``Unavailable``, ``BackPressure``, ``TransientError`` or ``RunError``.
         """
         async with self._turn:
-            control = await connect(self._server)
+            # Without a database, which tells it from the others in the process list.
+            control = await connect(self._server, database=None)
             try:
                 with translated():
                     async with asyncio.timeout(self._server.connect_timeout_seconds):

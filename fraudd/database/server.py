@@ -81,8 +81,8 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
             self.close()
 
 
-async def connect(server: Server) -> Connection:
-    """Open a connection whose session is set up.
+async def connect(server: Server, *, database: str | None) -> Connection:
+    """Open a connection whose session is set up, with or without a default database.
 
     Raises ``Unavailable``, or ``BackPressure`` where the server has no room for one more.
     """
@@ -91,7 +91,7 @@ async def connect(server: Server) -> Connection:
         port=server.port,
         user=server.user,
         password=await _password(server),
-        db=server.name,
+        db=database,
         ssl=server.tls,
         # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html
         auth_plugin="mysql_clear_password" if server.iam_auth else "",

@@ -65,7 +65,7 @@ class Session:
     @classmethod
     async def open(cls, server: Server, killer: Killer) -> "Session":
         """Connect; raises what ``connect`` does."""
-        return cls(await connect(server), server, killer)
+        return cls(await connect(server, database=server.name), server, killer)
 
     @property
     def mariadb(self) -> bool:

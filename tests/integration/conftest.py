@@ -18,10 +18,12 @@ import xgboost
 from fraudd.aws.session import Clients
 from fraudd.config import Config
 from fraudd.daemon import Daemon
+from fraudd.database.server import Server
 from fraudd.local.settings import DatabaseServer
 from fraudd.metrics import Metrics
 from fraudd.scoring import files, model
 from tests.conftest import REGION, Aws
+from tests.database import Pool, given
 
 FEATURES = {
     "known": """\
@@ -108,6 +110,8 @@ async def observer(database: DatabaseServer) -> AsyncIterator[Observer]:
         "CREATE OR REPLACE TABLE plain.t (id INT PRIMARY KEY, n INT)",
         "INSERT INTO plain.t VALUES (1, 10)",
         "CREATE OR REPLACE TABLE plain.things (n INT)",
+        "CREATE OR REPLACE TABLE plain.numbers (n INT PRIMARY KEY)",
+        f"INSERT INTO plain.numbers VALUES {', '.join(f'({n})' for n in range(1000))}",
         "CREATE OR REPLACE TABLE plain.pace (entity_id VARCHAR(128), seconds INT)",
         "CREATE OR REPLACE USER reader@localhost IDENTIFIED BY 'secret'",
         "GRANT SELECT ON plain.* TO reader@localhost",
@@ -117,6 +121,32 @@ async def observer(database: DatabaseServer) -> AsyncIterator[Observer]:
     # A statement whose client is gone runs on until its deadline.
     await observer.rows("KILL HARD USER reader@localhost")
     await connection.ensure_closed()
+
+
+@pytest.fixture
+def server(database: DatabaseServer) -> Server:
+    """The server as the account under test sees it."""
+    return Server(
+        host=database.host,
+        port=database.port,
+        user="reader",
+        name="plain",
+        password=given("secret"),
+        tls=None,
+        time_zone="+00:00",
+        connect_timeout_seconds=2.0,
+        query_timeout_seconds=10.0,
+        snapshot_timeout_seconds=20.0,
+        idle_seconds=30.0,
+    )
+
+
+@pytest.fixture
+async def pool(server: Server, observer: Observer) -> AsyncIterator[Pool]:
+    """A pool of the account under test."""
+    pool = Pool(server)
+    yield pool
+    await pool.connections.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

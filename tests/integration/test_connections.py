@@ -1,62 +1,16 @@
 """Connections and snapshots on a real server."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from fraudd.clock import SystemClock
-from fraudd.database.connections import Connections
 from fraudd.database.server import Server
-from fraudd.local.settings import DatabaseServer
 from fraudd.ports import RunError, TransientError, Unavailable
-from tests.database import given, permits_up_to
+from tests.database import LIMIT, Pool, given
 from tests.integration.conftest import Observer
-
-LIMIT = 2
-
-
-@pytest.fixture
-def server(database: DatabaseServer) -> Server:
-    return Server(
-        host=database.host,
-        port=database.port,
-        user="reader",
-        name="plain",
-        password=given("secret"),
-        tls=None,
-        time_zone="+00:00",
-        connect_timeout_seconds=2.0,
-        query_timeout_seconds=10.0,
-        snapshot_timeout_seconds=20.0,
-        idle_seconds=30.0,
-    )
-
-
-class Pool:
-    """Permits and the connections they allow."""
-
-    def __init__(self, server: Server, *, busy_threads: int = 10_000) -> None:
-        self.permits = permits_up_to(LIMIT, busy_threads=busy_threads)
-        self.connections = Connections(server, self.permits, clock=SystemClock())
-
-    async def query(self, sql: str) -> Any:
-        permit = await self.permits.acquire()
-        try:
-            async with self.connections.snapshot(permit) as snapshot:
-                return (await snapshot.query(sql)).rows
-        finally:
-            permit.release()
-
-
-@pytest.fixture
-async def pool(server: Server, observer: Observer) -> AsyncIterator[Pool]:
-    pool = Pool(server)
-    yield pool
-    await pool.connections.close()
 
 
 async def test_at_rest_there_is_no_connection_and_one_is_kept_warm_for_the_next(

@@ -74,7 +74,7 @@ async def _play(world: World) -> None:
         task.cancel()
     world.note("world", None, "faults end")
     world.faults.calm()
-    world.database.slow, world.database.every_run = 1.0, None
+    world.database.calm()
     if world.failure is None:
         await asyncio.wait(callers, timeout=1000)
         world.closing = True

@@ -129,3 +129,40 @@ async def test_places_given_up_at_the_head_of_the_line_are_passed_over() -> None
         held.release()
     last.result().release()
     assert permits.in_use == 0
+
+
+async def test_a_limit_that_falls_revokes_nothing_and_lets_nobody_more_in() -> None:
+    permits = permits_up_to(4, busy_threads=5)
+    held = [await permits.acquire() for _ in range(3)]
+    permits.observe(6)
+    assert (permits.limit, permits.in_use) == (2, 3)
+    assert permits.try_acquire() is None
+    held.pop().release()
+    assert permits.try_acquire() is None
+    held.pop().release()
+    assert permits.try_acquire() is not None
+    assert permits.try_acquire() is None
+
+
+async def test_whoever_waits_is_served_as_soon_as_the_limit_rises() -> None:
+    permits = permits_up_to(2, busy_threads=5)
+    permits.observe(6)
+    held = await permits.acquire()
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(permits.acquire())
+        await settled()
+        assert not waiting.done()
+        permits.observe(5)
+    waiting.result().release()
+    held.release()
+    assert permits.in_use == 0
+
+
+async def test_whoever_is_alone_stays_alone_when_the_limit_rises() -> None:
+    permits = permits_up_to(4, busy_threads=5)
+    permits.observe(6)
+    alone = await permits.acquire_all()
+    permits.observe(5)
+    assert permits.try_acquire() is None
+    alone.release()
+    assert permits.try_acquire() is not None
