@@ -41,6 +41,11 @@ class Server:
             self._process.wait()
         self._stack.close()
 
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def pause(self) -> None:
         """Let it hear nothing and say nothing; its port still accepts connections."""
         self._signal(signal.SIGSTOP)
@@ -78,7 +83,7 @@ class Database:
 
     async def rows(self, *statements: str) -> Sequence[Any]:
         """Run statements on a connection of their own; gives the rows of the last."""
-        async with self._connected() as connection:
+        async with self.connected() as connection:
             return await _rows(connection, *statements)
 
     async def add_account(self, name: str) -> None:
@@ -105,7 +110,7 @@ class Database:
 
         Gives a call that waits until they all do wait there.
         """
-        async with self._connected() as connection:
+        async with self.connected() as connection:
             for entity_id in entity_ids:
                 await _rows(connection, f"SELECT GET_LOCK('{entity_id}', 10)")
 
@@ -120,7 +125,8 @@ class Database:
     async def counted(self) -> AsyncIterator[dict[str, int]]:
         """Count each account's connections; gives the most that it had at a time.
 
-        Those being torn down are not counted: the process list shows them for a while.
+        Those being torn down are not counted, for the process list shows them for a while, nor
+        the one without a database, which is there to kill.
         """
         most: dict[str, int] = {}
         task = asyncio.create_task(self._count(most))
@@ -133,12 +139,10 @@ class Database:
     async def _count(self, most: dict[str, int]) -> None:
         while True:
             try:
-                async with self._connected() as connection:
+                async with self.connected() as connection:
                     while True:
                         users = Counter(
-                            each.user
-                            for each in await _processes(connection)
-                            if each.command not in ("Killed", "Busy")
+                            each.user for each in await processes(connection) if each.reads
                         )
                         most |= {user: max(n, most.get(user, 0)) for user, n in users.items()}
                         await asyncio.sleep(_LOOK_SECONDS)
@@ -146,7 +150,8 @@ class Database:
                 await asyncio.sleep(_LOOK_SECONDS)  # it is down
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Any]:
+    async def connected(self) -> AsyncIterator[Any]:
+        """Connect as root, as long as the block does."""
         connection = await aiomysql.connect(
             host="127.0.0.1", port=self.port, user="root", autocommit=True
         )
@@ -165,22 +170,46 @@ async def _rows(connection: Any, *statements: str) -> Sequence[Any]:
     return rows
 
 
-class _Process(NamedTuple):
-    """A connection as the server lists it."""
+class Process(NamedTuple):
+    """A connection as the server lists it; ``seconds``: for how long it has done what it does."""
 
+    number: int
     user: str
+    database: str | None
     command: str
+    seconds: int
     state: str
 
+    @property
+    def there(self) -> bool:
+        """Whether it is not being torn down."""
+        return self.command not in ("Killed", "Busy")
 
-async def _processes(connection: Any) -> list[_Process]:
+    @property
+    def reads(self) -> bool:
+        """Whether it is there to read, and not to kill."""
+        return self.there and self.database is not None
+
+
+async def processes(connection: Any) -> list[Process]:
+    """List the connections of the server."""
     # SHOW, because information_schema makes a temporary table each time.
     rows = await _rows(connection, "SHOW PROCESSLIST")
-    return [_Process(user=row[1], command=row[4], state=row[6] or "") for row in rows]
+    return [
+        Process(
+            number=row[0],
+            user=row[1],
+            database=row[3],
+            command=row[4],
+            seconds=row[5] or 0,
+            state=row[6] or "",
+        )
+        for row in rows
+    ]
 
 
 async def _waiting_for_a_lock(connection: Any) -> int:
     """Count the runs that are held up."""
     return sum(
-        each.state == "User lock" and each.user != "root" for each in await _processes(connection)
+        each.state == "User lock" and each.user != "root" for each in await processes(connection)
     )
