@@ -75,6 +75,29 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert config.database.password_credential == str(tmp_path / "secrets" / "db")
 
 
+@pytest.mark.parametrize(
+    ("database", "says"),
+    [
+        ("busy_threads = 2", "busy_threads (2) must exceed [consumers] fleet times"),
+        ("max_connections = 100\nbusy_threads = 50", "busy_threads (50) must exceed"),
+        ("iam_auth = true", "iam_auth is for RDS: a token goes over TLS, which loopback has not"),
+        ('iam_auth = true\npassword_credential = "p"', "exclude each other: remove one"),
+    ],
+)
+def test_database_terms_that_cannot_work_together_are_refused(
+    tmp_path: Path, database: str, says: str
+) -> None:
+    [told] = problems(tmp_path, MINIMAL.replace('user = "u"', f'user = "u"\n{database}'))
+    assert says in told
+
+
+def test_what_a_busy_server_is_leaves_room_for_all_daemons(tmp_path: Path) -> None:
+    assert load(write(tmp_path, MINIMAL)).busy_threads == 50
+    fleet = MINIMAL.replace('user = "u"', 'user = "u"\nmax_connections = 10')
+    fleet += "[consumers]\nfleet = 10\n"
+    assert load(write(tmp_path, fleet)).busy_threads == 200
+
+
 def test_all_mistakes_are_told_at_once_with_line_key_and_remedy(tmp_path: Path) -> None:
     text = MINIMAL.replace(
         'host = "127.0.0.1"', "port = 99999\nmax_conections = 3\nidle_seconds = 0"
