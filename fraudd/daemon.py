@@ -93,7 +93,7 @@ class Daemon:
         )
         self._permits = database_permits(config, clock)
         self._connections = Connections(database_server(config), self._permits, clock=clock)
-        self._features = SqlFeatures(feature_files, self._connections)
+        self._features = SqlFeatures(feature_files, self._connections, clock)
 
         self._engine = Engine(
             store=self._store,

@@ -170,13 +170,14 @@ class Worker:
         now = self._clock.now()
         timing = {
             "waited": max(0, (claim.started_at or now) - claim.requested_at),
+            "connecting": features.connecting_ms,
             "database": round(job.worked_seconds * 1000),
             "model": round((self._clock.monotonic() - began) * 1000),
             "total": max(0, now - claim.requested_at),
         }
         self._run_times.add(job.worked_seconds)
         self._gate.run_succeeded()
-        self._metrics.run_computed(timing, scored.score)
+        self._metrics.run_computed(timing, features.files_ms, scored.score)
         log.info("run.computed", **job.names, score=round(scored.score, 4), **timing)
         return {
             "score": scored.score,
@@ -185,7 +186,7 @@ class Worker:
             "as_of": features.as_of,
             "scored_at": now,
             "reasons": list(scored.reasons),
-            "timing_ms": timing,
+            "timing_ms": {**timing, "files": dict(features.files_ms)},
             "features": {
                 name: None if math.isnan(value) else value
                 for name, value in features.values.items()

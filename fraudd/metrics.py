@@ -37,8 +37,15 @@ class Metrics:
         )
         self.run_seconds = Histogram(
             "fraudd_run_seconds",
-            "Where a run's time went: waited, database, model, total",
+            "Where a run's time went: waited, connecting, database, model, total",
             ["phase"],
+            buckets=_RUN_SECONDS,
+            registry=registry,
+        )
+        self.file_seconds = Histogram(
+            "fraudd_feature_file_seconds",
+            "How long each feature file took",
+            ["file"],
             buckets=_RUN_SECONDS,
             registry=registry,
         )
@@ -109,10 +116,14 @@ class Metrics:
         """Say which version and which model this is."""
         self._info.info({"version": __version__, "model": model})
 
-    def run_computed(self, timing_ms: Mapping[str, int], score: float) -> None:
-        """Count a run that found its score."""
-        for phase, milliseconds in timing_ms.items():
+    def run_computed(
+        self, phases_ms: Mapping[str, int], files_ms: Mapping[str, int], score: float
+    ) -> None:
+        """Count a run that found its score, and where its time went."""
+        for phase, milliseconds in phases_ms.items():
             self.run_seconds.labels(phase).observe(milliseconds / 1000)
+        for file, milliseconds in files_ms.items():
+            self.file_seconds.labels(file).observe(milliseconds / 1000)
         self.scores.observe(score)
 
     def queue_depth(self, depth: Depth) -> None:

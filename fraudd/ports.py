@@ -201,6 +201,10 @@ class FeatureValues:
     values: Mapping[str, float]
     #: The database's clock at the snapshot, epoch milliseconds.
     as_of: int
+    #: Milliseconds that it took to connect; 0 where a connection was open already.
+    connecting_ms: int
+    #: Milliseconds that each feature file took, by its name.
+    files_ms: Mapping[str, int]
 
 
 class Features(Protocol):

@@ -85,7 +85,7 @@ async def train_model(
         progress(done, len(labels))
 
     try:
-        features = SqlFeatures(feature_files, connections)
+        features = SqlFeatures(feature_files, connections, clock)
         vectors = await gather(features, connections, permits, labels, count)
     finally:
         await connections.close()

@@ -1,7 +1,7 @@
 """One connection and the statement on it: what is cut off or late is killed on the server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -83,7 +83,7 @@ class Session:
 
     async def stream(
         self, sql: str, parameters: Mapping[str, Any] | None = None
-    ) -> AsyncIterator[Rows]:
+    ) -> AsyncGenerator[Rows, None]:
         """Run one statement; gives its rows by slices, the first of them even if it is empty.
 
         The event loop has a turn after each slice. The statement's time runs from its begin to

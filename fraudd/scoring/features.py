@@ -1,12 +1,14 @@
 """Computes the features of an entity: every feature file on one snapshot, by name."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 from fraudd.database.connections import Connections, Snapshot
 from fraudd.database.session import Rows
 from fraudd.ports import (
+    Clock,
     FeatureValues,
     Misconfigured,
     PermanentError,
@@ -14,18 +16,30 @@ from fraudd.ports import (
     RunError,
     Unavailable,
 )
+from fraudd.scoring.costs import Costs
 from fraudd.scoring.files import FeatureFile, FeatureFiles
+from fraudd.scoring.reading import one_row, reduced
 
 #: An entity that no platform has: its rows are none, but its columns are what they always are.
 _NOBODY = "fraudd:nobody"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """Features by name, and the milliseconds that each file took, by its name."""
+
+    values: Mapping[str, float]
+    files_ms: Mapping[str, int]
+
+
 class SqlFeatures:
     """The features that the files' SQL gives."""
 
-    def __init__(self, files: FeatureFiles, connections: Connections) -> None:
+    def __init__(self, files: FeatureFiles, connections: Connections, clock: Clock) -> None:
         self.files = files
         self._connections = connections
+        self._clock = clock
+        self._costs = Costs()
 
     async def read(self, entity_id: str, permit: Permit) -> FeatureValues:
         """Compute the features as of now, in one snapshot, on the permit's connection.
@@ -33,21 +47,29 @@ class SqlFeatures:
         Raises ``PermanentError``, ``TransientError`` or ``Unavailable``, naming the file.
         """
         async with self._connections.snapshot(permit) as snapshot:
-            values = await self.compute(snapshot, entity_id, snapshot.as_of)
-            return FeatureValues(values=values, as_of=snapshot.as_of_ms)
+            computed = await self.compute(snapshot, entity_id, snapshot.as_of)
+            return FeatureValues(
+                values=computed.values,
+                as_of=snapshot.as_of_ms,
+                connecting_ms=round(snapshot.connecting_seconds * 1000),
+                files_ms=computed.files_ms,
+            )
 
-    async def compute(
-        self, snapshot: Snapshot, entity_id: str, as_of: datetime
-    ) -> dict[str, float]:
+    async def compute(self, snapshot: Snapshot, entity_id: str, as_of: datetime) -> Computed:
         """Compute the features as of an instant, given in the session's time zone."""
         values: dict[str, float] = {}
-        for file in self.files.files:
-            rows = await self._query(snapshot, file, entity_id, as_of)
-            if not rows.rows and file.exists:
+        files_ms: dict[str, int] = {}
+        for file in self._costs.ordered(self.files.files):
+            began = self._clock.monotonic()
+            found = await self._values(snapshot, file, entity_id, as_of)
+            seconds = self._clock.monotonic() - began
+            self._costs.add(file.name, seconds)
+            if found is None:
                 detail = f"entity unknown: {entity_id} is not on the platform"
                 raise PermanentError("entity_unknown", detail)
-            values |= _by_name(file, rows)
-        return values
+            values |= found
+            files_ms[file.name] = round(seconds * 1000)
+        return Computed(values=values, files_ms=files_ms)
 
     async def check(self, permit: Permit) -> None:
         """Run each file for an entity that nobody is, and look at what comes.
@@ -55,52 +77,36 @@ class SqlFeatures:
         Raises ``Misconfigured`` with all that is wrong, or ``Unavailable``.
         """
         problems: list[str] = []
-        async with self._connections.snapshot(permit) as snapshot:
-            for file in self.files.files:
-                try:
-                    rows = await self._query(snapshot, file, _NOBODY, snapshot.as_of)
-                except RunError as error:
-                    problems.append(error.detail)
-                else:
-                    problems += [f"{file.name}: {wrong}" for wrong in _wrong_with(file, rows)]
+        for file in self.files.files:
+            try:
+                # A snapshot each: what is wrong with one file may cost the connection.
+                async with self._connections.snapshot(permit) as snapshot:
+                    await self._values(snapshot, file, _NOBODY, snapshot.as_of)
+            except RunError as error:
+                problems.append(error.detail)
         if problems:
             raise Misconfigured(*problems)
 
-    async def _query(
+    async def _values(
         self, snapshot: Snapshot, file: FeatureFile, entity_id: str, as_of: datetime
-    ) -> Rows:
-        try:
-            return await snapshot.query(file.sql, {"entity_id": entity_id, "as_of": as_of})
-        except Unavailable as error:
-            raise type(error)(error.part, f"{file.name}: {error.detail}") from error
-        except RunError as error:
-            raise type(error)(error.type, f"{file.name}: {error.detail}") from error
+    ) -> Mapping[str, float] | None:
+        """Run one file; None says that there is no such entity."""
+        async with _rows(snapshot, file, entity_id, as_of) as slices:
+            if file.reductions:
+                return await reduced(file, slices)
+            return await one_row(file, slices)
 
 
-def _by_name(file: FeatureFile, rows: Rows) -> dict[str, float]:
-    """Name the values of a file's one row; raises ``PermanentError`` where it is not right."""
-    for wrong in _wrong_with(file, rows):
-        raise PermanentError("bad_feature", f"{file.name}: {wrong}")
-    return {
-        name: math.nan if value is None else float(value)
-        for name, value in zip(rows.columns, rows.rows[0], strict=True)
-    }
-
-
-def _wrong_with(file: FeatureFile, rows: Rows) -> Iterator[str]:
-    declared = [feature.name for feature in file.features]
-    for name in sorted(set(rows.columns)):
-        if rows.columns.count(name) > 1:
-            yield f"column {name} comes twice"
-        elif name not in declared:
-            yield f"column {name} is not declared ('-- feature {name}: ... | ...')"
-    for name in declared:
-        if name not in rows.columns:
-            yield f"declared feature {name} is no column of the SELECT"
-    for name, numeric in zip(rows.columns, rows.numeric, strict=True):
-        if not numeric:
-            yield f"column {name} is not a number"
-    if len(rows.rows) > 1:
-        yield "gave more than one row"
-    if not rows.rows and not file.exists:
-        yield "gave no row; only the file marked '-- exists' may"
+@asynccontextmanager
+async def _rows(
+    snapshot: Snapshot, file: FeatureFile, entity_id: str, as_of: datetime
+) -> AsyncIterator[AsyncIterator[Rows]]:
+    """Give the rows of a file in slices; what goes wrong with them is told with its name."""
+    try:
+        parameters = {"entity_id": entity_id, "as_of": as_of}
+        async with aclosing(snapshot.stream(file.sql, parameters)) as slices:
+            yield slices
+    except Unavailable as error:
+        raise type(error)(error.part, f"{file.name}: {error.detail}") from error
+    except RunError as error:
+        raise type(error)(error.type, f"{file.name}: {error.detail}") from error

@@ -8,6 +8,9 @@
 
 ``-- feature NAME: DESCRIPTION | REASON`` declares a column; REASON is a Python format string
 that an analyst reads. ``-- exists`` marks the file that gives no row for an unknown entity.
+
+``-- rows: NAME = REDUCER(COLUMN)`` or ``REDUCER(COLUMN, NUMBER)``, one for each feature of the
+file, says that it gives any number of rows, and what becomes of them.
 """
 
 import hashlib
@@ -17,9 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fraudd.ports import Misconfigured
+from fraudd.scoring import reducers
+from fraudd.scoring.reducers import Reducer
 
 _FEATURE = re.compile(
     r"--\s*feature\s+(?P<name>\S+?)\s*:\s*(?P<description>.+?)\s*\|\s*(?P<text>.+)"
+)
+_ROWS = re.compile(
+    r"--\s*rows\s*:\s*(?P<feature>\w+)\s*=\s*(?P<reducer>\w+)"
+    r"\s*\(\s*(?P<column>\w+)\s*(?:,\s*(?P<number>\d+(?:\.\d+)?)\s*)?\)"
 )
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _EXISTS = re.compile(r"--\s*exists\s*")
@@ -52,12 +61,32 @@ class Feature:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reduction:
+    """How a feature is made of a column's rows."""
+
+    feature: str
+    reducer: str
+    column: str
+    number: float | None
+
+    def begin(self) -> Reducer:
+        """Make a reducer that has seen no row; raises ``ValueError`` where there is none such."""
+        return reducers.begin(self.reducer, self.number)
+
+    def __str__(self) -> str:
+        number = "" if self.number is None else f", {self.number:.15g}"
+        return f"{self.feature} = {self.reducer}({self.column}{number})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureFile:
     """One SELECT and the features it gives."""
 
     name: str
     sql: str
     features: Sequence[Feature]
+    #: One for each feature where the file gives any number of rows; none where it gives one.
+    reductions: Sequence[Reduction]
     #: Whether no row means that the entity is unknown.
     exists: bool
 
@@ -75,10 +104,11 @@ class FeatureFiles:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all the SQL: what a model was trained with."""
+        """SHA-256 of all the SQL and what reduces it: what a model was trained with."""
         sha = hashlib.sha256()
         for file in self.files:
             sha.update(f"{file.name}\0{file.sql}\0".encode())
+            sha.update("".join(f"{reduction}\0" for reduction in file.reductions).encode())
         return sha.hexdigest()
 
 
@@ -115,6 +145,7 @@ def _parse(path: Path, problems: list[str]) -> FeatureFile:
             problems += [f"{path.name}:{number}: {p}" for p in _wrong_with_feature(features[-1])]
         elif re.match(r"--\s*feature\b", line):
             problems.append(f"{path.name}:{number}: not '-- feature NAME: DESCRIPTION | REASON'")
+    reductions = list(_reductions(path.name, lines, problems))
     names = [feature.name for feature in features]
     if not names:
         problems.append(f"{path.name}: declares no feature ('-- feature NAME: ... | ...')")
@@ -122,6 +153,8 @@ def _parse(path: Path, problems: list[str]) -> FeatureFile:
         problems.append(f"{path.name}: feature {name} is declared twice")
     if not _NAME.fullmatch(path.stem):
         problems.append(f"{path.name}: the file's name must be lower_snake_case")
+    exists = any(_EXISTS.fullmatch(line.strip()) for line in lines)
+    problems += [f"{path.name}: {p}" for p in _wrong_with_reductions(reductions, names, exists)]
     sql = "\n".join(line for line in lines if not line.lstrip().startswith("--")).strip()
     problems += [f"{path.name}: {problem}" for problem in _wrong_with_sql(sql)]
     return FeatureFile(
@@ -129,8 +162,31 @@ def _parse(path: Path, problems: list[str]) -> FeatureFile:
         # The comment tells a database administrator whose statement it is.
         sql=f"/* fraudd {path.stem} */ {sql}",
         features=features,
-        exists=any(_EXISTS.fullmatch(line.strip()) for line in lines),
+        reductions=reductions,
+        exists=exists,
     )
+
+
+def _reductions(name: str, lines: Sequence[str], problems: list[str]) -> Iterator[Reduction]:
+    """Read the '-- rows:' lines; what is wrong with one is added to ``problems``."""
+    for number, line in enumerate(lines, 1):
+        if (said := _ROWS.fullmatch(line.strip())) is not None:
+            feature, reducer, column, given = said.groups()
+            reduction = Reduction(
+                feature=feature,
+                reducer=reducer,
+                column=column,
+                number=None if given is None else float(given),
+            )
+            try:
+                reduction.begin()
+            except ValueError as error:
+                problems.append(f"{name}:{number}: {error}")
+            yield reduction
+        elif re.match(r"\s*--\s*rows\s*:", line):
+            problems.append(
+                f"{name}:{number}: not '-- rows: FEATURE = REDUCER(COLUMN)' nor '(COLUMN, NUMBER)'"
+            )
 
 
 def _wrong_with_feature(feature: Feature) -> Iterator[str]:
@@ -140,6 +196,22 @@ def _wrong_with_feature(feature: Feature) -> Iterator[str]:
         feature.reason(1.0)
     except (ValueError, LookupError, AttributeError, TypeError) as error:
         yield f"reason text of {feature.name} does not format a value: {error}"
+
+
+def _wrong_with_reductions(
+    reductions: Sequence[Reduction], features: Sequence[str], exists: bool
+) -> Iterator[str]:
+    if not reductions:
+        return
+    reduced = [reduction.feature for reduction in reductions]
+    for name in sorted({name for name in reduced if reduced.count(name) > 1}):
+        yield f"feature {name} has two '-- rows:' lines"
+    for name in sorted(set(reduced) - set(features)):
+        yield f"feature {name} of a '-- rows:' line is not declared ('-- feature {name}: ...')"
+    for name in sorted(set(features) - set(reduced)):
+        yield f"feature {name} has no '-- rows: {name} = REDUCER(COLUMN)', as others here have"
+    if exists:
+        yield "cannot be '-- exists': a file with '-- rows:' may have none for anybody"
 
 
 def _wrong_with_sql(sql: str) -> Iterator[str]:

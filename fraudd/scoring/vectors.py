@@ -2,7 +2,7 @@
 
 import asyncio
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -92,10 +92,10 @@ async def gather(
     )
 
 
-async def _values(features: SqlFeatures, snapshot: Snapshot, label: Label) -> dict[str, float]:
+async def _values(features: SqlFeatures, snapshot: Snapshot, label: Label) -> Mapping[str, float]:
     as_of = await snapshot.local_time(label.as_of)
     try:
-        return await features.compute(snapshot, label.entity_id, as_of)
+        return (await features.compute(snapshot, label.entity_id, as_of)).values
     except PermanentError as error:
         raise Misconfigured(f"label of {label.entity_id} at {as_of}: {error.detail}") from None
 

@@ -60,11 +60,14 @@ class Databases:
         permits = permits_up_to(1)
         server = replace(self.server, name=database)
         connections = Connections(server, permits, clock=SystemClock())
-        features = SqlFeatures(FILES, connections)
+        features = SqlFeatures(FILES, connections, SystemClock())
         permit = await permits.acquire()
         async with connections.snapshot(permit) as snapshot:
             vectors = [
-                {k: repr(v) for k, v in (await features.compute(snapshot, e, as_of)).items()}
+                {
+                    name: repr(value)
+                    for name, value in (await features.compute(snapshot, e, as_of)).values.items()
+                }
                 for e in entities
             ]
         await connections.close()

@@ -29,7 +29,7 @@ class Bench:
         (self._folder / f"{name}.sql").write_text(sql)
 
     def features(self) -> SqlFeatures:
-        return SqlFeatures(files.load(self._folder), self.connections)
+        return SqlFeatures(files.load(self._folder), self.connections, SystemClock())
 
     async def check(self) -> None:
         permit = await self.permits.acquire()

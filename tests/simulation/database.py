@@ -147,7 +147,9 @@ class SimulatedFeatures:
         if process.dead:
             raise Crashed
         world.lives.read_ended(process, entity_id)
-        return FeatureValues(values={"poison": float(hash_of(entity_id))}, as_of=as_of)
+        return FeatureValues(
+            values={"poison": float(hash_of(entity_id))}, as_of=as_of, connecting_ms=0, files_ms={}
+        )
 
     async def _suffer(self, entity_id: str) -> None:
         """Meet whatever is wrong with the database, with every run, or with this entity."""
