@@ -13,7 +13,7 @@ from fraudd.config import Config
 from fraudd.prediction import claimed, failed, opened, unpublished
 from fraudd.record import SKEW_MARGIN_MS, new_run_id
 from tests.conftest import Aws
-from tests.integration.conftest import Fraudd, Inbox, Observer, Start, changed, subscribed
+from tests.integration.conftest import FEATURES, Fraudd, Inbox, Observer, Start, changed, subscribed
 
 
 async def send(aws: Aws, body: str) -> None:
@@ -50,8 +50,12 @@ async def test_a_score_is_asked_for_calculated_and_found(
         assert result["decision"] in ("approve", "review", "block")
         assert len(result["reasons"]) >= 3
         timing = result["timing_ms"]
-        assert timing.keys() == {"waited", "database", "model", "total"}
+        assert timing.keys() == {"waited", "connecting", "database", "files", "model", "total"}
         assert timing["total"] >= timing["database"] > 0
+        assert timing["files"].keys() == {f"{name}.sql" for name in FEATURES}
+        assert timing["database"] >= timing["files"]["gate.sql"]
+        assert fraudd.sample("fraudd_run_seconds_count", phase="connecting") == 1
+        assert fraudd.sample("fraudd_feature_file_seconds_count", file="known.sql") == 1
         values = {"known": 1.0, "gate": 1.0, "size": 6.0, "things": 0.0}
         for reason in result["reasons"]:
             assert reason["value"] == values.get(reason["feature"])

@@ -21,6 +21,14 @@ SELECT COUNT(*) AS orders_1d, 0.5 AS share -- it's half, always
   FROM orders
  WHERE shop_id = %(entity_id)s AND created_at <= %(as_of)s AND note NOT LIKE '%%NOW()%%'
 """
+RHYTHM = """\
+-- Rows as they come: a comment like any other.
+-- feature night: share of the orders at night | {value:.0%} at night
+-- feature variation: how unevenly orders come | {value:.1f}
+-- rows: night = night_share(created_at, 6.5)
+-- rows: variation = gap_variation( created_at )
+SELECT created_at FROM orders WHERE shop_id = %(entity_id)s ORDER BY created_at
+"""
 
 
 def files(folder: Path, **contents: str) -> FeatureFiles:
@@ -79,6 +87,45 @@ def test_what_cannot_work_is_refused_at_load(tmp_path: Path, old: str, new: str,
     assert old in ORDERS
     with pytest.raises(Misconfigured, match=says):
         files(tmp_path, shop=SHOP, orders=ORDERS.replace(old, new))
+
+
+def test_a_file_of_rows_says_what_becomes_of_them(tmp_path: Path) -> None:
+    _, rhythm = files(tmp_path, shop=SHOP, rhythm=RHYTHM).files
+    assert [str(reduction) for reduction in rhythm.reductions] == [
+        "night = night_share(created_at, 6.5)",
+        "variation = gap_variation(created_at)",
+    ]
+    assert "night_share" not in rhythm.sql
+
+
+def test_the_digest_changes_with_what_reduces_the_rows(tmp_path: Path) -> None:
+    before = files(tmp_path, shop=SHOP, rhythm=RHYTHM).digest
+    other = files(tmp_path, shop=SHOP, rhythm=RHYTHM.replace("6.5", "6.25")).digest
+    assert other != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("night_share(", "nightly(", "rhythm.sql:4: reducer nightly is unknown; there are benford"),
+        (", 6.5", "", "rhythm.sql:4: night_share takes (COLUMN, HOUR)"),
+        (", 6.5", ", 25", "rhythm.sql:4: HOUR must be over 0 and under 24"),
+        ("( created_at )", "(created_at, 1)", "rhythm.sql:5: gap_variation takes (COLUMN)"),
+        (", 6.5", ", six", "rhythm.sql:4: not '-- rows: FEATURE = REDUCER(COLUMN)' nor"),
+        ("rows: night =", "rows: night", "rhythm.sql:4: not '-- rows: FEATURE = REDUCER(COLUMN)"),
+        ("-- rows: variation", "-- over: variation", "feature variation has no '-- rows: varia"),
+        ("-- feature variation", "-- variation", "feature variation of a '-- rows:' line is not"),
+        ("rows: variation", "rows: night", "rhythm.sql: feature night has two '-- rows:' lines"),
+        ("-- Rows", "-- exists\n-- Rows", "rhythm.sql: cannot be '-- exists'"),
+    ],
+)
+def test_rows_that_cannot_be_reduced_are_refused_at_load(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    assert old in RHYTHM
+    with pytest.raises(Misconfigured) as refused:
+        files(tmp_path, shop=SHOP, rhythm=RHYTHM.replace(old, new))
+    assert any(says in problem for problem in refused.value.problems)
 
 
 def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
