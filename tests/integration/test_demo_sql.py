@@ -37,6 +37,7 @@ EVENT_TIMES = {
     "shop_bank_accounts": "added_at",
     "logins": "created_at",
 }
+RHYTHM = [reduction.feature for file in FILES.files for reduction in file.reductions]
 #: Rows, by table and id, that show whether a window has the right ends.
 MOVED = [*((table, 1) for table in EVENT_TIMES), ("logins", 3)]
 
@@ -115,6 +116,8 @@ async def test_no_feature_sees_the_future_the_answer_or_what_is_overwritten_in_p
     seen_then = await databases.features("past", entities, as_of)
     assert seen_now == seen_then
     assert len({vector["orders_60d"] for vector in seen_now}) > 5
+    for name in RHYTHM:
+        assert len({vector[name] for vector in seen_now}) > 5
 
 
 @pytest.mark.parametrize("days", [1, 3, 7, 14, 30, 45, 60])
@@ -134,6 +137,40 @@ async def test_windows_are_half_open(databases: Databases, table: str, row: int,
     assert await with_row_at(begin) == await with_row_at(begin - second)
     assert await with_row_at(as_of) == await with_row_at(as_of - second)
     assert await with_row_at(as_of) != await with_row_at(as_of + second)
+
+
+async def test_the_rhythm_is_that_of_sixty_days_and_nothing_else(databases: Databases) -> None:
+    """An order exactly at the begin, or after the end, changes none of it; one within all of it."""
+    as_of, second = datetime(2026, 11, 24, 3), timedelta(seconds=1)
+    begin, noon = as_of - timedelta(days=60), as_of - timedelta(hours=15)
+    await _one_shop(databases, as_of)
+    for row, at in ((3, begin + 600 * second), (4, noon), (5, as_of - 600 * second)):
+        await _insert(databases, "orders", {"id": row, "shop_id": "shop-1"}, at)
+
+    async def with_order_at(at: datetime) -> dict[str, str]:
+        await databases.rows(f"UPDATE orders SET created_at = '{at}', amount = 5 WHERE id = 1")
+        [vector] = await databases.features("edge", ["shop-1"], as_of)
+        return {name: vector[name] for name in RHYTHM}
+
+    without = await with_order_at(as_of + timedelta(days=9))
+    assert await with_order_at(begin) == without
+    assert await with_order_at(as_of + second) == without
+    for within in (begin + second, as_of):
+        rhythm = await with_order_at(within)
+        assert all(rhythm[name] != without[name] for name in RHYTHM)
+
+
+async def test_the_rhythm_is_read_in_the_order_of_an_index(
+    platform: Settings, databases: Databases
+) -> None:
+    [(shop, _)] = await databases.rows(
+        "SELECT shop_id, COUNT(*) AS orders FROM demo.orders GROUP BY 1 ORDER BY 2 DESC LIMIT 1"
+    )
+    [file] = [file for file in FILES.files if file.reductions]
+    bound = {"entity_id": f"'{shop}'", "as_of": f"'{datetime.now(UTC):%Y-%m-%d %H:%M:%S}'"}
+    await databases.connection.select_db("demo")
+    [plan] = await databases.rows(f"EXPLAIN {file.sql % bound}")
+    assert "filesort" not in plan[-1]
 
 
 async def test_a_shop_without_any_trace_has_a_vector_and_an_unknown_one_has_none(
