@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
@@ -14,9 +14,11 @@ from fraudd.scoring.reducers import REDUCERS, UnfitRows, begin
 
 EPOCH_2026 = 1_767_225_600.0
 
-times = st.lists(st.integers(0, 300_000), max_size=60).map(
-    lambda seconds: [EPOCH_2026 + second / 4 for second in sorted(seconds)]
-)
+# Gaps at the borders of what counts as short, of a step and of a window, and any other.
+pauses = st.sampled_from([0.0, 29.75, 30.0, 60.0, 3540.0, 3599.75, 3600.0]) | st.integers(
+    0, 80_000
+).map(lambda quarters: quarters / 4)
+times = st.lists(pauses, max_size=60).map(lambda p: list(accumulate(p, initial=EPOCH_2026))[1:])
 counts = st.lists(st.integers(0, 1_000_000), max_size=60).map(
     lambda n: [float(i) for i in sorted(n)]
 )
