@@ -21,7 +21,7 @@ from pathlib import Path
 
 from fraudd.ports import Misconfigured
 from fraudd.scoring import reducers
-from fraudd.scoring.reducers import Reducer
+from fraudd.scoring.values import Reducer
 
 _FEATURE = re.compile(
     r"--\s*feature\s+(?P<name>\S+?)\s*:\s*(?P<description>.+?)\s*\|\s*(?P<text>.+)"

@@ -8,7 +8,7 @@ from fraudd.database.session import Rows
 from fraudd.ports import PermanentError
 from fraudd.scoring.columns import numbers
 from fraudd.scoring.files import FeatureFile
-from fraudd.scoring.reducers import UnfitRows
+from fraudd.scoring.values import UnfitRows
 
 
 async def one_row(file: FeatureFile, slices: AsyncIterator[Rows]) -> dict[str, float] | None:

@@ -1,18 +1,14 @@
-"""Reducers: what one column of any number of rows comes to, in memory that does not grow.
-
-A reducer is given a column piece by piece, NULLs left out; where the pieces are cut changes nothing
-but the last digits. It gives NaN where the rows say nothing. ``REDUCERS`` has them by name.
-"""
+"""The reducers that a feature file can name, and most of what they are made of."""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+from fraudd.scoring.counts import Entropy, Gini, LargestShare
+from fraudd.scoring.values import Gaps, Reducer, Values
 
 _DAY_SECONDS = 24 * 3600
 #: A window slides by this share of itself; ``velocity`` remembers so many counts.
@@ -28,124 +24,96 @@ _BENFORD = np.log10(1 + 1 / np.arange(1, 10))
 _ROUND_TOLERANCE = 1e-6
 
 
-class UnfitRows(Exception):
-    """The rows are not what a reducer needs. The message says what that is."""
+class OfGaps:
+    """Another reducer's result for the gaps between each value and the next."""
 
-
-class Reducer(Protocol):
-    """Reduces a column to a number."""
+    def __init__(self, reducer: Reducer) -> None:
+        self._gaps = Gaps()
+        self._reducer = reducer
 
     def add(self, values: Values) -> None:
-        """Take the next piece of the column (n,), without NaN. Raises ``UnfitRows``."""
+        """Take the next piece."""
+        self._reducer.add(self._gaps.of(values))
 
     def result(self) -> float:
-        """Tell what all pieces come to; NaN where that is nothing."""
+        """Give the result."""
+        return self._reducer.result()
 
 
-class _Gaps:
-    """The differences from each value to the next, across the borders of pieces."""
-
-    def __init__(self) -> None:
-        self._last = math.nan
-
-    def of(self, values: Values) -> Values:
-        """Give the gaps that end in this piece. Raises ``UnfitRows`` where one is negative."""
-        if not values.size:
-            return values
-        gaps = np.diff(values, prepend=self._last)
-        if math.isnan(self._last):
-            gaps = gaps[1:]
-        if gaps.size and gaps.min() < 0:
-            raise UnfitRows("needs its rows in ascending order: ORDER BY")
-        self._last = float(values[-1])
-        return gaps
-
-
-class MeanGap:
-    """The mean gap between a value and the next."""
+class Mean:
+    """The mean."""
 
     def __init__(self) -> None:
-        self._gaps = _Gaps()
         self._count = 0
         self._total = 0.0
 
     def add(self, values: Values) -> None:
         """Take the next piece."""
-        gaps = self._gaps.of(values)
-        self._count += gaps.size
-        self._total += float(gaps.sum())
+        self._count += values.size
+        self._total += float(values.sum())
 
     def result(self) -> float:
-        """Give the mean; NaN under two values."""
+        """Give the mean; NaN where there are no values."""
         return self._total / self._count if self._count else math.nan
 
 
-class GapVariation:
-    """The standard deviation of the gaps over their mean: 0 for a metronome, 1 for chance."""
+class Largest:
+    """The largest value."""
 
     def __init__(self) -> None:
-        self._gaps = _Gaps()
+        self._largest = -math.inf
+
+    def add(self, values: Values) -> None:
+        """Take the next piece."""
+        self._largest = float(values.max(initial=self._largest))
+
+    def result(self) -> float:
+        """Give the value; NaN where there are none."""
+        return self._largest if self._largest > -math.inf else math.nan
+
+
+class Variation:
+    """The standard deviation over the mean."""
+
+    def __init__(self) -> None:
         self._count = 0
         self._mean = 0.0
         self._squares = 0.0
 
     def add(self, values: Values) -> None:
         """Take the next piece, after Chan, Golub and LeVeque: a plain sum of squares cancels."""
-        gaps = self._gaps.of(values)
-        if not gaps.size:
+        if not values.size:
             return
-        mean = float(gaps.mean())
-        apart, count = mean - self._mean, self._count + gaps.size
-        self._squares += float(np.square(gaps - mean).sum())
-        self._squares += apart * apart * self._count * gaps.size / count
-        self._mean += apart * gaps.size / count
+        mean = float(values.mean())
+        apart, count = mean - self._mean, self._count + values.size
+        self._squares += float(np.square(values - mean).sum())
+        self._squares += apart * apart * self._count * values.size / count
+        self._mean += apart * values.size / count
         self._count = count
 
     def result(self) -> float:
-        """Give the variation; NaN under two gaps, and where all are 0."""
+        """Give the variation; NaN under two values, and where the mean is 0."""
         if self._count < 2 or self._mean == 0:
             return math.nan
         return math.sqrt(self._squares / self._count) / self._mean
 
 
-class ShortGapShare:
-    """The share of the gaps that are shorter than a number of seconds."""
+class Share:
+    """The share of the values for which something holds."""
 
-    def __init__(self, seconds: float) -> None:
-        if seconds <= 0:
-            raise ValueError("SECONDS must be over 0")
-        self._gaps = _Gaps()
-        self._seconds = seconds
+    def __init__(self, holds: Callable[[Values], NDArray[np.bool_]]) -> None:
+        self._holds = holds
         self._count = 0
-        self._short = 0
+        self._holding = 0
 
     def add(self, values: Values) -> None:
         """Take the next piece."""
-        gaps = self._gaps.of(values)
-        self._count += gaps.size
-        self._short += int(np.count_nonzero(gaps < self._seconds))
+        self._count += values.size
+        self._holding += int(np.count_nonzero(self._holds(values)))
 
     def result(self) -> float:
-        """Give the share; NaN under two values."""
-        return self._short / self._count if self._count else math.nan
-
-
-class LongestGap:
-    """The longest gap between a value and the next."""
-
-    def __init__(self) -> None:
-        self._gaps = _Gaps()
-        self._longest = math.nan
-
-    def add(self, values: Values) -> None:
-        """Take the next piece."""
-        gaps = self._gaps.of(values)
-        if gaps.size:
-            self._longest = float(np.fmax(self._longest, gaps.max()))
-
-    def result(self) -> float:
-        """Give the gap; NaN under two values."""
-        return self._longest
+        """Give the share; NaN where there are no values."""
+        return self._holding / self._count if self._count else math.nan
 
 
 class Velocity:
@@ -158,7 +126,7 @@ class Velocity:
     def __init__(self, seconds: float) -> None:
         if seconds < 1:
             raise ValueError("SECONDS must be 1 or more")
-        self._gaps = _Gaps()
+        self._gaps = Gaps()
         self._step_seconds = seconds / _STEPS
         # The step of the last value, and how many values were in each of the sixty up to it.
         self._step = -math.inf
@@ -183,99 +151,6 @@ class Velocity:
         return self._most
 
 
-class NightShare:
-    """The share of the times of day that are before an hour."""
-
-    def __init__(self, hour: float) -> None:
-        if not 0 < hour < 24:
-            raise ValueError("HOUR must be over 0 and under 24")
-        self._until_seconds = hour * 3600
-        self._count = 0
-        self._night = 0
-
-    def add(self, values: Values) -> None:
-        """Take the next piece."""
-        self._count += values.size
-        self._night += int(np.count_nonzero(np.mod(values, _DAY_SECONDS) < self._until_seconds))
-
-    def result(self) -> float:
-        """Give the share; NaN where there are no values."""
-        return self._night / self._count if self._count else math.nan
-
-
-class _Counts:
-    """Checks that values are counts, and sums them up."""
-
-    def __init__(self) -> None:
-        self.total = 0.0
-
-    def add(self, values: Values) -> None:
-        """Take the next piece. Raises ``UnfitRows`` where a value is negative."""
-        if values.size and values.min() < 0:
-            raise UnfitRows("needs counts, which are never under 0")
-        self.total += float(values.sum())
-
-
-class Entropy:
-    """The entropy in bits of what was counted: 0 where all is one, 3 where eight share equally."""
-
-    def __init__(self) -> None:
-        self._counts = _Counts()
-        self._weighted = 0.0
-
-    def add(self, values: Values) -> None:
-        """Take the next piece."""
-        self._counts.add(values)
-        positive = values[values > 0]
-        self._weighted += float((positive * np.log2(positive)).sum())
-
-    def result(self) -> float:
-        """Give the entropy; NaN where nothing was counted."""
-        total = self._counts.total
-        # Never under 0, not even by a rounding error.
-        return max(0.0, math.log2(total) - self._weighted / total) if total else math.nan
-
-
-class LargestShare:
-    """The share of the largest count in all that was counted."""
-
-    def __init__(self) -> None:
-        self._counts = _Counts()
-        self._largest = 0.0
-
-    def add(self, values: Values) -> None:
-        """Take the next piece."""
-        self._counts.add(values)
-        self._largest = float(values.max(initial=self._largest))
-
-    def result(self) -> float:
-        """Give the share; NaN where nothing was counted."""
-        return self._largest / self._counts.total if self._counts.total else math.nan
-
-
-class Gini:
-    """The Gini coefficient of ascending counts: 0 where all are equal, near 1 where one has all."""
-
-    def __init__(self) -> None:
-        self._counts = _Counts()
-        self._gaps = _Gaps()
-        self._rank = 0
-        self._ranked = 0.0
-
-    def add(self, values: Values) -> None:
-        """Take the next piece."""
-        self._counts.add(values)
-        self._gaps.of(values)
-        ranks = np.arange(self._rank + 1, self._rank + values.size + 1)
-        self._ranked += float((ranks * values).sum())
-        self._rank += values.size
-
-    def result(self) -> float:
-        """Give the coefficient; NaN where nothing was counted."""
-        n, total = self._rank, self._counts.total
-        return 2 * self._ranked / (n * total) - (n + 1) / n if total else math.nan
-
-
 class Benford:
     """How far the first digits are from Benford's law: the mean of the nine absolute differences.
 
@@ -298,25 +173,24 @@ class Benford:
         return float(np.abs(self._digits / count - _BENFORD).mean()) if count else math.nan
 
 
-class RoundShare:
-    """The share of the amounts that are whole multiples of a unit."""
+def _short_gap_share(seconds: float) -> Reducer:
+    if seconds <= 0:
+        raise ValueError("SECONDS must be over 0")
+    return OfGaps(Share(lambda gaps: gaps < seconds))
 
-    def __init__(self, unit: float) -> None:
-        if unit <= 0:
-            raise ValueError("UNIT must be over 0")
-        self._unit = unit
-        self._count = 0
-        self._round = 0
 
-    def add(self, values: Values) -> None:
-        """Take the next piece."""
-        units = values / self._unit
-        self._count += values.size
-        self._round += int(np.count_nonzero(np.abs(units - np.rint(units)) < _ROUND_TOLERANCE))
+def _night_share(hour: float) -> Reducer:
+    if not 0 < hour < 24:
+        raise ValueError("HOUR must be over 0 and under 24")
+    return Share(lambda times: np.mod(times, _DAY_SECONDS) < hour * 3600)
 
-    def result(self) -> float:
-        """Give the share; NaN where there are no values."""
-        return self._round / self._count if self._count else math.nan
+
+def _round_share(unit: float) -> Reducer:
+    if unit <= 0:
+        raise ValueError("UNIT must be over 0")
+    return Share(
+        lambda amounts: np.abs(amounts / unit - np.rint(amounts / unit)) < _ROUND_TOLERANCE
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,14 +205,14 @@ class Kind:
 REDUCERS: Mapping[str, Kind] = {
     "benford": Kind(Benford),
     "entropy": Kind(Entropy),
-    "gap_variation": Kind(GapVariation),
+    "gap_variation": Kind(lambda: OfGaps(Variation())),
     "gini": Kind(Gini),
     "largest_share": Kind(LargestShare),
-    "longest_gap": Kind(LongestGap),
-    "mean_gap": Kind(MeanGap),
-    "night_share": Kind(NightShare, "HOUR"),
-    "round_share": Kind(RoundShare, "UNIT"),
-    "short_gap_share": Kind(ShortGapShare, "SECONDS"),
+    "longest_gap": Kind(lambda: OfGaps(Largest())),
+    "mean_gap": Kind(lambda: OfGaps(Mean())),
+    "night_share": Kind(_night_share, "HOUR"),
+    "round_share": Kind(_round_share, "UNIT"),
+    "short_gap_share": Kind(_short_gap_share, "SECONDS"),
     "velocity": Kind(Velocity, "SECONDS"),
 }
 
