@@ -22,6 +22,7 @@ from fraudd.clock import SystemClock
 from fraudd.config import Config
 from fraudd.database.connections import Connections
 from fraudd.engine import Engine
+from fraudd.lag import LoopLag
 from fraudd.metrics import Metrics
 from fraudd.ports import Misconfigured
 from fraudd.scoring import files, model
@@ -108,6 +109,7 @@ class Daemon:
             skew=clients.skew,
             terms=engine_terms(config),
         )
+        self._lag = LoopLag(busy=lambda: bool(self._engine.consumers.jobs), clock=clock)
 
     async def check(self) -> None:
         """See that everything is there and fits, before anyone is told that we are ready."""
@@ -133,11 +135,15 @@ class Daemon:
         await runner.setup()
         try:
             async with asyncio.TaskGroup() as background:
-                idle = background.create_task(self._connections.close_idle())
+                watching = [
+                    background.create_task(self._connections.close_idle()),
+                    background.create_task(self._lag.run()),
+                ]
                 await web.SockSite(runner, listener).start()
                 self._say_ready(listener)
                 await self._engine.run()
-                idle.cancel()
+                for task in watching:
+                    task.cancel()
         finally:
             await runner.cleanup()
             await self._connections.close()
@@ -171,6 +177,7 @@ class Daemon:
         self._metrics.watch_permits(lambda: self._permits.in_use, lambda: self._permits.limit)
         self._metrics.watch_breaker(lambda: self._engine.breaker.state)
         self._metrics.watch_connections(lambda: self._connections.open)
+        self._metrics.watch_loop_lag(lambda: self._lag.seconds)
 
     def _app(self) -> web.Application:
         handlers = Handlers(

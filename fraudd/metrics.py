@@ -80,6 +80,11 @@ class Metrics:
         self._connections = Gauge(
             "fraudd_database_connections", "Open database connections", registry=registry
         )
+        self._loop_lag = Gauge(
+            "fraudd_event_loop_lag_seconds",
+            "How late the event loop came round at worst in about the last minute",
+            registry=registry,
+        )
         self._breaker = Gauge(
             "fraudd_breaker_open",
             "Whether no messages are taken: an outage, or a fault of every run",
@@ -106,6 +111,10 @@ class Metrics:
     def watch_connections(self, opened: Callable[[], int]) -> None:
         """Show the open database connections whenever somebody looks."""
         self._connections.set_function(opened)
+
+    def watch_loop_lag(self, seconds: Callable[[], float]) -> None:
+        """Show how late the event loop comes whenever somebody looks."""
+        self._loop_lag.set_function(seconds)
 
     def watch_breaker(self, state: Callable[[], str]) -> None:
         """Show whether the breaker is open whenever somebody looks."""

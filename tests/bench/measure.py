@@ -9,12 +9,8 @@ import asyncio
 import csv
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +19,10 @@ import aiomysql
 import numpy as np
 
 from fraudd.local import stack
-from fraudd.local.process import Command, free_port, running
 from fraudd.local.settings import Settings
 from fraudd.scoring.ranking import average_precision, roc_auc
+from tests.bench import stage
 
-ROOT = Path(__file__).parent.parent.parent
 BURST = 300
 
 
@@ -38,8 +33,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fraudd-measure-") as folder:
-        settings = _settings(Path(folder), arguments.scale, arguments.seed)
-        with stack.up(settings) as config, _daemon(settings, config) as daemon:
+        settings = stage.settings(Path(folder), scale=arguments.scale, seed=arguments.seed)
+        with stack.up(settings) as config, stage.daemon(settings, config) as daemon:
             figures = asyncio.run(_measure(settings, daemon.pid))
     print(json.dumps(figures, indent=2))
 
@@ -62,14 +57,14 @@ async def _measure(settings: Settings, pid: int) -> dict[str, Any]:
 async def _burst(
     settings: Settings, http: aiohttp.ClientSession, shops: list[str]
 ) -> dict[str, Any]:
-    before = await _counters(http)
+    before = await stage.counters(http)
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         most = group.create_task(_most_connections(settings, until := asyncio.Event()))
         bodies = await _scored(http, shops)
         until.set()
     seconds = time.perf_counter() - began
-    after = await _counters(http)
+    after = await stage.counters(http)
     calls = {
         name.partition('operation="')[2].rstrip('"}'): after[name] - before.get(name, 0)
         for name in after
@@ -151,13 +146,6 @@ async def _most_connections(settings: Settings, until: asyncio.Event) -> int:
     return most
 
 
-async def _counters(http: aiohttp.ClientSession) -> dict[str, float]:
-    async with http.get("/metrics") as answer:
-        lines = (await answer.text()).splitlines()
-    pairs = [line.rpartition(" ") for line in lines if not line.startswith("#")]
-    return {name: float(value) for name, _, value in pairs}
-
-
 def _labels(path: Path) -> dict[str, bool]:
     with path.open() as lines:
         return {row["entity_id"]: row["label"] == "1" for row in csv.DictReader(lines)}
@@ -166,38 +154,6 @@ def _labels(path: Path) -> dict[str, bool]:
 def _rss_mb(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
-
-
-def _settings(folder: Path, scale: float, seed: int) -> Settings:
-    for name in ("config", ".tools"):
-        (folder / name).symlink_to(ROOT / name)
-    return Settings(
-        root=folder,
-        http_port=free_port(),
-        aws_port=free_port(),
-        mysql_port=free_port(),
-        database=None,
-        scale=scale,
-        seed=seed,
-    )
-
-
-@contextmanager
-def _daemon(settings: Settings, config: Path) -> "Iterator[subprocess.Popen[bytes]]":
-    command = Command(
-        name="the daemon",
-        arguments=[
-            str(Path(sys.executable).with_name("fraudd")),
-            "serve",
-            "--config",
-            str(config),
-        ],
-        environment=None,
-        log=settings.state / "fraudd.log",
-        is_up=lambda: "daemon.ready" in (settings.state / "fraudd.log").read_text(),
-    )
-    with running(command) as process:
-        yield process
 
 
 if __name__ == "__main__":

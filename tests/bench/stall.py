@@ -1,0 +1,192 @@
+"""Does a heavy entity hold up the callers of all others? `make bench-stall` (about two minutes).
+
+Starts a stack and a daemon of its own. A process of its own looks results up at a fixed rate;
+meanwhile a shop with hundreds of thousands of orders is scored again and again, or nothing is,
+in turns. Prints how late the daemon's event loop came at worst, what the look-ups took with and
+without a job, and by how much memory rose; ends with status 1 where a budget is broken.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import aiohttp
+
+from fraudd.local import stack
+from fraudd.local.settings import Settings
+from tests.bench import heavy, stage
+
+#: Look-ups a second.
+RATE = 50
+#: Demo shops that are looked up.
+SHOPS = 20
+#: Seconds of a turn, with the job and without, and how many turns of each. Turns, because on a
+#: machine that does other things too, two long phases would compare two different machines.
+TURN_SECONDS, TURNS = 10.0, 4
+
+LARGEST_LATENESS_MS = 15.0
+LARGEST_P99_RATIO = 2.0
+LARGEST_RISE_MB = 30.0
+
+Turn = tuple[float, float]
+
+
+@dataclass(kw_only=True)
+class Seen:
+    """What was measured: turns by the monotonic clock, look-ups by when they were due."""
+
+    idle_mb: float
+    quiet: list[Turn] = field(default_factory=list)
+    busy: list[Turn] = field(default_factory=list)
+    lookups: list[tuple[float, float]] = field(default_factory=list)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    lateness_ms: float = 0.0
+    peak_mb: float = 0.0
+
+    def milliseconds(self, turns: Sequence[Turn]) -> list[float]:
+        """What the look-ups took that were due in one of the turns."""
+        return [ms for due, ms in self.lookups if any(a <= due < b for a, b in turns)]
+
+
+def main() -> None:
+    """Measure, print a table, and judge it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--orders", type=int, default=400_000, help="of the heavy shop")
+    parser.add_argument("--turns", type=int, default=TURNS, help="with the job, and without")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fraudd-stall-") as folder:
+        settings = stage.settings(Path(folder), scale=0.05, seed=1)
+        with stack.up(settings) as config:
+            asyncio.run(heavy.add(settings, arguments.orders))
+            with stage.daemon(settings, config) as daemon:
+                seen = asyncio.run(_measure(settings, daemon.pid, arguments.turns))
+    sys.exit(_judge(seen, arguments.orders))
+
+
+async def _measure(settings: Settings, pid: int, turns: int) -> Seen:
+    base = f"http://127.0.0.1:{settings.http_port}"
+    async with aiohttp.ClientSession(base) as http:
+        await asyncio.sleep(2.0)  # at rest
+        seen = Seen(idle_mb=_memory_mb(pid, "VmRSS"))
+        shops = (settings.state / "labels-now.csv").read_text().split()[1 : SHOPS + 1]
+        names = [line.partition(",")[0] for line in shops]
+        for name in names:
+            await _scored(http, name)
+        async with _looking_up(base, names, seen):
+            await _warm_up(http)
+            _forget_peak(pid)
+            for _ in range(turns):
+                await _quiet_turn(seen)
+                await _busy_turn(http, seen)
+        seen.peak_mb = _memory_mb(pid, "VmHWM")
+    return seen
+
+
+async def _warm_up(http: aiohttp.ClientSession) -> None:
+    """Let the database read its pages, and both processes do what they do once."""
+    await _scored(http, heavy.SHOP)
+    await asyncio.sleep(2.0)
+
+
+async def _quiet_turn(seen: Seen) -> None:
+    began = time.monotonic()
+    await asyncio.sleep(TURN_SECONDS)
+    seen.quiet.append((began, time.monotonic()))
+
+
+async def _busy_turn(http: aiohttp.ClientSession, seen: Seen) -> None:
+    """Score the heavy shop again and again, and whole runs only."""
+    began = time.monotonic()
+    while time.monotonic() < began + TURN_SECONDS:
+        body = await _scored(http, heavy.SHOP)
+        seen.runs.append(body["result"]["timing_ms"])
+    seen.busy.append((began, time.monotonic()))
+    lag = (await stage.counters(http))["fraudd_event_loop_lag_seconds"]
+    seen.lateness_ms = max(seen.lateness_ms, lag * 1000)
+
+
+async def _scored(http: aiohttp.ClientSession, name: str) -> Any:
+    """Have it scored anew; gives the body."""
+    async with http.post("/v1/predictions", json={"entity_id": name, "force": True}) as answer:
+        body = await answer.json()
+    while body["status"] in ("started", "calculating"):
+        await asyncio.sleep(0.1)
+        async with http.get(f"/v1/predictions/{name}") as answer:
+            body = await answer.json()
+    assert body["status"] == "done", f"{name}: {body}"
+    return body
+
+
+@asynccontextmanager
+async def _looking_up(base: str, names: Sequence[str], seen: Seen) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.bench.lookups",
+        base,
+        str(RATE),
+        *names,
+        cwd=stage.ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        yield
+    finally:
+        written, _ = await process.communicate(b"")
+    seen.lookups += json.loads(written)
+
+
+def _judge(seen: Seen, orders: int) -> int:
+    """Print the table; give the exit status."""
+    quiet, busy = seen.milliseconds(seen.quiet), seen.milliseconds(seen.busy)
+    print(f"{len(seen.runs)} runs of a shop with {orders:,} orders, {RATE} look-ups a second")
+    for part in seen.runs[0]:
+        values = sorted(run[part] for run in seen.runs if isinstance(run[part], int))
+        if values:
+            print(f"  {part:12} {values[len(values) // 2]:6} ms (median)")
+    print("\nlook-ups, ms      p50      p99  largest   number")
+    for name, values_ms in (("no job", quiet), ("with a job", busy)):
+        hundredths = quantiles(values_ms, n=100)
+        print(
+            f"{name:12} {hundredths[49]:8.1f} {hundredths[98]:8.1f} {max(values_ms):8.1f}"
+            f" {len(values_ms):8}"
+        )
+    ratio = quantiles(busy, n=100)[98] / quantiles(quiet, n=100)[98]
+    rise = seen.peak_mb - seen.idle_mb
+    print(f"\nmemory: {seen.idle_mb:.1f} MB idle, {seen.peak_mb:.1f} MB at the peak")
+    print("\n                                   measured   budget")
+    kept = True
+    for what, value, budget in (
+        ("largest lateness of the loop, ms", seen.lateness_ms, LARGEST_LATENESS_MS),
+        ("p99 with a job over p99 without", ratio, LARGEST_P99_RATIO),
+        ("rise of memory over idle, MB", rise, LARGEST_RISE_MB),
+    ):
+        verdict = "" if value <= budget else "   broken"
+        print(f"{what:34} {value:8.2f} {budget:8.0f}{verdict}")
+        kept &= value <= budget
+    return 0 if kept else 1
+
+
+def _memory_mb(pid: int, name: str) -> float:
+    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if name in line]
+    return int(line.split()[1]) / 1000
+
+
+def _forget_peak(pid: int) -> None:
+    """From now on VmHWM is the peak since now (proc_pid_clear_refs(5))."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+if __name__ == "__main__":
+    main()
