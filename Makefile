@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help setup run stack test check simulate mutants chaos measure format clean distclean
+.PHONY: help setup run stack test check simulate mutants chaos measure bench-stall format clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ chaos: setup .venv/installed-test ## kill, pause and cut off the real daemon, th
 
 measure: setup .venv/installed-test ## measure the main job on the full demo platform (3 minutes)
 	@$(BIN)/python -m tests.bench.measure
+
+bench-stall: setup .venv/installed-test ## measure whether a shop of 400,000 orders holds up all others (2 minutes)
+	@$(BIN)/python -m tests.bench.stall
 
 format: .venv/installed-test ## format the code
 	@$(BIN)/ruff format .

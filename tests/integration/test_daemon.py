@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -921,3 +922,18 @@ async def _provision_again(aws: Aws) -> None:
 
 def _now() -> int:
     return SystemClock().now()
+
+
+async def test_a_loop_that_is_held_up_shows_in_the_metrics(
+    start: Start, config: Config, observer: Observer
+) -> None:
+    await observer.hold_up("shop-1")
+    async with start(config) as fraudd:
+        await fraudd.ask("shop-1")
+        async with asyncio.timeout(20):
+            while fraudd.sample("fraudd_event_loop_lag_seconds") < 0.25:
+                await fraudd.status()
+                time.sleep(0.3)  # noqa: ASYNC251 - the daemon shares this loop
+        assert b"\nfraudd_event_loop_lag_seconds 0." in fraudd.metrics.exposition()
+        await observer.let_go("shop-1")
+        await fraudd.ended("shop-1")
