@@ -1,6 +1,7 @@
 """The composition root: what there is, how it is wired, and the order in which it stops."""
 
 import asyncio
+import gc
 import math
 import os
 import random
@@ -55,6 +56,10 @@ async def serve(config: Config) -> None:
             daemon = Daemon(config, clients, feature_files, scorer, metrics)
             daemon.heed_signals()
             await daemon.check()
+            # All that there is by now stays; to look through it for garbage takes as long as
+            # several requests, and nothing else is done meanwhile.
+            gc.collect()
+            gc.freeze()
             await daemon.run(listener)
 
 

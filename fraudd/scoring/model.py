@@ -56,7 +56,8 @@ class XgboostModel:
             vector = np.array([[values[name] for name in self._names]], dtype=np.float64)
         except KeyError as absent:
             raise PermanentError("bad_feature", f"the model needs feature {absent}") from None
-        matrix = xgboost.DMatrix(vector, feature_names=self._names)
+        # One row for one thread here too: another one would spin until it gets a core.
+        matrix = xgboost.DMatrix(vector, feature_names=self._names, nthread=1)
         score = float(self._booster.predict(matrix)[0])
         if not math.isfinite(score):
             raise PermanentError("model_refused", f"the model's score is {score}")

@@ -9,6 +9,7 @@ without a job, and by how much memory rose; ends with status 1 where a budget is
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,7 @@ def main() -> None:
         settings = stage.settings(Path(folder), scale=0.05, seed=1)
         with stack.up(settings) as config:
             asyncio.run(heavy.add(settings, arguments.orders))
+            _step_back(settings)
             with stage.daemon(settings, config) as daemon:
                 seen = asyncio.run(_measure(settings, daemon.pid, arguments.turns))
     sys.exit(_judge(seen, arguments.orders))
@@ -176,6 +178,17 @@ def _judge(seen: Seen, orders: int) -> int:
         print(f"{what:34} {value:8.2f} {budget:8.0f}{verdict}")
         kept &= value <= budget
     return 0 if kept else 1
+
+
+def _step_back(settings: Settings) -> None:
+    """Let the database have what the others leave, for elsewhere it has a machine of its own."""
+    server = int((settings.state / "mariadb" / "mysql.pid").read_text())
+    for thread in Path(f"/proc/{server}/task").iterdir():
+        os.setpriority(os.PRIO_PROCESS, int(thread.name), 19)
+    # sched(7), "The autogroup feature": sessions share the machine evenly, whatever their niceness.
+    autogroup = Path(f"/proc/{server}/autogroup")
+    if autogroup.exists():
+        autogroup.write_text("19")
 
 
 def _memory_mb(pid: int, name: str) -> float:
