@@ -179,9 +179,11 @@ class Daemon:
 
     def _watch(self) -> None:
         self._metrics.describe(model=self._model.version)
-        self._metrics.watch_permits(lambda: self._permits.in_use, lambda: self._permits.limit)
+        self._metrics.watch_permits(self._permits)
         self._metrics.watch_breaker(lambda: self._engine.breaker.state)
-        self._metrics.watch_connections(lambda: self._connections.open)
+        self._metrics.watch_database(
+            lambda: self._connections.open, lambda: self._permits.threads_running
+        )
         self._metrics.watch_loop_lag(lambda: self._lag.seconds)
 
     def _app(self) -> web.Application:

@@ -44,6 +44,8 @@ class Job:
     phase: Literal["claiming", "waiting_alone", "database", "model", "storing"] = "claiming"
     #: Whether nothing may run beside it: the process has died with this run before.
     alone: bool = False
+    #: Seconds that it took to claim the run, once it was its turn.
+    claiming_seconds: float = 0.0
     #: Seconds of reading so far, outages apart.
     worked_seconds: float = 0.0
 
@@ -135,7 +137,9 @@ class Worker:
             await self._settlement.bury(job.lease, reason="malformed", detail=error.detail)
             return "malformed"
         job.entity_id, job.run_id = event.entity_id, event.run_id
+        began = self._clock.monotonic()
         claim = await self._claiming.claim(job.lease, event, lambda: self._wait_alone(job))
+        job.claiming_seconds += self._clock.monotonic() - began
         if not isinstance(claim, Record):
             return claim
         job.lease.claim = claim
@@ -145,7 +149,10 @@ class Worker:
         except Exception as error:
             return await self._dispose(job, claim, error)
         job.phase = "storing"
-        return await self._settlement.complete(job.lease, claim, found)
+        began = self._clock.monotonic()
+        outcome = await self._settlement.complete(job.lease, claim, found)
+        self._metrics.run_seconds.labels("storing").observe(self._clock.monotonic() - began)
+        return outcome
 
     async def _wait_alone(self, job: Job) -> None:
         """Change the permit for all of them, in the line of those who must be alone.
@@ -154,8 +161,10 @@ class Worker:
         attempt of this one.
         """
         job.alone, job.phase = True, "waiting_alone"
+        began = self._clock.monotonic()
         job.permit.release()
         job.permit = await self._permits.acquire_all()
+        job.claiming_seconds -= self._clock.monotonic() - began
         job.phase = "claiming"
 
     async def _compute(self, job: Job, claim: Record) -> dict[str, Any]:
@@ -170,6 +179,7 @@ class Worker:
         now = self._clock.now()
         timing = {
             "waited": max(0, (claim.started_at or now) - claim.requested_at),
+            "claiming": round(job.claiming_seconds * 1000),
             "connecting": features.connecting_ms,
             "database": round(job.worked_seconds * 1000),
             "model": round((self._clock.monotonic() - began) * 1000),
@@ -196,12 +206,9 @@ class Worker:
     async def _read(self, job: Job, claim: Record) -> FeatureValues:
         """Read the features within what is left of the job's time, which outages do not use up."""
         began = self._clock.monotonic()
+        left = self._job_timeout_seconds - job.worked_seconds
         try:
-            async with asyncio.timeout(self._job_timeout_seconds - job.worked_seconds):
-                return await self._features.read(claim.entity_id, job.permit)
-        except TimeoutError:
-            detail = f"its features took longer than {self._job_timeout_seconds:.0f} s"
-            raise TransientError("too_slow", detail) from None
+            return await self._features.read(claim.entity_id, job.permit, seconds=left)
         finally:
             job.worked_seconds += self._clock.monotonic() - began
 
@@ -212,6 +219,7 @@ class Worker:
         job.phase = "storing"
         failure, type_, detail = classify(error)
         if type_ == "entity_unknown" and (seconds := self._unseen_for(claim)):
+            log.info("run.second_look", **job.names, seconds=seconds)
             later = released(claim, not_before=self._clock.now() + int(seconds * 1000))
             requeued = await self._settlement.requeue(job.lease, later, seconds=seconds)
             return "retried" if requeued else "superseded"

@@ -26,6 +26,8 @@ class AdaptiveLimit:
     def __init__(self, most: int, *, busy_threads: int) -> None:
         self.most = most
         self.value = most
+        #: As observed last; 0 before.
+        self.threads_running = 0
         self._busy_threads = busy_threads
         self._halved_at = -math.inf
         #: Since when there has been no room, and when we were last told so.
@@ -35,6 +37,7 @@ class AdaptiveLimit:
     def observe(self, threads_running: int, now: float) -> None:
         """Note how many threads run on the server, told over a connection that could be had."""
         self._no_room_since = None
+        self.threads_running = threads_running
         if threads_running <= self._busy_threads:
             self.value = min(self.most, self.value + 1)
         elif now - self._halved_at >= HALVED_SECONDS:

@@ -14,7 +14,7 @@ from prometheus_client import (
 )
 
 from fraudd import __version__
-from fraudd.ports import Depth
+from fraudd.ports import Depth, Permits
 
 #: Runs take from milliseconds to minutes.
 _RUN_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 2, 5, 10, 20, 30, 60, 120, 300)
@@ -37,7 +37,7 @@ class Metrics:
         )
         self.run_seconds = Histogram(
             "fraudd_run_seconds",
-            "Where a run's time went: waited, connecting, database, model, total",
+            "Where a run's time went, by phase",
             ["phase"],
             buckets=_RUN_SECONDS,
             registry=registry,
@@ -75,7 +75,10 @@ class Metrics:
             registry=registry,
         )
         self._permits = Gauge(
-            "fraudd_permits", "Database permits: in use, and the limit", ["kind"], registry=registry
+            "fraudd_permits",
+            "Database permits: in use, the limit, and the most",
+            ["kind"],
+            registry=registry,
         )
         self._connections = Gauge(
             "fraudd_database_connections", "Open database connections", registry=registry
@@ -83,6 +86,11 @@ class Metrics:
         self._loop_lag = Gauge(
             "fraudd_event_loop_lag_seconds",
             "How late the event loop came round at worst in about the last minute",
+            registry=registry,
+        )
+        self._threads_running = Gauge(
+            "fraudd_database_threads_running",
+            "Threads that ran on the database server when last seen; the permit limit follows",
             registry=registry,
         )
         self._breaker = Gauge(
@@ -103,14 +111,16 @@ class Metrics:
         """Count a call of AWS."""
         self._aws_calls.labels(operation).inc()
 
-    def watch_permits(self, in_use: Callable[[], int], limit: Callable[[], int]) -> None:
+    def watch_permits(self, permits: Permits) -> None:
         """Show the permits as they are whenever somebody looks."""
-        self._permits.labels("in_use").set_function(in_use)
-        self._permits.labels("limit").set_function(limit)
+        self._permits.labels("in_use").set_function(lambda: permits.in_use)
+        self._permits.labels("limit").set_function(lambda: permits.limit)
+        self._permits.labels("most").set_function(lambda: permits.most)
 
-    def watch_connections(self, opened: Callable[[], int]) -> None:
-        """Show the open database connections whenever somebody looks."""
+    def watch_database(self, opened: Callable[[], int], threads: Callable[[], int]) -> None:
+        """Show the open connections, and how busy the server was last, whenever somebody looks."""
         self._connections.set_function(opened)
+        self._threads_running.set_function(threads)
 
     def watch_loop_lag(self, seconds: Callable[[], float]) -> None:
         """Show how late the event loop comes whenever somebody looks."""

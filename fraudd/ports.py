@@ -186,6 +186,10 @@ class Permits(Protocol):
         """Take a permit if one is free now."""
 
     @property
+    def most(self) -> int:
+        """How many there are when nothing limits them."""
+
+    @property
     def limit(self) -> int:
         """How many may be taken now: at least one, and falling while the database is loaded."""
 
@@ -210,10 +214,11 @@ class FeatureValues:
 class Features(Protocol):
     """The feature SQL over the platform's database."""
 
-    async def read(self, entity_id: str, permit: Permit) -> FeatureValues:
+    async def read(self, entity_id: str, permit: Permit, *, seconds: float) -> FeatureValues:
         """Compute the features in one snapshot, on the connection that ``permit`` allows.
 
-        Raises ``PermanentError``, ``TransientError``, ``Unavailable`` or ``BackPressure``.
+        Raises ``PermanentError``, ``TransientError`` (of type ``too_slow`` after so many
+        ``seconds``), ``Unavailable`` or ``BackPressure``.
         """
 
 

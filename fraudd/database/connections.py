@@ -28,6 +28,10 @@ _OF_MARIADB = _INSTANT.format(schema="information_schema")
 _OF_MYSQL = _INSTANT.format(schema="performance_schema")
 
 
+class SnapshotTimeout(TransientError):
+    """A snapshot that lasted too long: its locks would make others wait."""
+
+
 class Snapshot:
     """One read-only view of the database, at one instant."""
 
@@ -115,7 +119,7 @@ class Connections:
                 await _close(slot)
                 if isinstance(error, TimeoutError) and timeout.expired():
                     detail = f"the snapshot lasted {limit:g} s"
-                    raise TransientError("too_slow", detail) from None
+                    raise SnapshotTimeout("snapshot_timeout", detail) from None
                 if isinstance(error, TransientError) and error.type == "connection_lost":
                     await self._open(slot)
                     self._keep_warm(slot)

@@ -39,6 +39,11 @@ class Permits:
         """How many are taken."""
         return self.most - len(self._free)
 
+    @property
+    def threads_running(self) -> int:
+        """How many threads ran on the server when it was looked at last; 0 before."""
+        return self._limit.threads_running
+
     def observe(self, threads_running: int) -> None:
         """Let the limit follow how many threads run on the server."""
         self._limit.observe(threads_running, self._clock.monotonic())

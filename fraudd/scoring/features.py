@@ -1,11 +1,12 @@
 """Computes the features of an entity: every feature file on one snapshot, by name."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from fraudd.database.connections import Connections, Snapshot
+from fraudd.database.connections import Connections, Snapshot, SnapshotTimeout
 from fraudd.database.session import Rows
 from fraudd.ports import (
     Clock,
@@ -14,6 +15,7 @@ from fraudd.ports import (
     PermanentError,
     Permit,
     RunError,
+    TransientError,
     Unavailable,
 )
 from fraudd.scoring.costs import Costs
@@ -24,12 +26,13 @@ from fraudd.scoring.reading import one_row, reduced
 _NOBODY = "fraudd:nobody"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Computed:
-    """Features by name, and the milliseconds that each file took, by its name."""
+@dataclass(slots=True)
+class Computation:
+    """Features by name, the milliseconds that each file took, and what is under way."""
 
-    values: Mapping[str, float]
-    files_ms: Mapping[str, int]
+    values: dict[str, float] = field(default_factory=dict)
+    files_ms: dict[str, int] = field(default_factory=dict)
+    at: str = "connecting"
 
 
 class SqlFeatures:
@@ -41,25 +44,46 @@ class SqlFeatures:
         self._clock = clock
         self._costs = Costs()
 
-    async def read(self, entity_id: str, permit: Permit) -> FeatureValues:
+    async def read(self, entity_id: str, permit: Permit, *, seconds: float) -> FeatureValues:
         """Compute the features as of now, in one snapshot, on the permit's connection.
 
-        Raises ``PermanentError``, ``TransientError`` or ``Unavailable``, naming the file.
+        Raises ``PermanentError``, ``TransientError`` (of type ``too_slow`` after so many
+        ``seconds``), ``Unavailable`` or ``BackPressure``, naming the file.
         """
-        async with self._connections.snapshot(permit) as snapshot:
-            computed = await self.compute(snapshot, entity_id, snapshot.as_of)
-            return FeatureValues(
-                values=computed.values,
-                as_of=snapshot.as_of_ms,
-                connecting_ms=round(snapshot.connecting_seconds * 1000),
-                files_ms=computed.files_ms,
-            )
+        computation = Computation()
+        try:
+            async with (
+                asyncio.timeout(seconds) as limit,
+                self._connections.snapshot(permit) as snapshot,
+            ):
+                await self._compute(computation, snapshot, entity_id, snapshot.as_of)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            detail = f"{computation.at}: the run's time was over there"
+            raise TransientError("too_slow", detail) from None
+        except SnapshotTimeout as error:
+            raise TransientError("too_slow", f"{computation.at}: {error.detail}") from None
+        return FeatureValues(
+            values=computation.values,
+            as_of=snapshot.as_of_ms,
+            connecting_ms=round(snapshot.connecting_seconds * 1000),
+            files_ms=computation.files_ms,
+        )
 
-    async def compute(self, snapshot: Snapshot, entity_id: str, as_of: datetime) -> Computed:
+    async def compute(
+        self, snapshot: Snapshot, entity_id: str, as_of: datetime
+    ) -> Mapping[str, float]:
         """Compute the features as of an instant, given in the session's time zone."""
-        values: dict[str, float] = {}
-        files_ms: dict[str, int] = {}
+        computation = Computation()
+        await self._compute(computation, snapshot, entity_id, as_of)
+        return computation.values
+
+    async def _compute(
+        self, computation: Computation, snapshot: Snapshot, entity_id: str, as_of: datetime
+    ) -> None:
         for file in self._costs.ordered(self.files.files):
+            computation.at = file.name
             began = self._clock.monotonic()
             found = await self._values(snapshot, file, entity_id, as_of)
             seconds = self._clock.monotonic() - began
@@ -67,9 +91,8 @@ class SqlFeatures:
             if found is None:
                 detail = f"entity unknown: {entity_id} is not on the platform"
                 raise PermanentError("entity_unknown", detail)
-            values |= found
-            files_ms[file.name] = round(seconds * 1000)
-        return Computed(values=values, files_ms=files_ms)
+            computation.values |= found
+            computation.files_ms[file.name] = round(seconds * 1000)
 
     async def check(self, permit: Permit) -> None:
         """Run each file for an entity that nobody is, and look at what comes.

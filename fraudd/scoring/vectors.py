@@ -95,7 +95,7 @@ async def gather(
 async def _values(features: SqlFeatures, snapshot: Snapshot, label: Label) -> Mapping[str, float]:
     as_of = await snapshot.local_time(label.as_of)
     try:
-        return (await features.compute(snapshot, label.entity_id, as_of)).values
+        return await features.compute(snapshot, label.entity_id, as_of)
     except PermanentError as error:
         raise Misconfigured(f"label of {label.entity_id} at {as_of}: {error.detail}") from None
 

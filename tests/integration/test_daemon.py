@@ -51,11 +51,13 @@ async def test_a_score_is_asked_for_calculated_and_found(
         assert result["decision"] in ("approve", "review", "block")
         assert len(result["reasons"]) >= 3
         timing = result["timing_ms"]
-        assert timing.keys() == {"waited", "connecting", "database", "files", "model", "total"}
+        phases = {"waited", "claiming", "connecting", "database", "model", "total"}
+        assert timing.keys() == {*phases, "files"}
         assert timing["total"] >= timing["database"] > 0
         assert timing["files"].keys() == {f"{name}.sql" for name in FEATURES}
         assert timing["database"] >= timing["files"]["gate.sql"]
-        assert fraudd.sample("fraudd_run_seconds_count", phase="connecting") == 1
+        for phase in phases:
+            assert fraudd.sample("fraudd_run_seconds_count", phase=phase) == 1
         assert fraudd.sample("fraudd_feature_file_seconds_count", file="known.sql") == 1
         values = {"known": 1.0, "gate": 1.0, "size": 6.0, "things": 0.0}
         for reason in result["reasons"]:
@@ -240,6 +242,24 @@ async def test_a_run_over_its_deadline_is_cut_off(
         await fraudd.ask("shop-1")
         failed = await fraudd.ended("shop-1")
     assert failed["error"]["type"] == "too_slow"
+    assert failed["error"]["detail"] == "pace.sql: the run's time was over there"
+    assert await observer.theirs() == []
+
+
+async def test_an_entity_unknown_to_a_replica_is_looked_for_again_when_it_has_caught_up(
+    start: Start, config: Config, observer: Observer
+) -> None:
+    replica = {"replica_lag_seconds": 0.5}
+    config = changed(config, database=replica, consumers={"max_attempts": 1})
+    async with start(config) as fraudd:
+        # Named by no feature file as known until it is there.
+        await fraudd.ask("late-1")
+        await fraudd.jobs("retried")
+        unknown = await fraudd.ended("late-1")
+        await fraudd.jobs("failed")
+        assert (unknown["error"]["type"], unknown["error"]["attempts"]) == ("entity_unknown", 1)
+        received = fraudd.sample("fraudd_receives_total")
+    assert received == 2
 
 
 async def test_a_run_that_is_to_be_tried_again_waits_in_the_record_and_in_the_queue(

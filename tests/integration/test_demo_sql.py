@@ -67,7 +67,7 @@ class Databases:
             vectors = [
                 {
                     name: repr(value)
-                    for name, value in (await features.compute(snapshot, e, as_of)).values.items()
+                    for name, value in (await features.compute(snapshot, e, as_of)).items()
                 }
                 for e in entities
             ]

@@ -46,7 +46,7 @@ class Bench:
     async def read_with(self, features: SqlFeatures, entity_id: str) -> FeatureValues:
         permit = await self.permits.acquire()
         try:
-            return await features.read(entity_id, permit)
+            return await features.read(entity_id, permit, seconds=60.0)
         finally:
             permit.release()
 

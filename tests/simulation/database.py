@@ -111,8 +111,15 @@ class SimulatedFeatures:
         self._database = database
         self._process = process
 
-    async def read(self, entity_id: str, permit: Permit) -> FeatureValues:
-        """Read the features in one snapshot; cancelled, it returns once the server has let go."""
+    async def read(self, entity_id: str, permit: Permit, *, seconds: float) -> FeatureValues:
+        """Read the features in one snapshot; cut off, it returns once the server has let go."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._read_on(entity_id, permit)
+        except TimeoutError:
+            raise TransientError("too_slow", "the run's time was over") from None
+
+    async def _read_on(self, entity_id: str, permit: Permit) -> FeatureValues:
         process = self._process
         if process.dead:
             raise Crashed
