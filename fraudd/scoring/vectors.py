@@ -55,7 +55,7 @@ async def gather(
     labels: Sequence[Label],
     progress: Callable[[int], None],
 ) -> Vectors:
-    """Compute the features of every label, on as many connections as there are permits.
+    """Compute the features of every label, on as many connections as the permits allow.
 
     ``progress`` is told how many more are done. Raises what ``ports`` lists.
     """
@@ -63,23 +63,27 @@ async def gather(
     matrix = np.empty((len(labels), len(names)))
     chunks = iter(range(0, len(labels), _LABELS_A_SNAPSHOT))
 
-    async def fill() -> None:
+    async def fill(begin: int) -> None:
+        chunk = labels[begin : begin + _LABELS_A_SNAPSHOT]
         permit = await permits.acquire()
         try:
-            for begin in chunks:
-                chunk = labels[begin : begin + _LABELS_A_SNAPSHOT]
-                async with connections.snapshot(permit) as snapshot:
-                    for row, label in enumerate(chunk, begin):
-                        values = await _values(features, snapshot, label)
-                        matrix[row] = [values[name] for name in names]
-                progress(len(chunk))
+            async with connections.snapshot(permit) as snapshot:
+                for row, label in enumerate(chunk, begin):
+                    values = await _values(features, snapshot, label)
+                    matrix[row] = [values[name] for name in names]
         finally:
             permit.release()
+        progress(len(chunk))
+
+    async def fill_all() -> None:
+        # A permit for each chunk: while the database is busy there are fewer.
+        for begin in chunks:
+            await fill(begin)
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(permits.limit):
-                group.create_task(fill())
+            for _ in range(permits.most):
+                group.create_task(fill_all())
     except ExceptionGroup as failures:
         # One is told; the others met the same, or were cut off because of it.
         raise failures.exceptions[0] from None
