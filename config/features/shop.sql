@@ -1,5 +1,7 @@
 -- The shop itself: how old it is, whether its owner is known, what else they own.
 -- exists
+-- sample: SELECT shop_id FROM shops WHERE created_at <= %(as_of)s ORDER BY shop_id LIMIT 1
+-- sample: SELECT shop_id FROM orders GROUP BY shop_id ORDER BY COUNT(*) DESC LIMIT 1
 -- feature shop_age_days: days since the shop was opened | opened {value:.0f} days ago
 -- feature kyc_age_days: days since the owner proved who they are | identity proved {value:.0f} days ago
 -- feature owner_other_shops: other shops of the same owner | the owner has {value:.0f} other shops

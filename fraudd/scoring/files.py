@@ -7,7 +7,8 @@
     SELECT COUNT(*) AS chargebacks_30d FROM ...
 
 ``-- feature NAME: DESCRIPTION | REASON`` declares a column; REASON is a Python format string
-that an analyst reads. ``-- exists`` marks the file that gives no row for an unknown entity.
+that an analyst reads. ``-- exists`` marks the file that gives no row for an unknown entity; in it
+``-- sample: SELECT ...`` gives ids of entities whose query plans ``fraudd check`` looks at.
 
 ``-- rows: NAME = REDUCER(COLUMN)`` or ``REDUCER(COLUMN, NUMBER)``, one for each feature of the
 file, says that it gives any number of rows, and what becomes of them.
@@ -15,7 +16,7 @@ file, says that it gives any number of rows, and what becomes of them.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,7 @@ _ROWS = re.compile(
 )
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _EXISTS = re.compile(r"--\s*exists\s*")
+_SAMPLE = re.compile(r"--\s*sample\s*:\s*(.+)")
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 _QUOTED_OR_COMMENT = re.compile(
     r"""'(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | `[^`]*` | (?:--\s|\#)[^\n]* | /\*(?!M?!).*?\*/""",
@@ -89,6 +91,8 @@ class FeatureFile:
     reductions: Sequence[Reduction]
     #: Whether no row means that the entity is unknown.
     exists: bool
+    #: SELECTs that give ids in their first column, for looking at plans; no run needs them.
+    samples: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +134,11 @@ def load(directory: Path) -> FeatureFiles:
         problems.append(
             f"{directory}: exactly one file must have a line '-- exists'; found {found}"
         )
+    problems += [
+        f"{file.name}: '-- sample:' belongs into the file that has a line '-- exists'"
+        for file in files
+        if file.samples and not file.exists
+    ]
     if problems:
         raise Misconfigured(*problems)
     return FeatureFiles(files=sorted(files, key=lambda file: (not file.exists, file.name)))
@@ -164,6 +173,7 @@ def _parse(path: Path, problems: list[str]) -> FeatureFile:
         features=features,
         reductions=reductions,
         exists=exists,
+        samples=list(_samples(path.name, lines, problems)),
     )
 
 
@@ -187,6 +197,17 @@ def _reductions(name: str, lines: Sequence[str], problems: list[str]) -> Iterato
             problems.append(
                 f"{name}:{number}: not '-- rows: FEATURE = REDUCER(COLUMN)' nor '(COLUMN, NUMBER)'"
             )
+
+
+def _samples(name: str, lines: Sequence[str], problems: list[str]) -> Iterator[str]:
+    """Read the '-- sample:' lines; what is wrong with one is added to ``problems``."""
+    for number, line in enumerate(lines, 1):
+        if (said := _SAMPLE.fullmatch(line.strip())) is not None:
+            wrong = _wrong_with_select(said[1], {"as_of"})
+            problems += [f"{name}:{number}: {problem}" for problem in wrong]
+            yield said[1]
+        elif re.match(r"\s*--\s*sample\b", line):
+            problems.append(f"{name}:{number}: not '-- sample: SELECT ...'")
 
 
 def _wrong_with_feature(feature: Feature) -> Iterator[str]:
@@ -215,17 +236,22 @@ def _wrong_with_reductions(
 
 
 def _wrong_with_sql(sql: str) -> Iterator[str]:
+    yield from _wrong_with_select(sql, {"entity_id", "as_of"})
+    bare = _QUOTED_OR_COMMENT.sub(" ", sql)
+    if (call := _UNREPEATABLE.search(bare)) is not None:
+        name = next(group for group in call.groups() if group).upper()
+        yield f"uses {name}, which differs each time: use %(as_of)s"
+    if "entity_id" not in _PLACEHOLDER.findall(bare):
+        yield "does not use %(entity_id)s"
+
+
+def _wrong_with_select(sql: str, known: Set[str]) -> Iterator[str]:
     bare = _QUOTED_OR_COMMENT.sub(" ", sql)
     statements = [part for part in bare.split(";") if part.strip()]
     if len(statements) != 1 or not re.match(r"\s*(SELECT|WITH)\b", statements[0], re.IGNORECASE):
         yield "must be one SELECT"
-    if (call := _UNREPEATABLE.search(bare)) is not None:
-        name = next(group for group in call.groups() if group).upper()
-        yield f"uses {name}, which differs each time: use %(as_of)s"
-    placeholders = set(_PLACEHOLDER.findall(bare))
-    for unknown in sorted(placeholders - {"entity_id", "as_of"}):
-        yield f"%({unknown})s is unknown; there are %(entity_id)s and %(as_of)s"
-    if "entity_id" not in placeholders:
-        yield "does not use %(entity_id)s"
+    there_are = " and ".join(f"%({name})s" for name in sorted(known, reverse=True))
+    for unknown in sorted(set(_PLACEHOLDER.findall(bare)) - known):
+        yield f"%({unknown})s is unknown; known: {there_are}"
     if re.search(r"%(?!\(\w+\)s|%)", sql.replace("%%", "")):
         yield "a literal percent sign must be written %%"

@@ -403,7 +403,7 @@ def feature_files() -> dict[str, tuple[str, str]]:
     """Header and statement of each feature file."""
     files = {}
     for file in sorted((CONFIG / "features").glob("*.sql")):
-        header, select, statement = file.read_text().partition("SELECT")
+        header, select, statement = file.read_text().partition("\nSELECT")
         files[file.name] = (header, select + statement)
     return files
 

@@ -128,6 +128,37 @@ def test_rows_that_cannot_be_reduced_are_refused_at_load(
     assert any(says in problem for problem in refused.value.problems)
 
 
+def test_samples_are_read_from_the_file_that_knows_who_exists_and_sent_with_no_run(
+    tmp_path: Path,
+) -> None:
+    before = files(tmp_path, shop=SHOP).digest
+    samples = "-- sample: SELECT 'shop-1'\n--sample:  SELECT id FROM x WHERE at <= %(as_of)s;\n"
+    loaded = files(tmp_path, shop=samples + SHOP)
+    assert loaded.digest == before
+    assert loaded.files[0].samples == ["SELECT 'shop-1'", "SELECT id FROM x WHERE at <= %(as_of)s;"]
+    assert "sample" not in loaded.files[0].sql
+
+
+@pytest.mark.parametrize(
+    ("sample", "says"),
+    [
+        ("-- sample SELECT 1", "shop.sql:1: not '-- sample: SELECT ...'"),
+        ("-- sample: DELETE FROM x", "shop.sql:1: must be one SELECT"),
+        ("-- sample: SELECT 1; SELECT 2", "shop.sql:1: must be one SELECT"),
+        ("-- sample: SELECT %(entity_id)s", r"shop.sql:1: %\(entity_id\)s is unknown"),
+        ("-- sample: SELECT id FROM x WHERE id LIKE 'a%'", "shop.sql:1: a literal percent sign"),
+    ],
+)
+def test_a_sample_that_cannot_work_is_refused(tmp_path: Path, sample: str, says: str) -> None:
+    with pytest.raises(Misconfigured, match=says):
+        files(tmp_path, shop=f"{sample}\n{SHOP}")
+
+
+def test_a_sample_in_another_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"orders.sql: '-- sample:' belongs into the file"):
+        files(tmp_path, shop=SHOP, orders=f"-- sample: SELECT 1\n{ORDERS}")
+
+
 def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured) as refused:
         files(tmp_path, shop=SHOP.replace("1 AS", "NOW() AS"), orders="-- nothing\nSELECT 1")
