@@ -5,6 +5,7 @@ This module alone reads the process's environment.
 
 import ipaddress
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -90,6 +91,20 @@ class Aws(_Section):
     connect_timeout_seconds: Seconds = 2.0
     read_timeout_seconds: Seconds = 5.0
     max_connections: Annotated[int, Field(ge=1, le=1_000)] = 50
+
+    @field_validator("region")
+    @classmethod
+    def _a_region(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", value):
+            raise ValueError("must be a region's name, as eu-central-1")
+        return value
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _a_url(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", value):
+            raise ValueError("must be a URL, as http://127.0.0.1:4566")
+        return value
 
 
 class Queue(_Section):

@@ -61,6 +61,25 @@ def test_the_shipped_file_shows_every_key_with_its_default() -> None:
                 assert shown[section][key] == field.default, f"[{section}] {key}"
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('region = "EU Central"', "must be a region's name, as eu-central-1"),
+        (
+            'region = "x"\nendpoint_url = "127.0.0.1:4566"',
+            "must be a URL, as http://127.0.0.1:4566",
+        ),
+        ('region = "x"\nendpoint_url = "http://"', "must be a URL, as http://127.0.0.1:4566"),
+    ],
+)
+def test_an_aws_that_no_client_could_be_made_for_is_told(
+    tmp_path: Path, line: str, says: str
+) -> None:
+    [told] = problems(tmp_path, MINIMAL.replace('region = "eu-central-1"', line))
+    assert told.startswith("fraudd.toml:")
+    assert told.endswith(says)
+
+
 def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
     config = load(write(tmp_path, MINIMAL))
     assert config.consumer_count == config.database.max_connections + 1
