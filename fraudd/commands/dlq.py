@@ -16,6 +16,7 @@ from fraudd import config
 from fraudd.aws.dead_letters import HIDDEN_SECONDS, find
 from fraudd.aws.session import open_clients
 from fraudd.clock import SystemClock
+from fraudd.commands.arguments import entity_id
 from fraudd.commands.dead_letter_rows import Row, bar, oldest_first, row, table
 from fraudd.commands.dead_letter_sift import (
     MALFORMED,
@@ -28,7 +29,6 @@ from fraudd.commands.dead_letter_sift import (
     sift,
 )
 from fraudd.config import Config
-from fraudd.record import ENTITY_ID, ENTITY_ID_RULE
 from fraudd.wiring import aws_terms
 
 
@@ -87,7 +87,7 @@ def _action(
     parser = actions.add_parser(name, help=summary, description=description)
     parser.add_argument("--config", type=Path, required=True, help="the configuration file")
     parser.add_argument("--limit", type=_count, metavar="N", help="this many at most")
-    parser.add_argument("--entity", type=_entity, metavar="ID", help="those of this entity only")
+    parser.add_argument("--entity", type=entity_id, metavar="ID", help="those of this entity only")
     parser.add_argument("--reason", help="those with this reason only, as ls shows it")
     parser.set_defaults(run=run)
     return parser
@@ -283,9 +283,3 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text[:20]}: must be a whole number, 1 or more")
     return int(text)
-
-
-def _entity(text: str) -> str:
-    if not ENTITY_ID.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text[:60]!r}: must be {ENTITY_ID_RULE}")
-    return text

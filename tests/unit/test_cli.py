@@ -12,10 +12,10 @@ def test_help_names_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None
         main(["--help"])
     assert left.value.code == 0
     told = capsys.readouterr().out
-    assert all(command in told for command in ("serve", "train", "dlq", "demo"))
+    assert all(command in told for command in ("serve", "check", "train", "dlq", "demo"))
 
 
-@pytest.mark.parametrize("command", ["serve", "train", "demo"])
+@pytest.mark.parametrize("command", ["serve", "check", "train", "demo"])
 def test_each_subcommand_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([command, "--help"])
@@ -30,6 +30,8 @@ def test_each_subcommand_explains_itself(command: str, capsys: pytest.CaptureFix
         ["nonsense"],
         ["serve"],
         ["serve", "--confg", "x"],
+        ["check"],
+        ["check", "--config", "x", "--entity", "no such name"],
         ["demo", "--scale", "0"],
         ["demo", "--scale", "nan"],
         ["train", "--config", "x", "--labels", "y", "--label-delay-days", "-1"],
