@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from fraudd.ports import Clock
 
-#: While a job is in hand a stall of a few milliseconds is to be seen: that costs 3 % of a core. At
-#: rest so many wake-ups would cost ten times as much as all else that the daemon does.
+#: While a job is in hand a stall of a few milliseconds is to be seen: that costs 3 % of a core, ten
+#: times as much as the daemon may take at rest.
 _BUSY_SECONDS, _REST_SECONDS = 0.002, 0.25
 #: A scrape a minute misses nothing.
 _MINUTE = 60

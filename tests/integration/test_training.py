@@ -1,6 +1,7 @@
 """Training on the demo platform, and the model file that comes of it."""
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,18 @@ async def test_the_contributions_add_up_to_the_score(trained: Report, settings: 
     scorer = model.load(settings.model.path, FILES)
     score = scorer.score(dict.fromkeys(FILES.features, 0.0)).score
     assert score == pytest.approx(1 / (1 + math.exp(-total)), rel=1e-4)
+
+
+async def test_a_score_keeps_to_one_thread(trained: Report, settings: Config) -> None:
+    scorer = model.load(settings.model.path, FILES)
+    nothing_known = dict.fromkeys(FILES.features, math.nan)
+    scorer.score(nothing_known)
+    process, thread = time.process_time(), time.thread_time()
+    for _ in range(200):
+        scorer.score(nothing_known)
+    process, thread = time.process_time() - process, time.thread_time() - thread
+    # Another thread that helped would take about as long.
+    assert process < 1.3 * thread
 
 
 @pytest.mark.parametrize(
