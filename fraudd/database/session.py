@@ -92,20 +92,14 @@ class Session:
         deadline = asyncio.get_running_loop().time() + self._deadline_seconds
         late = TransientError("query_timeout", f"no answer within {self._deadline_seconds:g} s")
         cursor = await self._connection.cursor(aiomysql.SSCursor)
-        await self._unbroken(cursor.execute(sql, parameters), asyncio.timeout_at(deadline), late)
-        self._rows_left = True
-        description = cursor.description or ()
-        columns = [column[0] for column in description]
-        numeric = [column[1] in _NUMERIC for column in description]
-        temporal = [column[1] in _TEMPORAL for column in description]
-        first = True
-        while self._rows_left:
-            call = cursor.fetchmany(ROWS_A_SLICE)
+        call = _first(cursor, sql, parameters)
+        while True:
             rows = await self._unbroken(call, asyncio.timeout_at(deadline), late)
             self._rows_left = len(rows) == ROWS_A_SLICE
-            if rows or first:
-                yield Rows(columns, numeric, temporal, rows)
-            first = False
+            yield _described(cursor, rows)
+            if not self._rows_left:
+                return
+            call = cursor.fetchmany(ROWS_A_SLICE)
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
         """Run one statement and give all its rows; raises what ``stream`` does."""
@@ -166,3 +160,20 @@ class Session:
             log.warning("statement.not_killed", reason=str(error))
             return False
         return True
+
+
+async def _first(cursor: Any, sql: str, parameters: Mapping[str, Any] | None) -> list[Any]:
+    """Run a statement and read the first slice: most have no other."""
+    await cursor.execute(sql, parameters)
+    rows: list[Any] = await cursor.fetchmany(ROWS_A_SLICE)
+    return rows
+
+
+def _described(cursor: Any, rows: Sequence[Any]) -> Rows:
+    types = [column[1] for column in cursor.description]
+    return Rows(
+        columns=[column[0] for column in cursor.description],
+        numeric=[type_ in _NUMERIC for type_ in types],
+        temporal=[type_ in _TEMPORAL for type_ in types],
+        rows=rows,
+    )
