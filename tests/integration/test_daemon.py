@@ -418,7 +418,10 @@ async def test_a_fault_of_the_database_costs_no_attempt_and_fails_no_run(
         record = await aws.store.get("shop-1")
         assert record is not None
         assert (record.state, record.attempts) == ("running", 1)
-        assert [job["phase"] for job in (await fraudd.status())["jobs"]] == ["database"]
+        # A poll that was out when the breaker opened may have brought another one.
+        jobs = (await fraudd.status())["jobs"]
+        assert [job["phase"] for job in jobs if job["entity_id"] == "shop-1"] == ["database"]
+        assert len(jobs) <= config.database.max_connections
         await observer.rows("RENAME TABLE plain.gone TO plain.things")
         for n in range(1, 6):
             done = await fraudd.ended(f"shop-{n}")
