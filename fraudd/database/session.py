@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 #: Rows between two turns of the event loop: larger slices make others wait, smaller cost more.
 ROWS_A_SLICE = 100
+#: A look-up takes several turns of the loop: it is not to wait for a slice at each of them.
+_TURNS_A_SLICE = 3
 #: The client waits this much longer for a statement than the server lets it run.
 _ANSWER_SECONDS = 1.0
 #: A kill that comes before its statement has begun does nothing: it is sent again after this.
@@ -86,7 +88,7 @@ class Session:
     ) -> AsyncGenerator[Rows, None]:
         """Run one statement; gives its rows by slices, the first of them even if it is empty.
 
-        The event loop has a turn after each slice. The statement's time runs from its begin to
+        The event loop has its turns after each slice. The statement's time runs from its begin to
         its last row. Raises ``RunError``, ``Unavailable`` or ``BackPressure``.
         """
         deadline = asyncio.get_running_loop().time() + self._deadline_seconds
@@ -99,6 +101,8 @@ class Session:
             yield _described(cursor, rows)
             if not self._rows_left:
                 return
+            for _ in range(_TURNS_A_SLICE):
+                await asyncio.sleep(0)
             call = cursor.fetchmany(ROWS_A_SLICE)
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
