@@ -1,8 +1,9 @@
 """Looks results up at a fixed rate, whatever the answers take: a process of its own for benches.
 
 `python -m tests.bench.lookups URL RATE ENTITY...` goes on until its standard input is closed, and
-prints a JSON list of pairs: when a look-up was due (seconds of the monotonic clock, which all
-processes share), and the milliseconds from then until the whole answer was there.
+prints a JSON list, of each look-up three numbers: when it was due (seconds of the monotonic clock,
+which all processes share), the milliseconds from then until the whole answer was there, and by how
+many milliseconds this very process woke up too late for it.
 """
 
 import asyncio
@@ -15,24 +16,26 @@ from collections.abc import Sequence
 
 import aiohttp
 
+LookUp = tuple[float, float, float]
+
 #: A look-up that takes longer is counted with this.
 _LIMIT_SECONDS = 10.0
 
 
-async def look_up(base: str, rate: float, entities: Sequence[str]) -> list[tuple[float, float]]:
+async def look_up(base: str, rate: float, entities: Sequence[str]) -> list[LookUp]:
     """Look up until standard input is closed."""
-    seen: list[tuple[float, float]] = []
+    seen: list[LookUp] = []
     over = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin, over.set)
     timeout = aiohttp.ClientTimeout(total=_LIMIT_SECONDS)
 
-    async def one(entity: str, due: float) -> None:
+    async def one(entity: str, due: float, late: float) -> None:
         try:
             async with http.get(f"/v1/predictions/{entity}", timeout=timeout) as answer:
                 assert (await answer.json())["status"] == "done", f"{entity} has no result"
         except TimeoutError:
             pass
-        seen.append((due, (time.monotonic() - due) * 1000))
+        seen.append((due, (time.monotonic() - due) * 1000, late * 1000))
 
     async with aiohttp.ClientSession(base) as http, asyncio.TaskGroup() as group:
         began = time.monotonic()
@@ -41,7 +44,7 @@ async def look_up(base: str, rate: float, entities: Sequence[str]) -> list[tuple
             await asyncio.sleep(due - time.monotonic())
             if over.is_set():
                 break
-            group.create_task(one(entity, due))
+            group.create_task(one(entity, due, time.monotonic() - due))
     return seen
 
 
