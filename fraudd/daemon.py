@@ -17,8 +17,6 @@ from fraudd import __version__, log, systemd
 from fraudd.answer import rfc3339
 from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.session import Clients, open_clients
-from fraudd.aws.sns import SnsTopics
-from fraudd.aws.sqs import SqsQueue
 from fraudd.clock import SystemClock
 from fraudd.config import Config
 from fraudd.database.connections import Connections
@@ -32,7 +30,14 @@ from fraudd.scoring.files import FeatureFiles
 from fraudd.scoring.model import XgboostModel
 from fraudd.web.app import make_app
 from fraudd.web.handlers import Handlers
-from fraudd.wiring import aws_terms, database_permits, database_server, engine_terms
+from fraudd.wiring import (
+    aws_terms,
+    database_permits,
+    database_server,
+    engine_terms,
+    sns_topics,
+    sqs_queue,
+)
 
 #: Requests in hand get this long when the server closes; none takes as long.
 _CLOSING_SECONDS = 5.0
@@ -84,19 +89,8 @@ class Daemon:
         self._stopping = False
 
         self._store = DynamoDbStore(clients, config.results.table)
-        self._topics = SnsTopics(
-            clients,
-            requests_arn=config.topics.requests_arn,
-            completions_arn=config.topics.completions_arn,
-        )
-        self._queue = SqsQueue(
-            clients,
-            url=config.queue.url,
-            dead_letter_url=config.queue.dead_letter_url,
-            wait_seconds=config.queue.wait_seconds,
-            visibility_timeout_seconds=config.queue.visibility_timeout_seconds,
-            clock=clock,
-        )
+        self._topics = sns_topics(config, clients)
+        self._queue = sqs_queue(config, clients, clock)
         self._permits = database_permits(config, clock)
         self._connections = Connections(database_server(config), self._permits, clock=clock)
         self._features = SqlFeatures(feature_files, self._connections, clock)

@@ -4,7 +4,9 @@ import ssl
 from collections.abc import Awaitable, Callable
 
 from fraudd.aws.rds import RdsToken
-from fraudd.aws.session import Terms
+from fraudd.aws.session import Clients, Terms
+from fraudd.aws.sns import SnsTopics
+from fraudd.aws.sqs import SqsQueue
 from fraudd.config import Config, Database, credential
 from fraudd.consumers import POLL_MARGIN_SECONDS
 from fraudd.database.permits import Permits
@@ -25,6 +27,27 @@ def aws_terms(config: Config) -> Terms:
         read_timeout_seconds=config.aws.read_timeout_seconds,
         max_connections=config.aws.max_connections,
         poll_seconds=config.queue.wait_seconds + POLL_MARGIN_SECONDS,
+    )
+
+
+def sqs_queue(config: Config, clients: Clients, clock: Clock) -> SqsQueue:
+    """The queue of request events."""
+    return SqsQueue(
+        clients,
+        url=config.queue.url,
+        dead_letter_url=config.queue.dead_letter_url,
+        wait_seconds=config.queue.wait_seconds,
+        visibility_timeout_seconds=config.queue.visibility_timeout_seconds,
+        clock=clock,
+    )
+
+
+def sns_topics(config: Config, clients: Clients) -> SnsTopics:
+    """The topics of request and completion events."""
+    return SnsTopics(
+        clients,
+        requests_arn=config.topics.requests_arn,
+        completions_arn=config.topics.completions_arn,
     )
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from fraudd import config
 from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.session import open_clients
-from fraudd.aws.sns import SnsTopics
-from fraudd.aws.sqs import SqsQueue
 from fraudd.clock import SystemClock
 from fraudd.commands.arguments import entity_id
 from fraudd.commands.check_database import see_database
@@ -20,7 +18,7 @@ from fraudd.commands.findings import Finding, Findings
 from fraudd.config import Config
 from fraudd.scoring import files, model
 from fraudd.scoring.files import FeatureFiles
-from fraudd.wiring import aws_terms
+from fraudd.wiring import aws_terms, sns_topics, sqs_queue
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -92,22 +90,10 @@ async def _see_aws(settings: Config, findings: Findings) -> None:
             await DynamoDbStore(clients, settings.results.table).check()
             findings.ok(f"store: table {settings.results.table}")
         with findings.caught():
-            queue = SqsQueue(
-                clients,
-                url=settings.queue.url,
-                dead_letter_url=settings.queue.dead_letter_url,
-                wait_seconds=settings.queue.wait_seconds,
-                visibility_timeout_seconds=settings.queue.visibility_timeout_seconds,
-                clock=clock,
-            )
-            await queue.check()
+            await sqs_queue(settings, clients, clock).check()
             findings.ok(f"queue: {settings.queue.url}, with a dead-letter queue")
         with findings.caught():
-            await SnsTopics(
-                clients,
-                requests_arn=settings.topics.requests_arn,
-                completions_arn=settings.topics.completions_arn,
-            ).check()
+            await sns_topics(settings, clients).check()
             findings.ok("topics: both are there")
         if clients.skew.trouble:
             findings.problem(f"clock: {clients.skew.trouble}")
