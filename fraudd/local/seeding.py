@@ -13,14 +13,18 @@ from typing import Any
 import aiomysql
 from pymysql.err import MySQLError
 
+from fraudd.config import Database
 from fraudd.local import demo
 from fraudd.local.load import load, write_tables
 from fraudd.local.progress import Progress
 from fraudd.local.settings import DatabaseServer, Settings
 from fraudd.ports import Misconfigured
+from fraudd.wiring import database_server
 
-#: The daemon's account on the private MariaDB: it may read, and nothing else.
-_READER = "fraudd"
+#: What a server answers to an account that may not make or grant to others: errors 1044 and 1227.
+_NOT_ALLOWED = (1044, 1227)
+#: What a server answers that takes no LOAD DATA LOCAL: MySQL 1148 or 3948, MariaDB 4166.
+_NO_LOCAL_INFILE = (1148, 3948, 4166)
 
 
 async def seed(
@@ -37,20 +41,21 @@ async def seed(
         async with _connected(admin, database=None) as connection:
             await _rows(connection, f"CREATE DATABASE IF NOT EXISTS `{admin.name}`")
         async with _connected(admin, database=admin.name) as connection:
-            stamp = await _stamp(connection)
+            stamp = await _stamp(connection, admin)
             if stamp and note.exists() and note.read_text() == stamp and _fits(stamp, wanted, now):
                 return stamp
             note.unlink(missing_ok=True)
             await _make(settings, connection, now=now, progress=progress)
             stamp = json.dumps({**wanted, "generated_at": now.isoformat()})
-            await _rows(connection, "CREATE TABLE demo_stamp (stamp TEXT NOT NULL)")
             await _rows(connection, "INSERT INTO demo_stamp VALUES (%s)", stamp)
             await connection.commit()
             note.write_text(stamp)
             return stamp
-    except (MySQLError, RuntimeError) as error:
-        # RuntimeError: MySQL's default authentication needs the package cryptography.
-        raise Misconfigured(f"database at {admin.host}:{admin.port}: {error}") from error
+    except MySQLError as error:
+        remedy = (
+            "; start the server with --local-infile=1" if _code(error) in _NO_LOCAL_INFILE else ""
+        )
+        raise Misconfigured(f"database at {admin.host}:{admin.port}: {error}{remedy}") from error
 
 
 async def scenarios(admin: DatabaseServer) -> dict[str, str]:
@@ -59,23 +64,37 @@ async def scenarios(admin: DatabaseServer) -> dict[str, str]:
         return dict(await _rows(connection, "SELECT shop_id, scenario FROM fraud_scenarios"))
 
 
-async def reader(settings: Settings, admin: DatabaseServer) -> tuple[str, Path]:
-    """Give the account that the daemon uses, and the file that holds its password."""
-    password_file = settings.state / "credentials" / "database-password"
-    password_file.parent.mkdir(mode=0o700, exist_ok=True)
-    if settings.database is not None:
-        _write_secret(password_file, admin.password)
-        return admin.user, password_file
+async def reader(settings: Settings, admin: DatabaseServer, progress: Progress) -> tuple[str, Path]:
+    """Give the account that the daemon uses, and the file that holds its password.
+
+    It may read the demo platform, and nothing else. Where the server does not let us make one, it
+    is the account that we have.
+    """
+    folder = settings.state / "credentials"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    name, password_file = f"{admin.name}_reader", folder / "database-password"
     if not password_file.exists():
         _write_secret(password_file, f"{random.SystemRandom().getrandbits(128):032x}")
-    async with _connected(admin, database=None) as connection:
-        await _rows(
-            connection,
-            f"CREATE OR REPLACE USER {_READER}@localhost IDENTIFIED BY %s",
-            password_file.read_text(),
-        )
-        await _rows(connection, f"GRANT SELECT ON `{admin.name}`.* TO {_READER}@localhost")
-    return _READER, password_file
+    try:
+        async with _connected(admin, database=None) as connection:
+            await _make_reader(connection, name, password_file.read_text(), admin.name)
+    except MySQLError as error:
+        if _code(error) not in _NOT_ALLOWED:
+            raise Misconfigured(f"database at {admin.host}:{admin.port}: {error}") from error
+        progress.say(f"the daemon uses the account {admin.user}, which may make no other")
+        name, password_file = admin.user, folder / "own-database-password"
+        _write_secret(password_file, admin.password)
+    return name, password_file
+
+
+async def _make_reader(
+    connection: aiomysql.Connection, name: str, password: str, database: str
+) -> None:
+    # The daemon comes from where we come from, whatever the server calls that.
+    [[host]] = await _rows(connection, "SELECT SUBSTRING_INDEX(USER(), '@', -1)")
+    await _rows(connection, "CREATE USER IF NOT EXISTS %s@%s", name, host)
+    await _rows(connection, "ALTER USER %s@%s IDENTIFIED BY %s", name, host, password)
+    await _rows(connection, f"GRANT SELECT ON `{database}`.* TO %s@%s", name, host)
 
 
 async def _make(
@@ -84,7 +103,9 @@ async def _make(
     made = demo.generate(seed=settings.seed, now=now, scale=settings.scale)
     counts = {name: len(next(iter(columns.values()))) for name, columns in made.tables.items()}
     progress.say(f"demo platform: {counts['shops']:,} shops, {counts['orders']:,} orders")
-    await _rows(connection, "DROP TABLE IF EXISTS demo_stamp")
+    await _rows(connection, "CREATE TABLE IF NOT EXISTS demo_stamp (stamp TEXT NOT NULL)")
+    await _rows(connection, "DELETE FROM demo_stamp")
+    await connection.commit()
     schema = (settings.root / "config" / "schema.sql").read_text("utf-8")
     with tempfile.TemporaryDirectory(dir=settings.state) as folder:
         await load(
@@ -109,9 +130,16 @@ def _digest(root: Path) -> str:
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
-async def _stamp(connection: aiomysql.Connection) -> str | None:
-    if not await _rows(connection, "SHOW TABLES LIKE 'demo_stamp'"):
+async def _stamp(connection: aiomysql.Connection, admin: DatabaseServer) -> str | None:
+    """Give the stamp of the platform; None where it was not made, or not to the end."""
+    tables = [name for (name,) in await _rows(connection, "SHOW TABLES")]
+    if not tables:
         return None
+    if "demo_stamp" not in tables:
+        raise Misconfigured(
+            f"database {admin.name} at {admin.host}:{admin.port} holds tables that are not of the"
+            " demo, which would replace them: name another database"
+        )
     rows = await _rows(connection, "SELECT stamp FROM demo_stamp")
     return str(rows[0][0]) if rows else None
 
@@ -134,6 +162,8 @@ async def _connected(
         password=server.password,
         db=database,
         charset="utf8mb4",
+        # As the daemon will.
+        ssl=database_server(Database(host=server.host, user=server.user, name=server.name)).tls,
         local_infile=True,
         # Or each IF NOT EXISTS that finds something would warn.
         init_command="SET SESSION sql_notes = 0",
@@ -142,6 +172,10 @@ async def _connected(
         yield connection
     finally:
         await connection.ensure_closed()
+
+
+def _code(error: MySQLError) -> int:
+    return int(error.args[0]) if error.args else 0
 
 
 def _write_secret(path: Path, secret: str) -> None:

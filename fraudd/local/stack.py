@@ -119,7 +119,7 @@ def _database(settings: Settings, progress: Progress) -> Iterator[DatabaseServer
 async def _prepared(settings: Settings, admin: DatabaseServer, progress: Progress) -> Path:
     now = datetime.fromtimestamp(SystemClock().now() / 1000, UTC)
     stamp = await seeding.seed(settings, admin, now=now, progress=progress)
-    user, password_file = await seeding.reader(settings, admin)
+    user, password_file = await seeding.reader(settings, admin, progress)
     endpoint_url = f"http://127.0.0.1:{settings.aws_port}"
     path = settings.state / "fraudd.toml"
     path.write_text(
