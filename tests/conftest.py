@@ -1,8 +1,9 @@
 """Real components for tests: each server on a free port, stopped by its process id at the end."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -19,10 +20,13 @@ from fraudd.local import emulator, mariadb
 from fraudd.local.process import free_port, running
 from fraudd.local.progress import Progress
 from fraudd.local.seeding import seed
-from fraudd.local.settings import DatabaseServer, Settings
+from fraudd.local.settings import DatabaseServer, Settings, server_at
+from tests.database import PREFIX, clear
 
 ROOT = Path(__file__).parent.parent
 REGION = "eu-central-1"
+#: The database of the demo platform.
+DEMO = f"{PREFIX}demo"
 #: A day that the unit tests call now, in epoch milliseconds.
 NOW = 1_795_500_000_000
 
@@ -100,19 +104,43 @@ async def provisioned(aws_clients: Clients) -> Aws:
     )
 
 
-@pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseServer]:
+@contextmanager
+def private_mariadb(folder: Path) -> Iterator[DatabaseServer]:
     """A real MariaDB, empty."""
     port = free_port()
-    folder = tmp_path_factory.mktemp("mariadb")
     with running(mariadb.command(mariadb.find(ROOT / ".tools"), folder, port=port)):
-        yield DatabaseServer(host="127.0.0.1", port=port, user="root", password="", name="demo")
+        yield DatabaseServer(host="127.0.0.1", port=port, user="root", password="", name=DEMO)
+
+
+@pytest.fixture(scope="session")
+def database_url() -> str | None:
+    """The server that the tests shall use; none for a MariaDB of their own."""
+    return os.environ.get("FRAUDD_TEST_MYSQL")
+
+
+@pytest.fixture(scope="session")
+def database(
+    database_url: str | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DatabaseServer]:
+    """A real server without anything of fraudd's, left as it was found."""
+    if database_url is None:
+        with private_mariadb(tmp_path_factory.mktemp("mariadb")) as server:
+            yield server
+    else:
+        server = replace(server_at(database_url, variable="FRAUDD_TEST_MYSQL"), name=DEMO)
+        clear(server)  # an earlier run may have been killed
+        yield server
+        clear(server)
 
 
 @pytest.fixture(scope="session")
 async def platform(database: DatabaseServer, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A small demo platform in the database; its labels are in the state folder."""
-    root = tmp_path_factory.mktemp("checkout")
+    return await seeded(database, tmp_path_factory.mktemp("checkout"), now=datetime.now(UTC))
+
+
+async def seeded(database: DatabaseServer, root: Path, *, now: datetime) -> Settings:
+    """Make a small demo platform; its labels are in the state folder."""
     (root / "config").symlink_to(ROOT / "config")
     (root / ".local").mkdir()
     settings = Settings(
@@ -124,5 +152,5 @@ async def platform(database: DatabaseServer, tmp_path_factory: pytest.TempPathFa
         scale=0.1,
         seed=1,
     )
-    await seed(settings, database, now=datetime.now(UTC), progress=Progress(SystemClock()))
+    await seed(settings, database, now=now, progress=Progress(SystemClock()))
     return settings

@@ -3,14 +3,21 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pymysql
+
 from fraudd.clock import SystemClock
 from fraudd.database.connections import Connections
 from fraudd.database.permits import Permits
 from fraudd.database.server import Server
 from fraudd.limiter import AdaptiveLimit
+from fraudd.local.settings import DatabaseServer
 
 #: Permits of a pool.
 LIMIT = 2
+#: What tests make on a server that is not theirs begins so, and goes when they end.
+PREFIX = "fraudd_test_"
+#: The database of the feature SQL that tests hold up, and the account that reads it.
+PLAIN, READER = f"{PREFIX}plain", f"{PREFIX}reader"
 
 
 def permits_up_to(most: int, *, busy_threads: int = 10_000) -> Permits:
@@ -42,3 +49,25 @@ class Pool:
                 return (await snapshot.query(sql)).rows
         finally:
             permit.release()
+
+
+def clear(server: DatabaseServer) -> None:
+    """Remove what tests made on a server: connections, accounts and databases of their prefix."""
+    with (
+        pymysql.connect(
+            host=server.host, port=server.port, user=server.user, password=server.password
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+
+        def found(sql: str) -> list[tuple[Any, ...]]:
+            cursor.execute(sql)
+            return [row for row in cursor.fetchall() if str(row[0]).startswith(PREFIX)]
+
+        # First of all: what a killed run left at work would hold the databases.
+        for _, number in found("SELECT user, id FROM information_schema.processlist"):
+            cursor.execute(f"KILL {number}")
+        for name, host in found("SELECT user, host FROM mysql.user"):
+            cursor.execute("DROP USER %s@%s", (name, host))
+        for (name,) in found("SHOW DATABASES"):
+            cursor.execute(f"DROP DATABASE `{name}`")

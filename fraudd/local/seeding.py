@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -19,7 +20,6 @@ from fraudd.local.load import load, write_tables
 from fraudd.local.progress import Progress
 from fraudd.local.settings import DatabaseServer, Settings
 from fraudd.ports import Misconfigured
-from fraudd.wiring import database_server
 
 #: What a server answers to an account that may not make or grant to others: errors 1044 and 1227.
 _NOT_ALLOWED = (1044, 1227)
@@ -155,6 +155,7 @@ async def _rows(connection: aiomysql.Connection, sql: str, *values: str) -> Sequ
 async def _connected(
     server: DatabaseServer, *, database: str | None
 ) -> AsyncIterator[aiomysql.Connection]:
+    local = Database(host=server.host, user=server.user, name=server.name).loopback
     connection = await aiomysql.connect(
         host=server.host,
         port=server.port,
@@ -162,8 +163,8 @@ async def _connected(
         password=server.password,
         db=database,
         charset="utf8mb4",
-        # As the daemon will.
-        ssl=database_server(Database(host=server.host, user=server.user, name=server.name)).tls,
+        # As the daemon does.
+        ssl=None if local else ssl.create_default_context(),
         local_infile=True,
         # Or each IF NOT EXISTS that finds something would warn.
         init_command="SET SESSION sql_notes = 0",

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import aiomysql
 import numpy as np
 import pytest
 import xgboost
+from pymysql.err import MySQLError
 
 from fraudd.aws.session import Clients
 from fraudd.config import Config
@@ -23,7 +24,7 @@ from fraudd.local.settings import DatabaseServer
 from fraudd.metrics import Metrics
 from fraudd.scoring import files, model
 from tests.conftest import REGION, Aws
-from tests.database import Pool, given
+from tests.database import PLAIN, READER, Pool, given
 
 FEATURES = {
     "known": """\
@@ -50,8 +51,10 @@ SELECT COUNT(*) AS things, MAX(n) AS nothing FROM things WHERE %(entity_id)s <> 
 class Observer:
     """Looks at the database server, and holds runs up, from a connection of its own."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, account: str) -> None:
         self._connection = connection
+        #: The account under test, as SQL names it.
+        self.account = account
 
     async def rows(self, sql: str) -> Sequence[Any]:
         """Run a statement."""
@@ -65,13 +68,13 @@ class Observer:
         return [
             number
             for number, user, _, _, command, *_ in await self.rows("SHOW FULL PROCESSLIST")
-            if user == "reader" and command != "Killed"
+            if user == READER and command != "Killed"
         ]
 
     async def at(self, state: str) -> list[int]:
         """Ids of the connections of the account under test that are in a statement's state."""
         rows = await self.rows("SHOW FULL PROCESSLIST")
-        return [row[0] for row in rows if (row[1], row[6]) == ("reader", state)]
+        return [row[0] for row in rows if (row[1], row[6]) == (READER, state)]
 
     async def busy(self, state: str) -> int:
         """Wait until the account under test is in a statement's state; gives its connection."""
@@ -80,13 +83,20 @@ class Observer:
                 pass
         return connections[0]
 
+    async def hang_up(self) -> None:
+        """End the connections of the account under test, whatever they do."""
+        for connection in await self.theirs():
+            # It may have ended by itself meanwhile.
+            with suppress(MySQLError):
+                await self.rows(f"KILL {connection}")
+
     async def slow_down(self, entity_id: str) -> None:
         """Let runs of the entity take longer than any deadline."""
-        await self.rows(f"INSERT INTO plain.pace VALUES ('{entity_id}', 30)")
+        await self.rows(f"INSERT INTO pace VALUES ('{entity_id}', 30)")
 
     async def speed_up(self) -> None:
         """Let all runs be quick again."""
-        await self.rows("DELETE FROM plain.pace")
+        await self.rows("DELETE FROM pace")
 
     async def hold_up(self, entity_id: str) -> None:
         """Let a run of the entity wait in the database."""
@@ -101,25 +111,37 @@ class Observer:
 async def observer(database: DatabaseServer) -> AsyncIterator[Observer]:
     """An observer; before and after, the account under test has its rights and no connection."""
     connection = await aiomysql.connect(
-        host=database.host, port=database.port, user=database.user, autocommit=True
+        host=database.host,
+        port=database.port,
+        user=database.user,
+        password=database.password,
+        autocommit=True,
+        # The driver makes exceptions of warnings; MySQL warns of a process list in the old way.
+        init_command="SET SESSION sql_notes = 0, max_error_count = 0",
     )
-    observer = Observer(connection)
+    observer = Observer(connection, "")
+    # The tests come from where the observer comes from, whatever the server calls that.
+    [[host]] = await observer.rows("SELECT SUBSTRING_INDEX(USER(), '@', -1)")
+    observer.account = f"'{READER}'@'{host}'"
+    await observer.hang_up()
     for statement in (
-        "SET SESSION sql_notes = 0",
-        "CREATE DATABASE IF NOT EXISTS plain",
-        "CREATE OR REPLACE TABLE plain.t (id INT PRIMARY KEY, n INT)",
-        "INSERT INTO plain.t VALUES (1, 10)",
-        "CREATE OR REPLACE TABLE plain.things (n INT)",
-        "CREATE OR REPLACE TABLE plain.numbers (n INT PRIMARY KEY)",
-        f"INSERT INTO plain.numbers VALUES {', '.join(f'({n})' for n in range(1000))}",
-        "CREATE OR REPLACE TABLE plain.pace (entity_id VARCHAR(128), seconds INT)",
-        "CREATE OR REPLACE USER reader@localhost IDENTIFIED BY 'secret'",
-        "GRANT SELECT ON plain.* TO reader@localhost",
+        f"DROP DATABASE IF EXISTS {PLAIN}",
+        f"CREATE DATABASE {PLAIN}",
+        f"USE {PLAIN}",
+        "CREATE TABLE t (id INT PRIMARY KEY, n INT)",
+        "INSERT INTO t VALUES (1, 10)",
+        "CREATE TABLE things (n INT)",
+        "CREATE TABLE numbers (n INT PRIMARY KEY)",
+        f"INSERT INTO numbers VALUES {', '.join(f'({n})' for n in range(1000))}",
+        "CREATE TABLE pace (entity_id VARCHAR(128), seconds INT)",
+        f"DROP USER IF EXISTS {observer.account}",
+        f"CREATE USER {observer.account} IDENTIFIED BY 'secret'",
+        f"GRANT SELECT ON {PLAIN}.* TO {observer.account}",
     ):
         await observer.rows(statement)
     yield observer
     # A statement whose client is gone runs on until its deadline.
-    await observer.rows("KILL HARD USER reader@localhost")
+    await observer.hang_up()
     await connection.ensure_closed()
 
 
@@ -129,8 +151,8 @@ def server(database: DatabaseServer) -> Server:
     return Server(
         host=database.host,
         port=database.port,
-        user="reader",
-        name="plain",
+        user=READER,
+        name=PLAIN,
         password=given("secret"),
         tls=None,
         time_zone="+00:00",
@@ -251,8 +273,8 @@ def config(aws: Aws, observer: Observer, database: DatabaseServer, model_file: P
             "database": {
                 "host": database.host,
                 "port": database.port,
-                "user": "reader",
-                "name": "plain",
+                "user": READER,
+                "name": PLAIN,
                 "password_credential": str(password),
             },
             "jobs": {"backoff_base_seconds": 0.1, "backoff_max_seconds": 0.2},

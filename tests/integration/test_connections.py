@@ -9,7 +9,7 @@ import pytest
 
 from fraudd.database.server import Server
 from fraudd.ports import RunError, TransientError, Unavailable
-from tests.database import LIMIT, Pool, given
+from tests.database import LIMIT, PLAIN, Pool, given
 from tests.integration.conftest import Observer
 
 
@@ -60,7 +60,7 @@ async def test_an_idle_connection_is_closed(server: Server, observer: Observer) 
 async def test_a_snapshot_sees_one_instant(pool: Pool, observer: Observer) -> None:
     permit = await pool.permits.acquire()
     async with pool.connections.snapshot(permit) as snapshot:
-        await observer.rows("UPDATE plain.t SET n = 11")
+        await observer.rows("UPDATE t SET n = 11")
         assert (await snapshot.query("SELECT n FROM t")).rows[0][0] == 10
         as_of = snapshot.as_of_ms
     async with pool.connections.snapshot(permit) as snapshot:
@@ -74,12 +74,12 @@ async def test_a_snapshot_is_let_go_of_so_that_an_alter_table_need_not_wait(
 ) -> None:
     await pool.query("SELECT n FROM t")
     await observer.rows("SET SESSION lock_wait_timeout = 1")
-    await observer.rows("ALTER TABLE plain.t ADD COLUMN m INT")
+    await observer.rows("ALTER TABLE t ADD COLUMN m INT")
     assert await observer.theirs() != []
 
 
 async def test_a_statement_that_writes_is_refused(pool: Pool, observer: Observer) -> None:
-    await observer.rows("GRANT INSERT ON plain.* TO reader@localhost")
+    await observer.rows(f"GRANT INSERT ON {PLAIN}.* TO {observer.account}")
     with pytest.raises(RunError, match="READ ONLY transaction"):
         await pool.query("INSERT INTO t VALUES (2, 2)")
 
@@ -88,7 +88,7 @@ async def test_a_connection_that_broke_is_replaced_and_the_run_tried_again(
     pool: Pool, observer: Observer
 ) -> None:
     async with asyncio.TaskGroup() as group:
-        query = group.create_task(_outcome(pool.query("SELECT SLEEP(30)")))
+        query = group.create_task(_outcome(pool.query("SELECT SLEEP(30) FROM t")))
         lost = await observer.busy("User sleep")
         await observer.rows(f"KILL {lost}")
     error = query.result()
@@ -102,9 +102,9 @@ async def test_a_connection_lost_to_a_server_that_refuses_is_an_outage(
     pool: Pool, observer: Observer
 ) -> None:
     async with asyncio.TaskGroup() as group:
-        query = group.create_task(_outcome(pool.query("SELECT SLEEP(30)")))
+        query = group.create_task(_outcome(pool.query("SELECT SLEEP(30) FROM t")))
         lost = await observer.busy("User sleep")
-        await observer.rows("ALTER USER reader@localhost ACCOUNT LOCK")
+        await observer.rows(f"ALTER USER {observer.account} ACCOUNT LOCK")
         await observer.rows(f"KILL {lost}")
     assert isinstance(query.result(), Unavailable)
 
@@ -130,7 +130,7 @@ async def test_a_statement_over_its_deadline_is_ended_by_the_server(
 ) -> None:
     pool = Pool(replace(server, query_timeout_seconds=0.1))
     with pytest.raises(TransientError) as told:
-        await pool.query("SELECT SLEEP(30)")
+        await pool.query("SELECT SLEEP(30) FROM t")
     assert told.value.type == "query_timeout"
     assert await observer.theirs() == []
 
@@ -138,7 +138,7 @@ async def test_a_statement_over_its_deadline_is_ended_by_the_server(
 async def test_a_snapshot_over_its_deadline_ends(server: Server, observer: Observer) -> None:
     pool = Pool(replace(server, snapshot_timeout_seconds=0.1))
     with pytest.raises(TransientError) as told:
-        await pool.query("SELECT SLEEP(30)")
+        await pool.query("SELECT SLEEP(30) FROM t")
     assert told.value.type == "snapshot_timeout"
     assert pool.connections.open == 0
 
@@ -147,7 +147,7 @@ async def test_a_killed_connection_costs_its_statement_and_the_next_one_gets_ano
     pool: Pool, observer: Observer
 ) -> None:
     async with asyncio.TaskGroup() as group:
-        slow = group.create_task(_outcome(pool.query("SELECT SLEEP(30)")))
+        slow = group.create_task(_outcome(pool.query("SELECT SLEEP(30) FROM t")))
         await observer.rows(f"KILL {await observer.busy('User sleep')}")
     failure = slow.result()
     assert isinstance(failure, TransientError)
@@ -167,7 +167,7 @@ async def test_a_warm_connection_that_the_server_dropped_is_replaced_unnoticed(
 async def test_a_cancelled_statement_leaves_no_connection_behind(
     pool: Pool, observer: Observer
 ) -> None:
-    running = asyncio.ensure_future(pool.query("SELECT SLEEP(30)"))
+    running = asyncio.ensure_future(pool.query("SELECT SLEEP(30) FROM t"))
     await observer.busy("User sleep")
     running.cancel()
     await asyncio.wait([running])
@@ -214,7 +214,7 @@ async def test_a_wrong_statement_is_told_as_such(pool: Pool) -> None:
 async def test_the_account_s_own_limit_is_no_fault_of_the_run(
     server: Server, observer: Observer
 ) -> None:
-    await observer.rows("ALTER USER reader@localhost WITH MAX_USER_CONNECTIONS 1")
+    await observer.rows(f"ALTER USER {observer.account} WITH MAX_USER_CONNECTIONS 1")
     first, second = Pool(server), Pool(server)
     permit = await first.permits.acquire()
     async with first.connections.snapshot(permit):

@@ -10,7 +10,7 @@ from fraudd.ports import TransientError
 from tests.database import Pool
 from tests.integration.conftest import Observer
 
-SLOW = "SELECT SLEEP(30)"
+SLOW = "SELECT SLEEP(30) FROM t"
 
 
 async def cut_off(work: "asyncio.Task[object]") -> None:
@@ -110,7 +110,7 @@ async def test_a_stream_without_rows_tells_its_columns(pool: Pool, observer: Obs
 async def test_a_killer_that_finds_no_room_waits_for_the_statement_s_own_deadline(
     server: Server, observer: Observer
 ) -> None:
-    await observer.rows("ALTER USER reader@localhost WITH MAX_USER_CONNECTIONS 1")
+    await observer.rows(f"ALTER USER {observer.account} WITH MAX_USER_CONNECTIONS 1")
     pool = Pool(replace(server, query_timeout_seconds=1.5))
     running = asyncio.ensure_future(pool.query(SLOW))
     await observer.busy("User sleep")
@@ -130,7 +130,7 @@ async def test_a_transaction_of_others_holds_a_statement_up_no_longer_than_the_l
     await observer.rows("SET GLOBAL innodb_lock_wait_timeout = 1")
     await observer.rows("BEGIN")
     try:
-        await observer.rows("UPDATE plain.t SET n = 12")
+        await observer.rows("UPDATE t SET n = 12")
         with pytest.raises(TransientError) as told:
             await Pool(server).query("SELECT n FROM t LOCK IN SHARE MODE")
     finally:
@@ -140,7 +140,7 @@ async def test_a_transaction_of_others_holds_a_statement_up_no_longer_than_the_l
 
 
 async def test_the_victim_of_a_deadlock_is_told_so(pool: Pool, observer: Observer) -> None:
-    await observer.rows("INSERT INTO plain.t VALUES (2, 20), (3, 30)")
+    await observer.rows("INSERT INTO t VALUES (2, 20), (3, 30)")
     permit = await pool.permits.acquire()
     async with asyncio.TaskGroup() as group:
         with pytest.raises(TransientError) as told:
@@ -148,8 +148,8 @@ async def test_the_victim_of_a_deadlock_is_told_so(pool: Pool, observer: Observe
                 await snapshot.query("SELECT n FROM t WHERE id = 1 LOCK IN SHARE MODE")
                 await observer.rows("BEGIN")
                 # Whoever changed more rows is spared.
-                await observer.rows("UPDATE plain.t SET n = n + 1 WHERE id > 1")
-                group.create_task(observer.rows("UPDATE plain.t SET n = 0 WHERE id = 1"))
+                await observer.rows("UPDATE t SET n = n + 1 WHERE id > 1")
+                group.create_task(observer.rows("UPDATE t SET n = 0 WHERE id = 1"))
                 await snapshot.query("SELECT n FROM t WHERE id = 2 LOCK IN SHARE MODE")
     permit.release()
     await observer.rows("ROLLBACK")

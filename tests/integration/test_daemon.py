@@ -409,7 +409,7 @@ async def test_a_fault_of_the_database_costs_no_attempt_and_fails_no_run(
     start: Start, config: Config, observer: Observer, aws: Aws
 ) -> None:
     async with start(config) as fraudd:
-        await observer.rows("RENAME TABLE plain.things TO plain.gone")
+        await observer.rows("RENAME TABLE things TO gone")
         await fraudd.ask("shop-1")
         await fraudd.breaker("outage")
         await ready(fraudd, 503)
@@ -422,7 +422,7 @@ async def test_a_fault_of_the_database_costs_no_attempt_and_fails_no_run(
         jobs = (await fraudd.status())["jobs"]
         assert [job["phase"] for job in jobs if job["entity_id"] == "shop-1"] == ["database"]
         assert len(jobs) <= config.database.max_connections
-        await observer.rows("RENAME TABLE plain.gone TO plain.things")
+        await observer.rows("RENAME TABLE gone TO things")
         for n in range(1, 6):
             done = await fraudd.ended(f"shop-{n}")
             assert (done["status"], done["attempts"]) == ("done", 1)

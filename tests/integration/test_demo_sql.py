@@ -15,11 +15,13 @@ from fraudd.database.server import Server
 from fraudd.local.settings import DatabaseServer, Settings
 from fraudd.scoring import files
 from fraudd.scoring.features import SqlFeatures
-from tests.conftest import ROOT
-from tests.database import given, permits_up_to
+from tests.conftest import DEMO, ROOT
+from tests.database import PREFIX, given, permits_up_to
 
 FILES = files.load(ROOT / "config" / "features")
 SCHEMA = (ROOT / "config" / "schema.sql").read_text()
+#: The demo platform as it was, and a small one of a test's own.
+PAST, EDGE = f"{PREFIX}past", f"{PREFIX}edge"
 #: Columns that are overwritten in place: as of an earlier time nobody knows what they were.
 #: Here is what they are in the copy of the past, the same for everybody.
 OVERWRITTEN = {
@@ -80,16 +82,17 @@ async def databases(database: DatabaseServer) -> AsyncIterator[Databases]:
     connection = await aiomysql.connect(
         host=database.host,
         port=database.port,
-        user="root",
+        user=database.user,
+        password=database.password,
         autocommit=True,
         init_command="SET SESSION sql_notes = 0",
     )
     server = Server(
         host=database.host,
         port=database.port,
-        user="root",
-        name="demo",
-        password=given(""),
+        user=database.user,
+        name=DEMO,
+        password=given(database.password),
         tls=None,
         time_zone="+00:00",
         connect_timeout_seconds=2.0,
@@ -107,13 +110,13 @@ async def test_no_feature_sees_the_future_the_answer_or_what_is_overwritten_in_p
     as_of = datetime.now(UTC).replace(tzinfo=None, microsecond=0) - timedelta(days=10)
     await _copy_of_the_past(databases, as_of)
     shops = await databases.rows(
-        f"SELECT shop_id FROM demo.shops WHERE created_at <= '{as_of}'"
-        " ORDER BY (SELECT COUNT(*) FROM demo.fraud_scenarios f WHERE f.shop_id = shops.shop_id)"
+        f"SELECT shop_id FROM {DEMO}.shops WHERE created_at <= '{as_of}'"
+        f" ORDER BY (SELECT COUNT(*) FROM {DEMO}.fraud_scenarios f WHERE f.shop_id = shops.shop_id)"
         " DESC, MD5(shop_id) LIMIT 60"
     )
     entities = [row[0] for row in shops]
-    seen_now = await databases.features("demo", entities, as_of)
-    seen_then = await databases.features("past", entities, as_of)
+    seen_now = await databases.features(DEMO, entities, as_of)
+    seen_then = await databases.features(PAST, entities, as_of)
     assert seen_now == seen_then
     assert len({vector["orders_60d"] for vector in seen_now}) > 5
     for name in RHYTHM:
@@ -131,7 +134,7 @@ async def test_windows_are_half_open(databases: Databases, table: str, row: int,
     async def with_row_at(at: datetime) -> dict[str, str]:
         await databases.rows(f"UPDATE {table} SET {EVENT_TIMES[table]} = '{at}' WHERE id = {row}")
         await databases.rows("UPDATE payments SET declined_at = created_at")
-        [vector] = await databases.features("edge", ["shop-1"], as_of)
+        [vector] = await databases.features(EDGE, ["shop-1"], as_of)
         return vector
 
     assert await with_row_at(begin) == await with_row_at(begin - second)
@@ -178,7 +181,7 @@ async def test_a_shop_without_any_trace_has_a_vector_and_an_unknown_one_has_none
 ) -> None:
     as_of = datetime(2026, 11, 24, 12)
     await _one_shop(databases, as_of)
-    [vector] = await databases.features("edge", ["shop-2"], as_of)
+    [vector] = await databases.features(EDGE, ["shop-2"], as_of)
     assert vector.keys() == FILES.features.keys()
     assert vector["orders_60d"] == "0.0"
 
@@ -196,12 +199,13 @@ def test_windows_are_sixty_days_at_most() -> None:
 
 async def _copy_of_the_past(databases: Databases, as_of: datetime) -> None:
     """Make the database as it was: no later row, no later time, nothing overwritten since."""
-    await databases.rows("CREATE OR REPLACE DATABASE past")
-    tables = await databases.rows("SHOW TABLES FROM demo")
+    await databases.rows(f"DROP DATABASE IF EXISTS {PAST}")
+    await databases.rows(f"CREATE DATABASE {PAST}")
+    tables = await databases.rows(f"SHOW TABLES FROM {DEMO}")
     for (table,) in tables:
         if table in ("fraud_scenarios", "demo_stamp"):
             continue
-        columns = await databases.rows(f"SHOW COLUMNS FROM demo.{table}")
+        columns = await databases.rows(f"SHOW COLUMNS FROM {DEMO}.{table}")
         chosen, happened = [], []
         for name, kind, null, *_ in columns:
             if name in OVERWRITTEN.get(table, {}):
@@ -212,9 +216,9 @@ async def _copy_of_the_past(databases: Databases, as_of: datetime) -> None:
                 chosen.append(name)
                 if kind == "datetime":
                     happened.append(f"{name} <= '{as_of}'")
-        await databases.rows(f"CREATE TABLE past.{table} LIKE demo.{table}")
+        await databases.rows(f"CREATE TABLE {PAST}.{table} LIKE {DEMO}.{table}")
         await databases.rows(
-            f"INSERT INTO past.{table} SELECT {', '.join(chosen)} FROM demo.{table}"
+            f"INSERT INTO {PAST}.{table} SELECT {', '.join(chosen)} FROM {DEMO}.{table}"
             f" WHERE {' AND '.join(happened)}"
         )
 
@@ -222,8 +226,9 @@ async def _copy_of_the_past(databases: Databases, as_of: datetime) -> None:
 async def _one_shop(databases: Databases, as_of: datetime) -> None:
     """Make a platform whose rows in ``MOVED`` lie in the future, for a test to move them."""
     old, later, recent = (as_of + timedelta(days=days) for days in (-400, 9, -2))
-    await databases.rows("CREATE OR REPLACE DATABASE edge")
-    await databases.connection.select_db("edge")
+    await databases.rows(f"DROP DATABASE IF EXISTS {EDGE}")
+    await databases.rows(f"CREATE DATABASE {EDGE}")
+    await databases.connection.select_db(EDGE)
     for statement in re.sub(r"--.*", "", SCHEMA).split(";"):
         if statement.strip():
             await databases.rows(statement)
@@ -249,7 +254,7 @@ async def _one_shop(databases: Databases, as_of: datetime) -> None:
 
 async def _insert(databases: Databases, table: str, known: dict[str, Any], at: datetime) -> None:
     """Insert a row with plain values in the columns that ``known`` does not name."""
-    columns = await databases.rows(f"SHOW COLUMNS FROM edge.{table}")
+    columns = await databases.rows(f"SHOW COLUMNS FROM {EDGE}.{table}")
     values = {}
     for name, kind, null, *_ in columns:
         if name in known:
@@ -263,5 +268,5 @@ async def _insert(databases: Databases, table: str, known: dict[str, Any], at: d
         else:
             values[name] = "'1'"
     await databases.rows(
-        f"INSERT INTO edge.{table} ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+        f"INSERT INTO {EDGE}.{table} ({', '.join(values)}) VALUES ({', '.join(values.values())})"
     )

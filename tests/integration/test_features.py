@@ -14,7 +14,7 @@ from fraudd.ports import FeatureValues, Misconfigured, PermanentError, RunError,
 from fraudd.scoring import files
 from fraudd.scoring.features import SqlFeatures
 from fraudd.wiring import database_server
-from tests.database import permits_up_to
+from tests.database import PLAIN, permits_up_to
 from tests.integration.conftest import FEATURES, Observer
 
 
@@ -271,12 +271,12 @@ async def test_an_unknown_entity_costs_one_query(bench: Bench) -> None:
 
 
 async def test_a_feature_that_writes_is_refused(bench: Bench, observer: Observer) -> None:
-    await observer.rows("GRANT ALL ON plain.* TO reader@localhost")
+    await observer.rows(f"GRANT ALL ON {PLAIN}.* TO {observer.account}")
     await observer.rows(
-        "CREATE OR REPLACE FUNCTION plain.sneak() RETURNS INT MODIFIES SQL DATA"
-        " BEGIN INSERT INTO plain.things VALUES (1); RETURN 1; END"
+        "CREATE FUNCTION sneak() RETURNS INT DETERMINISTIC MODIFIES SQL DATA"
+        " BEGIN INSERT INTO things VALUES (1); RETURN 1; END"
     )
-    bench.write("wrong", feature("SELECT plain.sneak() AS f FROM DUAL WHERE %(entity_id)s <> ''"))
+    bench.write("wrong", feature("SELECT sneak() AS f FROM DUAL WHERE %(entity_id)s <> ''"))
     with pytest.raises(RunError, match="READ ONLY transaction"):
         await bench.read("shop-1")
 

@@ -93,7 +93,7 @@ async def test_connections_that_nobody_uses_are_closed_when_the_limit_falls(
 ) -> None:
     async with start(wide) as fraudd:
         for number in range(4):
-            await observer.rows(f"INSERT INTO plain.pace VALUES ('shop-{number}', 1)")
+            await observer.rows(f"INSERT INTO pace VALUES ('shop-{number}', 1)")
             await fraudd.ask(f"shop-{number}")
         for number in range(4):
             await fraudd.ended(f"shop-{number}")
@@ -128,7 +128,7 @@ async def test_a_limit_that_falls_while_a_poll_is_outstanding_revokes_no_message
 async def test_connections_taken_by_another_client_cost_no_attempt_and_open_no_breaker(
     start: Start, config: Config, server: Server, observer: Observer
 ) -> None:
-    await observer.rows("ALTER USER reader@localhost WITH MAX_USER_CONNECTIONS 2")
+    await observer.rows(f"ALTER USER {observer.account} WITH MAX_USER_CONNECTIONS 2")
     database = {"max_connections": 3, "idle_seconds": 0.05}
     wide = changed(config, database=database, consumers={"count": 3})
     async with AsyncExitStack() as stack:
@@ -147,7 +147,7 @@ async def test_connections_taken_by_another_client_cost_no_attempt_and_open_no_b
                 pass
         assert (await fraudd.status())["breaker"] == "closed"
         # One of the two is given back; the run in hand gets it.
-        await observer.rows("ALTER USER reader@localhost WITH MAX_USER_CONNECTIONS 4")
+        await observer.rows(f"ALTER USER {observer.account} WITH MAX_USER_CONNECTIONS 4")
         body = await fraudd.ended("shop-1")
         assert (body["status"], body["attempts"]) == ("done", 1)
         await fraudd.jobs("done")
@@ -157,7 +157,7 @@ async def test_connections_taken_by_another_client_cost_no_attempt_and_open_no_b
 async def test_a_full_server_is_no_outage_while_one_connection_is_had(
     server: Server, observer: Observer
 ) -> None:
-    await observer.rows("ALTER USER reader@localhost WITH MAX_USER_CONNECTIONS 1")
+    await observer.rows(f"ALTER USER {observer.account} WITH MAX_USER_CONNECTIONS 1")
     pool = Pool(replace(server, idle_seconds=60.0), limit=3)
     first, second = await pool.permits.acquire(), await pool.permits.acquire()
     async with pool.connections.snapshot(first):

@@ -26,6 +26,8 @@ FILES = files.load(ROOT / "config" / "features")
 def settings(platform: Settings, tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A configuration that reads the demo platform."""
     assert platform.database is not None
+    password = tmp_path_factory.mktemp("credentials") / "password"
+    password.write_text(platform.database.password)
     return Config.model_validate(
         {
             "aws": {"region": "x"},
@@ -35,8 +37,9 @@ def settings(platform: Settings, tmp_path_factory: pytest.TempPathFactory) -> Co
             "database": {
                 "host": platform.database.host,
                 "port": platform.database.port,
-                "user": "root",
+                "user": platform.database.user,
                 "name": platform.database.name,
+                "password_credential": str(password),
             },
             "features": {"directory": ROOT / "config" / "features"},
             "model": {"path": tmp_path_factory.mktemp("model") / "model.ubj"},
