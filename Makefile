@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help setup run stack test check simulate mutants chaos measure bench-stall format clean distclean
+.PHONY: help setup run stack test test-mysql check simulate mutants chaos measure bench-stall format clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,10 @@ check: .venv/installed-test ## format, lint, imports, types, unit tests: the fas
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
 	@$(BIN)/pytest tests/unit
+
+test-mysql: setup .venv/installed-test .tools/moto/installed ## run the database and end-to-end tests on a MySQL: URL=mysql://root@127.0.0.1:3306
+	@[ -n "$(URL)" ] || { echo "make test-mysql: say which MySQL, as URL=mysql://root@127.0.0.1:3306; CONTRIBUTING.md says how to get one"; exit 2; }
+	@FRAUDD_TEST_MYSQL='$(URL)' $(BIN)/pytest tests/integration tests/mysql tests/acceptance
 
 simulate: .venv/installed-test ## run the flows in a world that fails: SEEDS=20000, or SEED=7 alone
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))

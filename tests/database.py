@@ -1,6 +1,6 @@
 """Parts of the database room as tests need them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pymysql
@@ -34,6 +34,23 @@ def given(password: str) -> Callable[[], Awaitable[str]]:
     return password_given
 
 
+def as_owner(database: DatabaseServer) -> Server:
+    """The server as the account sees it that made what is on it."""
+    return Server(
+        host=database.host,
+        port=database.port,
+        user=database.user,
+        name=database.name,
+        password=given(database.password),
+        tls=None,
+        time_zone="+00:00",
+        connect_timeout_seconds=2.0,
+        query_timeout_seconds=10.0,
+        snapshot_timeout_seconds=60.0,
+        idle_seconds=30.0,
+    )
+
+
 class Pool:
     """Permits and the connections they allow."""
 
@@ -51,23 +68,37 @@ class Pool:
             permit.release()
 
 
-def clear(server: DatabaseServer) -> None:
-    """Remove what tests made on a server: connections, accounts and databases of their prefix."""
+def run_sql(server: DatabaseServer, *statements: str) -> Sequence[Any]:
+    """Run statements as the server's owner, with @HOST for where we come from; gives all rows."""
     with (
         pymysql.connect(
-            host=server.host, port=server.port, user=server.user, password=server.password
+            host=server.host,
+            port=server.port,
+            user=server.user,
+            password=server.password,
+            autocommit=True,
         ) as connection,
         connection.cursor() as cursor,
     ):
+        cursor.execute("SELECT SUBSTRING_INDEX(USER(), '@', -1)")
+        [[host]] = cursor.fetchall()
+        rows: list[Any] = []
+        for statement in statements:
+            cursor.execute(statement.replace("@HOST", f"@'{host}'"))
+            rows += cursor.fetchall()
+        return rows
 
-        def found(sql: str) -> list[tuple[Any, ...]]:
-            cursor.execute(sql)
-            return [row for row in cursor.fetchall() if str(row[0]).startswith(PREFIX)]
 
-        # First of all: what a killed run left at work would hold the databases.
-        for _, number in found("SELECT user, id FROM information_schema.processlist"):
-            cursor.execute(f"KILL {number}")
-        for name, host in found("SELECT user, host FROM mysql.user"):
-            cursor.execute("DROP USER %s@%s", (name, host))
-        for (name,) in found("SHOW DATABASES"):
-            cursor.execute(f"DROP DATABASE `{name}`")
+def clear(server: DatabaseServer) -> None:
+    """Remove what tests made on a server: connections, accounts and databases of their prefix."""
+
+    def found(sql: str) -> list[Any]:
+        return [row for row in run_sql(server, sql) if row[0].startswith(PREFIX)]
+
+    # First of all: what a killed run left at work would hold the databases.
+    for _, number in found("SELECT user, id FROM information_schema.processlist"):
+        run_sql(server, f"KILL {number}")
+    for name, host in found("SELECT user, host FROM mysql.user"):
+        run_sql(server, f"DROP USER '{name}'@'{host}'")
+    for (name,) in found("SHOW DATABASES"):
+        run_sql(server, f"DROP DATABASE `{name}`")

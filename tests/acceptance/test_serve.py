@@ -13,7 +13,7 @@ from fraudd.config import load
 from fraudd.local.process import free_port
 from fraudd.local.settings import DatabaseServer, Settings
 from tests.acceptance.conftest import FRAUDD, at_rest, command, ended, http
-from tests.conftest import REGION, ROOT, Aws
+from tests.conftest import DEMO, REGION, ROOT, Aws
 
 CONFIG = """\
 [http]
@@ -30,10 +30,11 @@ completions_arn = "{aws.completions_arn}"
 [results]
 table = "{aws.table}"
 [database]
-host = "127.0.0.1"
+host = "{database.host}"
 port = {database.port}
-user = "root"
-name = "demo"
+user = "{database.user}"
+name = "{database.name}"
+password_credential = "{password}"
 [features]
 directory = "{root}/config/features"
 [model]
@@ -42,8 +43,19 @@ path = "{model}"
 
 
 @pytest.fixture(scope="session")
+def password(database: DatabaseServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that holds the password of the database."""
+    path = tmp_path_factory.mktemp("credentials") / "password"
+    path.write_text(database.password)
+    return path
+
+
+@pytest.fixture(scope="session")
 async def model_file(
-    platform: Settings, database: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
+    platform: Settings,
+    database: DatabaseServer,
+    password: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A model trained on the demo platform."""
     folder = tmp_path_factory.mktemp("trained")
@@ -55,6 +67,7 @@ async def model_file(
             endpoint="http://127.0.0.1:1",
             aws=_Nowhere,
             database=database,
+            password=password,
             root=ROOT,
             model="model.ubj",
         )
@@ -85,6 +98,7 @@ def config(
     aws: Aws,
     aws_endpoint: str,
     database: DatabaseServer,
+    password: Path,
     model_file: Path,
 ) -> Path:
     """A configuration that works."""
@@ -96,6 +110,7 @@ def config(
             endpoint=aws_endpoint,
             aws=aws.names,
             database=database,
+            password=password,
             root=ROOT,
             model=model_file,
         )
@@ -158,13 +173,13 @@ async def test_systemd_is_told_when_it_is_ready_and_when_it_stops(
     ("old", "new", "status", "says"),
     [
         ("port = ", "port = 1 # ", 1, "fraudd: database: Can't connect to MySQL server on"),
-        ('name = "demo"', 'name = "elsewhere"', 1, "fraudd: database: Unknown database"),
+        (f'name = "{DEMO}"', 'name = "elsewhere"', 1, "fraudd: database: Unknown database"),
         ("endpoint_url = ", 'endpoint_url = "http://127.0.0.1:1" # ', 1, "fraudd: store: "),
         ("table = ", 'table = "elsewhere" # ', 1, "no table elsewhere at http://127.0.0.1:"),
         ("path = ", 'path = "gone.ubj" # ', 78, "gone.ubj: No such file or directory; train one"),
         ("directory = ", 'directory = "gone" # ', 78, "no feature files (*.sql) in"),
         ("region = ", 'regoin = "x"\nregion = ', 78, "regoin: unknown key; did you mean region?"),
-        ("[features]", 'password_credential = "db"\n[features]', 78, "$CREDENTIALS_DIRECTORY"),
+        ("password_credential = ", 'password_credential = "db" # ', 78, "$CREDENTIALS_DIRECTORY"),
     ],
 )
 async def test_what_is_missing_at_start_is_told_in_one_line(

@@ -16,7 +16,7 @@ from fraudd.local.settings import DatabaseServer, Settings
 from fraudd.scoring import files
 from fraudd.scoring.features import SqlFeatures
 from tests.conftest import DEMO, ROOT
-from tests.database import PREFIX, given, permits_up_to
+from tests.database import PREFIX, as_owner, permits_up_to
 
 FILES = files.load(ROOT / "config" / "features")
 SCHEMA = (ROOT / "config" / "schema.sql").read_text()
@@ -87,20 +87,7 @@ async def databases(database: DatabaseServer) -> AsyncIterator[Databases]:
         autocommit=True,
         init_command="SET SESSION sql_notes = 0",
     )
-    server = Server(
-        host=database.host,
-        port=database.port,
-        user=database.user,
-        name=DEMO,
-        password=given(database.password),
-        tls=None,
-        time_zone="+00:00",
-        connect_timeout_seconds=2.0,
-        query_timeout_seconds=10.0,
-        snapshot_timeout_seconds=60.0,
-        idle_seconds=30.0,
-    )
-    yield Databases(connection=connection, server=server)
+    yield Databases(connection=connection, server=as_owner(database))
     await connection.ensure_closed()
 
 
@@ -109,9 +96,10 @@ async def test_no_feature_sees_the_future_the_answer_or_what_is_overwritten_in_p
 ) -> None:
     as_of = datetime.now(UTC).replace(tzinfo=None, microsecond=0) - timedelta(days=10)
     await _copy_of_the_past(databases, as_of)
+    await databases.connection.select_db(DEMO)
     shops = await databases.rows(
-        f"SELECT shop_id FROM {DEMO}.shops WHERE created_at <= '{as_of}'"
-        f" ORDER BY (SELECT COUNT(*) FROM {DEMO}.fraud_scenarios f WHERE f.shop_id = shops.shop_id)"
+        f"SELECT shop_id FROM shops WHERE created_at <= '{as_of}'"
+        " ORDER BY (SELECT COUNT(*) FROM fraud_scenarios f WHERE f.shop_id = shops.shop_id)"
         " DESC, MD5(shop_id) LIMIT 60"
     )
     entities = [row[0] for row in shops]

@@ -1,0 +1,115 @@
+"""MySQL and MariaDB give the same shops the same features, and so the same scores."""
+
+import csv
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from fraudd.clock import SystemClock
+from fraudd.commands.train import train_model
+from fraudd.config import Config
+from fraudd.database.connections import Connections
+from fraudd.local.settings import DatabaseServer, Settings
+from fraudd.scoring import files, model
+from fraudd.scoring.features import SqlFeatures
+from tests.conftest import ROOT, private_mariadb, seeded
+from tests.database import as_owner, permits_up_to
+
+FEATURES = ROOT / "config" / "features"
+SHOPS = 100
+
+
+@pytest.fixture(scope="module")
+def mariadb(
+    database_url: str | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DatabaseServer]:
+    """The server to compare with."""
+    assert database_url, "set FRAUDD_TEST_MYSQL, as make test-mysql does: two servers are compared"
+    with private_mariadb(tmp_path_factory.mktemp("mariadb")) as server:
+        yield server
+
+
+async def test_a_hundred_shops_have_the_same_features_and_scores_on_both_servers(
+    database: DatabaseServer, mariadb: DatabaseServer, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    theirs.mkdir()
+    ours.mkdir()
+    platform = await seeded(database, theirs, now=now)
+    await seeded(mariadb, ours, now=now)
+    assert (theirs / ".local/labels-now.csv").read_bytes() == (
+        ours / ".local/labels-now.csv"
+    ).read_bytes()
+    shops = _frauds_first(theirs / ".local/labels-now.csv")[:SHOPS]
+    as_of = now.replace(tzinfo=None, microsecond=0)
+
+    there = await _features(database, shops, as_of)
+    here = await _features(mariadb, shops, as_of)
+    assert len(shops) == SHOPS
+    assert _differences(there, here) == []
+
+    scorer = await _trained(platform, tmp_path)
+    scores = [(scorer.score(there[shop]).score, scorer.score(here[shop]).score) for shop in shops]
+    assert max(abs(one - other) for one, other in scores) <= 1e-9
+    assert max(scores)[0] - min(scores)[0] > 0.5, "or it would be easy"
+
+
+def _frauds_first(labels: Path) -> list[str]:
+    with labels.open(newline="") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: (row["label"] == "0", row["entity_id"]))
+    return [row["entity_id"] for row in rows]
+
+
+async def _features(
+    database: DatabaseServer, shops: list[str], as_of: datetime
+) -> dict[str, dict[str, float]]:
+    permits = permits_up_to(1)
+    connections = Connections(as_owner(database), permits, clock=SystemClock())
+    features = SqlFeatures(files.load(FEATURES), connections)
+    permit = await permits.acquire()
+    async with connections.snapshot(permit) as snapshot:
+        vectors = {shop: await features.compute(snapshot, shop, as_of) for shop in shops}
+    permit.release()
+    await connections.close()
+    return vectors
+
+
+def _differences(
+    there: dict[str, dict[str, float]], here: dict[str, dict[str, float]]
+) -> list[str]:
+    return [
+        f"{shop} {name}: {value!r}, on MariaDB {here[shop][name]!r}"
+        for shop, vector in there.items()
+        for name, value in vector.items()
+        if value != here[shop][name] and not (math.isnan(value) and math.isnan(here[shop][name]))
+    ]
+
+
+async def _trained(platform: Settings, folder: Path) -> model.XgboostModel:
+    database = platform.database
+    assert database is not None
+    (folder / "password").write_text(database.password)
+    config = Config.model_validate(
+        {
+            "aws": {"region": "x"},
+            "queue": {"url": "x"},
+            "topics": {"requests_arn": "x", "completions_arn": "x"},
+            "results": {"table": "x"},
+            "database": {
+                "host": database.host,
+                "port": database.port,
+                "user": database.user,
+                "name": database.name,
+                "password_credential": str(folder / "password"),
+            },
+            "features": {"directory": FEATURES},
+            "model": {"path": folder / "model.ubj"},
+        }
+    )
+    labels = platform.state / "labels.csv"
+    await train_model(config, labels, label_delay_days=21.0, kinds={}, progress=lambda *_: None)
+    return model.load(config.model.path, files.load(FEATURES))
