@@ -68,7 +68,7 @@ class Observer:
         return [
             number
             for number, user, _, _, command, *_ in await self.rows("SHOW FULL PROCESSLIST")
-            if user == READER and command != "Killed"
+            if user == READER and command not in ("Killed", "Busy")
         ]
 
     async def at(self, state: str) -> list[int]:

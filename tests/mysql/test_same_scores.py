@@ -67,12 +67,12 @@ def _frauds_first(labels: Path) -> list[str]:
 async def _features(
     database: DatabaseServer, shops: list[str], as_of: datetime
 ) -> dict[str, dict[str, float]]:
-    permits = permits_up_to(1)
-    connections = Connections(as_owner(database), permits, clock=SystemClock())
-    features = SqlFeatures(files.load(FEATURES), connections)
+    permits, clock = permits_up_to(1), SystemClock()
+    connections = Connections(as_owner(database), permits, clock=clock)
+    features = SqlFeatures(files.load(FEATURES), connections, clock)
     permit = await permits.acquire()
     async with connections.snapshot(permit) as snapshot:
-        vectors = {shop: await features.compute(snapshot, shop, as_of) for shop in shops}
+        vectors = {shop: dict(await features.compute(snapshot, shop, as_of)) for shop in shops}
     permit.release()
     await connections.close()
     return vectors
