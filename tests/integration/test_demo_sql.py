@@ -140,7 +140,7 @@ async def test_the_rhythm_is_that_of_sixty_days_and_nothing_else(databases: Data
 
     async def with_order_at(at: datetime) -> dict[str, str]:
         await databases.rows(f"UPDATE orders SET created_at = '{at}', amount = 5 WHERE id = 1")
-        [vector] = await databases.features("edge", ["shop-1"], as_of)
+        [vector] = await databases.features(EDGE, ["shop-1"], as_of)
         return {name: vector[name] for name in RHYTHM}
 
     without = await with_order_at(as_of + timedelta(days=9))
@@ -155,12 +155,12 @@ async def test_the_rhythm_is_read_in_the_order_of_an_index(
     platform: Settings, databases: Databases
 ) -> None:
     [(shop, _)] = await databases.rows(
-        "SELECT shop_id, COUNT(*) AS orders FROM demo.orders GROUP BY 1 ORDER BY 2 DESC LIMIT 1"
+        f"SELECT shop_id, COUNT(*) AS orders FROM {DEMO}.orders GROUP BY 1 ORDER BY 2 DESC LIMIT 1"
     )
     [file] = [file for file in FILES.files if file.reductions]
     bound = {"entity_id": f"'{shop}'", "as_of": f"'{datetime.now(UTC):%Y-%m-%d %H:%M:%S}'"}
-    await databases.connection.select_db("demo")
-    [plan] = await databases.rows(f"EXPLAIN {file.sql % bound}")
+    await databases.connection.select_db(DEMO)
+    [plan] = await databases.rows(f"EXPLAIN FORMAT=TRADITIONAL {file.sql % bound}")
     assert "filesort" not in plan[-1]
 
 

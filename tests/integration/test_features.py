@@ -62,9 +62,9 @@ async def bench(config: Config, tmp_path: Path, observer: Observer) -> AsyncIter
 async def events(observer: Observer) -> list[float]:
     """A thousand events of shop-1, a third of them without an amount; gives their times."""
     times = [float(n * n % 7919) for n in range(1000)]
-    await observer.rows("DROP TABLE IF EXISTS plain.events")
+    await observer.rows("DROP TABLE IF EXISTS events")
     await observer.rows(
-        "CREATE TABLE plain.events (entity_id VARCHAR(128), at DATETIME(3),"
+        "CREATE TABLE events (entity_id VARCHAR(128), at DATETIME(3),"
         " stamp TIMESTAMP(3) NULL, day DATE, amount DECIMAL(12, 2), said TEXT, took TIME)"
     )
     rows = ", ".join(
@@ -73,7 +73,7 @@ async def events(observer: Observer) -> list[float]:
         for n, time in enumerate(times)
     )
     await observer.rows("SET SESSION time_zone = '+00:00'")
-    await observer.rows(f"INSERT INTO plain.events VALUES {rows}")
+    await observer.rows(f"INSERT INTO events VALUES {rows}")
     return sorted(86_400 + time for time in times)
 
 
