@@ -46,7 +46,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         description="Bring up a private MariaDB with demo shops, an AWS emulator, a trained model"
         " and the daemon, on loopback only; Ctrl-C stops all of it. HTTP_PORT, AWS_PORT and"
         " MYSQL_PORT change the ports; FRAUDD_MYSQL=mysql://user:password@host:port/database"
-        " takes a server of your own. Runs in a checkout and keeps its state in ./.local.",
+        " takes a MySQL or MariaDB of your own, started with --local-infile=1. Runs in a checkout"
+        " and keeps its state in ./.local.",
     )
     parser.add_argument(
         "--stack-only", action="store_true", help="leave the daemon out, to start it by hand"
