@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import aiomysql
 import numpy as np
 import pytest
 import xgboost
@@ -16,6 +15,9 @@ from fraudd.local.settings import DatabaseServer, Settings
 from fraudd.scoring import files
 from tests.acceptance.conftest import FRAUDD, PATIENCE_SECONDS
 from tests.conftest import REGION, ROOT, Aws
+from tests.database import PREFIX, run_sql
+
+GUEST = f"{PREFIX}guest"
 
 CONFIG = """\
 [aws]
@@ -31,7 +33,7 @@ table = "{aws.table}"
 [database]
 host = "{database.host}"
 port = {database.port}
-user = "guest"
+user = "{guest}"
 name = "{database.name}"
 password_credential = "./password"
 max_connections = 2
@@ -57,22 +59,17 @@ Check = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 async def account(platform: Settings, database: DatabaseServer) -> AsyncIterator[Any]:
     """Run statements as the database's administrator; there is a guest, who may only read."""
-    connection = await aiomysql.connect(
-        host=database.host, port=database.port, user=database.user, autocommit=True
-    )
 
     async def run(*statements: str) -> None:
-        async with connection.cursor() as cursor:
-            for statement in statements:
-                await cursor.execute(statement)
+        run_sql(database, *statements)
 
     await run(
-        "CREATE USER guest@localhost IDENTIFIED BY 'open sesame' WITH MAX_USER_CONNECTIONS 6",
-        f"GRANT SELECT ON {database.name}.* TO guest@localhost",
+        f"DROP USER IF EXISTS {GUEST}@HOST",
+        f"CREATE USER {GUEST}@HOST IDENTIFIED BY 'open sesame' WITH MAX_USER_CONNECTIONS 6",
+        f"GRANT SELECT ON {database.name}.* TO {GUEST}@HOST",
     )
     yield run
-    await run("DROP USER guest@localhost")
-    await connection.ensure_closed()
+    await run(f"DROP USER {GUEST}@HOST")
 
 
 @pytest.fixture
@@ -85,7 +82,9 @@ def config(
     save_model(tmp_path)
     path = tmp_path / "fraudd.toml"
     path.write_text(
-        CONFIG.format(region=REGION, endpoint=aws_endpoint, aws=aws.names, database=database)
+        CONFIG.format(
+            region=REGION, endpoint=aws_endpoint, aws=aws.names, database=database, guest=GUEST
+        )
     )
     return path
 
@@ -167,7 +166,7 @@ async def test_a_feature_file_without_an_index_is_named_with_its_table(
         ("password_credential = ", 'password_credential = "./gone" # ', "cannot read "),
         ("user = ", 'user = "stranger" # ', "Access denied for user 'stranger'"),
         ("max_connections = ", "max_connections = 3 # ", "MAX_USER_CONNECTIONS is 6, too few"),
-        ("fleet = ", "fleet = 3 # ", "'guest'@'localhost' WITH MAX_USER_CONNECTIONS 9"),
+        ("fleet = ", "fleet = 3 # ", "' WITH MAX_USER_CONNECTIONS 9"),
         ("completions_arn = ", 'completions_arn = "arn:aws:sns:x:0:gone" # ', "topics (arn:"),
     ],
 )  # fmt: skip
@@ -188,7 +187,7 @@ async def test_a_wrong_password_is_told_and_not_shown(check: Check, config: Path
     (config.parent / "password").write_text("open barley")
     done = check()
     [problem] = marked("problem", done)
-    assert problem.startswith("database: Access denied for user 'guest'@'localhost'")
+    assert problem.startswith(f"database: Access denied for user '{GUEST}'@'")
     assert problem.endswith("; see [database]")
     assert "open" not in done.stdout
 
@@ -197,13 +196,14 @@ async def test_what_an_account_may_beyond_need_is_noted_and_no_problem(
     check: Check, account: Any, database: DatabaseServer
 ) -> None:
     await account(
-        "ALTER USER guest@localhost WITH MAX_USER_CONNECTIONS 0",
-        f"GRANT INSERT, DELETE ON {database.name}.orders TO guest@localhost",
+        f"ALTER USER {GUEST}@HOST WITH MAX_USER_CONNECTIONS 0",
+        f"GRANT INSERT, DELETE ON {database.name}.orders TO {GUEST}@HOST",
     )
     done = check()
     assert done.returncode == 0
     unlimited, writing = marked("note", done)
-    assert "ALTER USER 'guest'@'localhost' WITH MAX_USER_CONNECTIONS 6" in unlimited
+    assert f"ALTER USER '{GUEST}'@'" in unlimited
+    assert "' WITH MAX_USER_CONNECTIONS 6" in unlimited
     assert f"may write (INSERT, DELETE) in {database.name}; fraudd needs SELECT alone" in writing
 
 
@@ -279,9 +279,9 @@ async def test_a_plan_that_the_account_may_not_see_is_a_note(
 ) -> None:
     await account(
         f"CREATE OR REPLACE VIEW {database.name}.sales AS SELECT * FROM {database.name}.orders",
-        f"REVOKE ALL ON {database.name}.* FROM guest@localhost",
-        f"GRANT SELECT ON {database.name}.sales TO guest@localhost",
-        f"GRANT SELECT ON {database.name}.shops TO guest@localhost",
+        f"REVOKE ALL ON {database.name}.* FROM {GUEST}@HOST",
+        f"GRANT SELECT ON {database.name}.sales TO {GUEST}@HOST",
+        f"GRANT SELECT ON {database.name}.shops TO {GUEST}@HOST",
     )
     try:
         folder = config.parent / "features"

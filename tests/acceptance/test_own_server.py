@@ -13,7 +13,7 @@ from tests.acceptance.conftest import FRAUDD, PATIENCE_SECONDS, command, ended, 
 from tests.conftest import ROOT
 from tests.database import PREFIX, run_sql
 
-RUN, OTHER, OWNER, GUEST = (f"{PREFIX}{name}" for name in ("run", "other", "owner", "guest"))
+RUN, OTHER, OWNER, TENANT = (f"{PREFIX}{name}" for name in ("run", "other", "owner", "tenant"))
 #: With all that a URL may take for something else.
 PASSWORD = "hunter2: /?#@%[]+"
 
@@ -39,12 +39,13 @@ def accounts(database: DatabaseServer) -> None:
         database,
         f"DROP DATABASE IF EXISTS {RUN}",
         f"CREATE DATABASE {RUN}",
+        f"DROP USER IF EXISTS {OWNER}@HOST, {TENANT}@HOST",
         f"CREATE USER {OWNER}@HOST IDENTIFIED BY '{PASSWORD}'",
         f"GRANT ALL ON {RUN}.* TO {OWNER}@HOST WITH GRANT OPTION",
         f"GRANT CREATE USER ON *.* TO {OWNER}@HOST",
-        f"CREATE USER {GUEST}@HOST IDENTIFIED BY '{PASSWORD}'",
-        f"GRANT ALL ON {RUN}.* TO {GUEST}@HOST",
-        f"GRANT ALL ON {OTHER}.* TO {GUEST}@HOST",
+        f"CREATE USER {TENANT}@HOST IDENTIFIED BY '{PASSWORD}'",
+        f"GRANT ALL ON {RUN}.* TO {TENANT}@HOST",
+        f"GRANT ALL ON {OTHER}.* TO {TENANT}@HOST",
     )
 
 
@@ -78,10 +79,10 @@ def test_it_comes_up_works_stops_and_starts_again_and_tells_nobody_the_password(
 def test_an_account_that_may_make_no_other_is_used_by_the_daemon_itself(
     accounts: None, checkout: Path, ports: dict[str, str], database: DatabaseServer
 ) -> None:
-    environment = {**ports, "FRAUDD_MYSQL": url(database, GUEST)}
+    environment = {**ports, "FRAUDD_MYSQL": url(database, TENANT)}
     with command(checkout, FRAUDD, "demo", "--scale", "0.05", **environment) as demo:
         printed = demo.wait_for("Ctrl-C stops everything.")
-        assert f"the daemon uses the account {GUEST}, which may make no other" in printed
+        assert f"the daemon uses the account {TENANT}, which may make no other" in printed
         assert demo.end(signal.SIGINT) == 0
 
 
@@ -95,7 +96,7 @@ def test_tables_of_others_are_left_alone(
         f"CREATE TABLE {OTHER}.orders (precious INT)",
         f"INSERT INTO {OTHER}.orders VALUES (1)",
     )
-    environment = {**ports, "FRAUDD_MYSQL": url(database, GUEST, OTHER)}
+    environment = {**ports, "FRAUDD_MYSQL": url(database, TENANT, OTHER)}
     with command(checkout, FRAUDD, "demo", **environment) as demo:
         assert demo.process.wait(PATIENCE_SECONDS) == 78
     assert "holds tables that are not of the demo" in demo.printed()

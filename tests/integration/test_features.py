@@ -62,7 +62,6 @@ async def bench(config: Config, tmp_path: Path, observer: Observer) -> AsyncIter
 async def events(observer: Observer) -> list[float]:
     """A thousand events of shop-1, a third of them without an amount; gives their times."""
     times = [float(n * n % 7919) for n in range(1000)]
-    await observer.rows("DROP TABLE IF EXISTS events")
     await observer.rows(
         "CREATE TABLE events (entity_id VARCHAR(128), at DATETIME(3),"
         " stamp TIMESTAMP(3) NULL, day DATE, amount DECIMAL(12, 2), said TEXT, took TIME)"

@@ -14,10 +14,9 @@ from fraudd.config import Config
 from fraudd.database.server import Server
 from fraudd.local import mariadb
 from fraudd.local.process import free_port, running
-from fraudd.local.settings import DatabaseServer
 from fraudd.ports import Misconfigured, Unavailable
 from fraudd.wiring import database_server
-from tests.conftest import ROOT
+from tests.conftest import ROOT, private_mariadb
 from tests.database import Pool, given
 from tests.integration.conftest import changed
 
@@ -109,12 +108,13 @@ async def test_a_certificate_of_another_name_is_refused(server: Server) -> None:
 
 
 async def test_a_server_without_tls_gets_neither_password_nor_token(
-    server: Server, database: DatabaseServer
+    server: Server, tmp_path: Path
 ) -> None:
-    for iam_auth in (False, True):
-        plain = replace(server, port=database.port, iam_auth=iam_auth)
-        with pytest.raises(Unavailable, match="the server offers no TLS"):
-            await ask(plain)
+    with private_mariadb(tmp_path) as database:
+        for iam_auth in (False, True):
+            plain = replace(server, port=database.port, iam_auth=iam_auth)
+            with pytest.raises(Unavailable, match="the server offers no TLS"):
+                await ask(plain)
 
 
 async def test_a_token_of_rds_goes_the_way_of_a_password(server: Server) -> None:
