@@ -34,8 +34,8 @@ def given(password: str) -> Callable[[], Awaitable[str]]:
     return password_given
 
 
-def as_owner(database: DatabaseServer) -> Server:
-    """The server as the account sees it that made what is on it."""
+def server_of(database: DatabaseServer) -> Server:
+    """Give the terms on which an account uses a server."""
     return Server(
         host=database.host,
         port=database.port,

@@ -5,16 +5,17 @@ import random
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from pymysql.err import MySQLError
 
 from fraudd.database.server import Server
+from fraudd.local.settings import DatabaseServer
 from fraudd.ports import RunError, TransientError, Unavailable
 from tests.chaos.servers import Database, Process, processes
-from tests.database import Pool, given
+from tests.database import Pool, server_of
 
 JOBS = 2_000
 LIMIT = 3
@@ -34,15 +35,11 @@ async def server(platform_database: Database) -> Server:
         "CREATE OR REPLACE TABLE numbers SELECT seq AS n FROM seq_1_to_20000",
     )
     await platform_database.add_account("crowd")
-    return Server(
-        host="127.0.0.1",
-        port=platform_database.port,
-        user="crowd",
-        name="plain",
-        password=given(""),
-        tls=None,
-        time_zone="+00:00",
-        connect_timeout_seconds=2.0,
+    account = DatabaseServer(
+        host="127.0.0.1", port=platform_database.port, user="crowd", password="", name="plain"
+    )
+    return replace(
+        server_of(account),
         query_timeout_seconds=DEADLINE_SECONDS,
         snapshot_timeout_seconds=5.0,
         idle_seconds=IDLE_SECONDS,

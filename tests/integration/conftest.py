@@ -5,7 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from fraudd.local.settings import DatabaseServer
 from fraudd.metrics import Metrics
 from fraudd.scoring import files, model
 from tests.conftest import REGION, Aws
-from tests.database import PLAIN, READER, Pool, given
+from tests.database import PLAIN, READER, Pool, given, server_of
 
 FEATURES = {
     "known": """\
@@ -148,19 +148,7 @@ async def observer(database: DatabaseServer) -> AsyncIterator[Observer]:
 @pytest.fixture
 def server(database: DatabaseServer) -> Server:
     """The server as the account under test sees it."""
-    return Server(
-        host=database.host,
-        port=database.port,
-        user=READER,
-        name=PLAIN,
-        password=given("secret"),
-        tls=None,
-        time_zone="+00:00",
-        connect_timeout_seconds=2.0,
-        query_timeout_seconds=10.0,
-        snapshot_timeout_seconds=20.0,
-        idle_seconds=30.0,
-    )
+    return replace(server_of(database), user=READER, name=PLAIN, password=given("secret"))
 
 
 @pytest.fixture

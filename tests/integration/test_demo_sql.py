@@ -16,7 +16,7 @@ from fraudd.local.settings import DatabaseServer, Settings
 from fraudd.scoring import files
 from fraudd.scoring.features import SqlFeatures
 from tests.conftest import DEMO, ROOT
-from tests.database import PREFIX, as_owner, permits_up_to
+from tests.database import PREFIX, permits_up_to, server_of
 
 FILES = files.load(ROOT / "config" / "features")
 SCHEMA = (ROOT / "config" / "schema.sql").read_text()
@@ -87,7 +87,7 @@ async def databases(database: DatabaseServer) -> AsyncIterator[Databases]:
         autocommit=True,
         init_command="SET SESSION sql_notes = 0",
     )
-    yield Databases(connection=connection, server=as_owner(database))
+    yield Databases(connection=connection, server=server_of(database))
     await connection.ensure_closed()
 
 

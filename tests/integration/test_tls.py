@@ -14,10 +14,11 @@ from fraudd.config import Config
 from fraudd.database.server import Server
 from fraudd.local import mariadb
 from fraudd.local.process import free_port, running
+from fraudd.local.settings import DatabaseServer
 from fraudd.ports import Misconfigured, Unavailable
 from fraudd.wiring import database_server
 from tests.conftest import ROOT, private_mariadb
-from tests.database import Pool, given
+from tests.database import Pool, server_of
 from tests.integration.conftest import changed
 
 
@@ -64,19 +65,10 @@ async def server(port: int, authority: Path) -> AsyncIterator[Server]:
             "GRANT SELECT ON plain.* TO reader@localhost",
         ):
             await cursor.execute(statement)
-    yield Server(
-        host="localhost",
-        port=port,
-        user="reader",
-        name="plain",
-        password=given("secret"),
-        tls=ssl.create_default_context(cafile=authority),
-        time_zone="+00:00",
-        connect_timeout_seconds=2.0,
-        query_timeout_seconds=10.0,
-        snapshot_timeout_seconds=20.0,
-        idle_seconds=30.0,
+    account = DatabaseServer(
+        host="localhost", port=port, user="reader", password="secret", name="plain"
     )
+    yield replace(server_of(account), tls=ssl.create_default_context(cafile=authority))
     root.close()
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fraudd.local.settings import DatabaseServer
-from tests.database import PREFIX, Pool, as_owner, given, run_sql
+from tests.database import PREFIX, Pool, given, run_sql, server_of
 
 LOGIN = f"{PREFIX}login"
 
@@ -33,7 +33,7 @@ async def test_a_password_is_taken_the_first_time_and_when_the_server_remembers_
     plugins = run_sql(database, f"SELECT plugin FROM mysql.user WHERE user = '{LOGIN}'")
     assert plugins == [("caching_sha2_password",)]
     server = replace(
-        as_owner(database), user=LOGIN, password=given("secret"), tls=trusting() if tls else None
+        server_of(database), user=LOGIN, password=given("secret"), tls=trusting() if tls else None
     )
     for _ in ("first", "remembered"):
         pool = Pool(server)

@@ -16,7 +16,7 @@ from fraudd.local.settings import DatabaseServer, Settings
 from fraudd.scoring import files, model
 from fraudd.scoring.features import SqlFeatures
 from tests.conftest import ROOT, private_mariadb, seeded
-from tests.database import as_owner, permits_up_to
+from tests.database import permits_up_to, server_of
 
 FEATURES = ROOT / "config" / "features"
 SHOPS = 100
@@ -68,7 +68,7 @@ def _frauds_first(labels: Path) -> list[str]:
 
 async def _features(database: DatabaseServer, shops: list[str], as_of: datetime) -> Vectors:
     permits = permits_up_to(1)
-    connections = Connections(as_owner(database), permits, clock=SystemClock())
+    connections = Connections(server_of(database), permits, clock=SystemClock())
     features = SqlFeatures(files.load(FEATURES), connections, SystemClock())
     permit = await permits.acquire()
     async with connections.snapshot(permit) as snapshot:
