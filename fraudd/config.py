@@ -313,6 +313,6 @@ def credential(name: str | None) -> str:
             f" LoadCredential={name}:/path, or name a file by its path"
         )
     try:
-        return path.read_text("utf-8").strip()
+        return path.read_text("utf-8").rstrip("\r\n")
     except OSError as error:
         raise Misconfigured(f"credential {name}: cannot read {path}: {error.strerror}") from None

@@ -114,16 +114,14 @@ async def connect(server: Server, *, database: str | None) -> Connection:
             case TransientError(detail=detail):
                 # Lost while it is made: the server is not there.
                 raise Unavailable("database", detail) from error
-            case RuntimeError():
-                # MySQL's default authentication without TLS needs a package that is not here.
-                raise Unavailable("database", f"{error}: pip install cryptography") from error
         raise
     return connection
 
 
 async def _password(server: Server) -> str:
     try:
-        return await server.password()
+        # The driver writes passwords in Latin-1; servers take their bytes to be UTF-8.
+        return (await server.password()).encode().decode("latin-1")
     except Misconfigured as error:
         # It could be read at start: this is an outage like any other.
         raise Unavailable("database", str(error)) from error

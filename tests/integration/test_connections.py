@@ -176,6 +176,16 @@ async def test_a_cancelled_statement_leaves_no_connection_behind(
     assert pool.permits.in_use == 0
 
 
+async def test_a_password_may_have_letters_of_any_alphabet_and_a_space_at_its_end(
+    server: Server, observer: Observer
+) -> None:
+    password = "pässwörd € 鍵 "
+    await observer.rows(f"ALTER USER {observer.account} IDENTIFIED BY '{password}'")
+    pool = Pool(replace(server, password=given(password)))
+    assert await pool.query("SELECT 1 AS one") == [(1,)]
+    await pool.connections.close()
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

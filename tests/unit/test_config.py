@@ -169,10 +169,10 @@ def test_a_file_that_is_not_toml_or_not_there_is_told_with_its_path(tmp_path: Pa
 def test_a_credential_comes_from_systemds_folder_or_from_a_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "database-password").write_text("hunter2\n")
-    assert credential(f"{tmp_path}/database-password") == "hunter2"
+    (tmp_path / "database-password").write_text("hunter2 \n")
+    assert credential(f"{tmp_path}/database-password") == "hunter2 "
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    assert credential("database-password") == "hunter2"
+    assert credential("database-password") == "hunter2 "
     assert credential(None) == ""
     with pytest.raises(Misconfigured, match="credential other: cannot read"):
         credential("other")
