@@ -12,7 +12,7 @@ def test_help_names_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None
         main(["--help"])
     assert left.value.code == 0
     told = capsys.readouterr().out
-    assert all(command in told for command in ("serve", "check", "train", "dlq", "demo"))
+    assert all(command in told for command in ("serve", "check", "train", "dlq", "token", "demo"))
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "train", "demo"])
