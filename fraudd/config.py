@@ -56,12 +56,16 @@ class _Section(BaseModel):
 class Http(_Section):
     """The HTTP server."""
 
+    #: First, for the address depends on it.
+    tokens_credential: Secret | None = None
     listen: str = "127.0.0.1:8080"
     default_max_age_seconds: Annotated[float, Field(ge=0)] | None = None
+    requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    max_pending: Annotated[int, Field(ge=1, le=100_000_000)] = 10_000
 
     @field_validator("listen")
     @classmethod
-    def _loopback(cls, value: str) -> str:
+    def _safe(cls, value: str, info: ValidationInfo) -> str:
         host, _, port = value.rpartition(":")
         if not port.isdecimal() or int(port) > 65_535:
             raise ValueError("must be ADDRESS:PORT, as 127.0.0.1:8080 or [::1]:8080")
@@ -69,10 +73,9 @@ class Http(_Section):
             address = ipaddress.ip_address(host.strip("[]"))
         except ValueError:
             raise ValueError("the address must be numeric, as 127.0.0.1 or [::1]") from None
-        if not address.is_loopback:
+        if not address.is_loopback and info.data.get("tokens_credential") is None:
             raise ValueError(
-                "must be a loopback address: callers are not authenticated yet;"
-                " put a proxy that authenticates in front"
+                "must be a loopback address, unless [http] tokens_credential says who may call"
             )
         return value
 
@@ -316,3 +319,5 @@ def credential(name: str | None) -> str:
         return path.read_text("utf-8").rstrip("\r\n")
     except OSError as error:
         raise Misconfigured(f"credential {name}: cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Misconfigured(f"credential {name}: {path} is not a text in UTF-8") from None

@@ -44,6 +44,7 @@ class Terms:
     requeue_after_seconds: float
     replica_lag_seconds: float
     fleet: int
+    max_pending: int | None
     source: str
 
 
@@ -80,14 +81,15 @@ class Engine:
             rng=rng,
         )
         self._gate = gate = Gate(self.breaker, clock=clock, rng=rng)
-        self.intake = self._intake(gate.once)
         self.sampler = DepthSampler(
             queue=queue,
             permits=permits,
             run_times=self._run_times,
             metrics=metrics,
             fleet=terms.fleet,
+            max_pending=terms.max_pending,
         )
+        self.intake = self._intake(gate.once)
         self._sweeper = Sweeper(
             store=GatedStore(store, gate.once),
             queue=queue,
@@ -147,6 +149,7 @@ class Engine:
             skew=self._skew,
             default_max_age_seconds=self._terms.default_max_age_seconds,
             retry_failed_after_seconds=self._terms.retry_failed_after_seconds,
+            make_room=self.sampler.make_room,
         )
 
     def _settlement(self, through: Through, intake: Intake) -> Settlement:

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,7 @@ from fraudd.event import wake_up
 from fraudd.ports import Clock, Store, Topics, Unavailable
 from fraudd.prediction import forgotten, opened, republished, unpublished
 from fraudd.record import Record, current, new_run_id
+from fraudd.shield import to_its_end
 from fraudd.skew import Skew
 from fraudd.verdict import on_request
 
@@ -30,7 +32,10 @@ class Asked:
 
 
 class Intake:
-    """The door: every request for a score, by HTTP or by event, enters here."""
+    """The door: every request for a score, by HTTP or by event, enters here.
+
+    ``make_room`` is called before a run is opened for who asks; it raises ``Full``.
+    """
 
     def __init__(
         self,
@@ -42,6 +47,7 @@ class Intake:
         skew: Skew,
         default_max_age_seconds: float | None,
         retry_failed_after_seconds: float,
+        make_room: Callable[[], None],
     ) -> None:
         self._store = store
         self._topics = topics
@@ -50,6 +56,7 @@ class Intake:
         self._skew = skew
         self._default_max_age_seconds = default_max_age_seconds
         self._retry_failed_after_seconds = retry_failed_after_seconds
+        self._make_room = make_room
 
     async def look_up(self, entity_id: str) -> Record | None:
         """Give the record as a reader may see it. Raises ``Unavailable``."""
@@ -60,7 +67,8 @@ class Intake:
     ) -> Asked:
         """Answer from the record, or open a run. Raises ``Unavailable`` where the store is out.
 
-        Of concurrent calls for one entity, at any number of daemons, one opens the run.
+        Of concurrent calls for one entity, at any number of daemons, one opens the run. Raises
+        ``Full`` where a run would be opened, and too many are owed.
         """
         if (trouble := self._skew.trouble) is not None:
             raise Unavailable("clock", trouble)
@@ -76,7 +84,10 @@ class Intake:
                 retry_failed_after_seconds=self._retry_failed_after_seconds,
             )
             if verdict == "open":
-                started, stored = await self.open(entity_id, stored)
+                self._make_room()
+                # A caller who hangs up between the write and the wake-up would leave the run to
+                # the sweeper.
+                started, stored = await to_its_end(self.open(entity_id, stored))
                 if started:
                     assert stored is not None
                     return Asked(status="started", record=stored)
@@ -119,10 +130,13 @@ class Intake:
     async def _wake(self, record: Record) -> Record:
         """Send the wake-up of a pending run where whoever opened it could not."""
         if record.state == "queued" and record.published_at is None:
-            applied = await self._store.apply(republished(record, now=self._clock.now()))
-            if applied.done:
-                await self.publish(record)
+            await to_its_end(self._publish_again(record))
         return record
+
+    async def _publish_again(self, record: Record) -> None:
+        applied = await self._store.apply(republished(record, now=self._clock.now()))
+        if applied.done:
+            await self.publish(record)
 
     async def publish(self, record: Record) -> None:
         """Send the wake-up; where the topic is out the run stands in the record all the same."""

@@ -37,6 +37,14 @@ class BackPressure(Unavailable):
     """
 
 
+class Full(Exception):
+    """More runs are owed than the installation allows: none is opened before some have ended."""
+
+    def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class RunError(Exception):
     """A run went wrong. ``type`` is a stable slug, ``detail`` a sentence for a reader."""
 

@@ -14,6 +14,8 @@ from fraudd.database.server import Server
 from fraudd.engine import Terms as EngineTerms
 from fraudd.limiter import AdaptiveLimit
 from fraudd.ports import Clock, Misconfigured
+from fraudd.web import auth
+from fraudd.web.auth import Tokens
 
 _DAY_SECONDS = 24 * 3600.0
 
@@ -72,8 +74,18 @@ def engine_terms(config: Config) -> EngineTerms:
         requeue_after_seconds=config.sweeper.requeue_after_seconds,
         replica_lag_seconds=config.database.replica_lag_seconds,
         fleet=config.consumers.fleet,
+        max_pending=config.http.max_pending,
         source=f"urn:fraudd:{config.results.table}",
     )
+
+
+def tokens(config: Config) -> Tokens | None:
+    """The tokens of callers; None where anybody may call.
+
+    Raises ``Misconfigured`` with every bad line of the file.
+    """
+    name = config.http.tokens_credential
+    return None if name is None else auth.parse(credential(name), source=name)
 
 
 def database_permits(config: Config, clock: Clock) -> Permits:

@@ -7,6 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
+from fraudd.ports import Full, Unavailable
+
 #: Asking again this much later is soon enough for what passes by itself.
 _RETRY_SECONDS = 5
 
@@ -31,7 +33,7 @@ class Problem(Exception):
         self.headers = headers or {}
 
     def response(self, instance: str) -> web.Response:
-        """Write the problem document; ``instance`` is the path that was asked for."""
+        """Write the problem document; ``instance`` is the path that was asked for, if known."""
         document: dict[str, Any] = {
             "type": f"urn:fraudd:problem:{self.slug}",
             "title": HTTPStatus(self.status).phrase,
@@ -54,6 +56,18 @@ def unavailable(detail: str) -> Problem:
     return Problem(503, "unavailable", detail, headers={"Retry-After": str(_RETRY_SECONDS)})
 
 
+def of_intake(error: Unavailable | Full) -> Problem:
+    """Translate why a request could not be taken."""
+    if isinstance(error, Unavailable):
+        return unavailable(f"the {error.part} is out of reach; ask again: it is safe")
+    return Problem(
+        429,
+        "too-many-pending",
+        f"{error}; ask again in {error.retry_after_seconds} s",
+        headers={"Retry-After": str(error.retry_after_seconds)},
+    )
+
+
 def of_aiohttp(error: web.HTTPException, request: web.Request) -> Problem:
     """Translate what aiohttp itself refuses: unknown path or method, a body that is too large."""
     match error:
@@ -69,5 +83,7 @@ def of_aiohttp(error: web.HTTPException, request: web.Request) -> Problem:
             )
         case web.HTTPRequestEntityTooLarge():
             return Problem(413, "body-too-large", "the body must be no larger than 64 KiB")
+        case web.HTTPExpectationFailed():
+            return Problem(417, "expectation-failed", "Expect may say 100-continue only")
         case _:
             return Problem(error.status, "refused", error.reason)

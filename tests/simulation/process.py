@@ -208,5 +208,6 @@ def terms(plan: Plan) -> Terms:
         requeue_after_seconds=plan.requeue_after,
         replica_lag_seconds=0.0,
         fleet=plan.daemons,
+        max_pending=None,
         source="urn:simulation",
     )

@@ -144,9 +144,17 @@ def test_the_value_of_an_unknown_key_is_not_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:80", "8080", "localhost:80", "127.0.0.1:99999", "::"])
-def test_only_loopback_can_be_listened_on(tmp_path: Path, listen: str) -> None:
+def test_without_tokens_only_loopback_can_be_listened_on(tmp_path: Path, listen: str) -> None:
     [told] = problems(tmp_path, f'[http]\nlisten = "{listen}"\n{MINIMAL}')
     assert told.startswith("fraudd.toml:2: [http] listen = ")
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:80", "[::]:80", "192.0.2.1:8080"])
+def test_with_tokens_any_address_can_be_listened_on(tmp_path: Path, listen: str) -> None:
+    http = f'[http]\nlisten = "{listen}"\ntokens_credential = "secrets/tokens"\n'
+    config = load(write(tmp_path, http + MINIMAL))
+    assert config.http.address[1] in (80, 8080)
+    assert config.http.tokens_credential == str(tmp_path / "secrets" / "tokens")
 
 
 @pytest.mark.parametrize(
@@ -176,6 +184,9 @@ def test_a_credential_comes_from_systemds_folder_or_from_a_path(
     assert credential(None) == ""
     with pytest.raises(Misconfigured, match="credential other: cannot read"):
         credential("other")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    with pytest.raises(Misconfigured, match="binary is not a text in UTF-8"):
+        credential("binary")
 
 
 def test_a_named_credential_needs_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
