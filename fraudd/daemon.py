@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -28,8 +28,10 @@ from fraudd.scoring import files, model
 from fraudd.scoring.features import SqlFeatures
 from fraudd.scoring.files import FeatureFiles
 from fraudd.scoring.model import XgboostModel
-from fraudd.web.app import make_app
+from fraudd.web.app import make_app, request_ids
+from fraudd.web.door import Door
 from fraudd.web.handlers import Handlers
+from fraudd.web.server import Runner, most_connections
 from fraudd.wiring import (
     aws_terms,
     database_permits,
@@ -37,10 +39,13 @@ from fraudd.wiring import (
     engine_terms,
     sns_topics,
     sqs_queue,
+    tokens,
 )
 
 #: Requests in hand get this long when the server closes; none takes as long.
 _CLOSING_SECONDS = 5.0
+#: Callers that come at once wait for so long as it takes to accept them.
+_BACKLOG = 1024
 
 
 async def serve(config: Config) -> None:
@@ -108,6 +113,11 @@ class Daemon:
             skew=clients.skew,
             terms=engine_terms(config),
         )
+        self._door = Door(
+            tokens=tokens(config),
+            requests_per_second=config.http.requests_per_second,
+            clock=clock,
+        )
         self._lag = LoopLag(busy=lambda: bool(self._engine.consumers.jobs), clock=clock)
 
     async def check(self) -> None:
@@ -128,8 +138,12 @@ class Daemon:
     async def run(self, listener: socket.socket) -> None:
         """Serve and consume until told to stop; then the consumers drain, and HTTP closes last."""
         self._watch()
-        runner = web.AppRunner(
-            self._app(), access_log=None, shutdown_timeout=_CLOSING_SECONDS, handle_signals=False
+        new_id = request_ids(self._clock, self._rng)
+        runner = Runner(
+            self._app(new_id),
+            new_id=new_id,
+            most_connections=most_connections(),
+            shutdown_timeout=_CLOSING_SECONDS,
         )
         await runner.setup()
         try:
@@ -138,7 +152,7 @@ class Daemon:
                     background.create_task(self._connections.close_idle()),
                     background.create_task(self._lag.run()),
                 ]
-                await web.SockSite(runner, listener).start()
+                await web.SockSite(runner, listener, backlog=_BACKLOG).start()
                 self._say_ready(listener)
                 await self._engine.run()
                 for task in watching:
@@ -149,10 +163,20 @@ class Daemon:
         log.info("daemon.stopped")
 
     def heed_signals(self) -> None:
-        """Stop on SIGTERM and SIGINT."""
+        """Stop on SIGTERM and SIGINT; read the tokens again on SIGHUP."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+
+    def reload(self) -> None:
+        """Read the tokens again; where the file is wrong those of before stay good."""
+        try:
+            self._door.tokens = read = tokens(self._config)
+        except Misconfigured as error:
+            log.error("tokens.not_reloaded", problems=error.problems)
+        else:
+            log.info("tokens.reloaded", count=len(read) if read is not None else 0)
 
     def stop(self) -> None:
         """Begin to drain; called again, release at once."""
@@ -180,7 +204,7 @@ class Daemon:
         )
         self._metrics.watch_loop_lag(lambda: self._lag.seconds)
 
-    def _app(self) -> web.Application:
+    def _app(self, new_id: Callable[[], str]) -> web.Application:
         handlers = Handlers(
             intake=self._engine.intake,
             metrics=self._metrics,
@@ -189,7 +213,9 @@ class Daemon:
             unready=self._unready,
             deaf=lambda: self._engine.consumers.deaf,
         )
-        return make_app(handlers, metrics=self._metrics, clock=self._clock, rng=self._rng)
+        return make_app(
+            handlers, door=self._door, metrics=self._metrics, clock=self._clock, new_id=new_id
+        )
 
     def _unready(self) -> str | None:
         if self._stopping:
@@ -234,7 +260,7 @@ def _listening(config: Config) -> socket.socket:
     host, port = config.http.address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=1024)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise Misconfigured(
             f"cannot listen on {config.http.listen}: {os.strerror(error.errno or 0)};"

@@ -1,5 +1,6 @@
-"""The aiohttp application: routes, and around them request ids, problems, access log, metrics."""
+"""The aiohttp application: routes, and around them all that goes for every request."""
 
+import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable
@@ -8,20 +9,32 @@ from aiohttp import web
 
 from fraudd import log
 from fraudd.metrics import Metrics
-from fraudd.ports import Clock, Unavailable
+from fraudd.ports import Clock, Full, Unavailable
 from fraudd.record import new_run_id
+from fraudd.web.auth import needed_scope
+from fraudd.web.door import Door, refuse_token_in_url
 from fraudd.web.handlers import Handlers
-from fraudd.web.problems import Problem, of_aiohttp, unavailable
+from fraudd.web.headers import complete
+from fraudd.web.problems import Problem, of_aiohttp, of_intake
 
 #: A body is one entity and two options; this is room enough and nothing to fill memory with.
 MAX_BODY_BYTES = 64 * 1024
+#: Within it the slowest line in use brings a body of that size.
+BODY_SECONDS = 10.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+#: Asked all the time, by machines: nothing to read in a log.
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+def request_ids(clock: Clock, rng: random.Random) -> Callable[[], str]:
+    """Make ids for requests that bring none."""
+    return lambda: new_run_id(clock.now(), rng.getrandbits(80))
+
+
 def make_app(
-    handlers: Handlers, *, metrics: Metrics, clock: Clock, rng: random.Random
+    handlers: Handlers, *, door: Door, metrics: Metrics, clock: Clock, new_id: Callable[[], str]
 ) -> web.Application:
     """Put the application together."""
 
@@ -29,25 +42,26 @@ def make_app(
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         began = clock.monotonic()
         given = request.headers.get("X-Request-Id", "")
-        request_id = (
-            given if _REQUEST_ID.fullmatch(given) else new_run_id(clock.now(), rng.getrandbits(80))
-        )
-        response = await _answered(request, handler, request_id)
-        response.headers["X-Request-Id"] = request_id
-        response.headers["Server"] = "fraudd"
+        request_id = given if _REQUEST_ID.fullmatch(given) else new_id()
+        visit = _Visit(door, request, request_id)
+        response = await visit.answered(handler)
+        complete(response.headers, request_id)
         seconds = clock.monotonic() - began
-        route = request.match_info.route.resource
-        path = route.canonical if route is not None else "unknown"
+        route = _route(request)
         # Methods are the caller's to invent: only the API's own become label values.
         method = request.method if route is not None and response.status != 405 else "other"
-        metrics.http_seconds.labels(method, path, str(response.status)).observe(seconds)
-        log.debug(
+        status = str(response.status)
+        metrics.http_seconds.labels(method, route or "unknown", status).observe(seconds)
+        (log.debug if route in _PROBES else log.info)(
             "http.request",
             request_id=request_id,
             method=request.method,
-            path=request.path,
+            # Without the query: what is in it by mistake, as a token, stays out of the log.
+            path=request.path[:200],
             status=response.status,
             milliseconds=round(seconds * 1000, 1),
+            address=request.remote,
+            token=visit.token,
         )
         return response
 
@@ -56,18 +70,64 @@ def make_app(
     return app
 
 
-async def _answered(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
-    """Call the handler; whatever it raises becomes a problem document."""
+class _Visit:
+    """One request, from the door to its answer."""
+
+    def __init__(self, door: Door, request: web.Request, request_id: str) -> None:
+        self._door = door
+        self._request = request
+        self._request_id = request_id
+        #: The name of the caller's token, where it needed one.
+        self.token: str | None = None
+
+    async def answered(self, handler: Handler) -> web.StreamResponse:
+        """Call the handler; whatever it raises becomes a problem document."""
+        request, request_id = self._request, self._request_id
+        try:
+            return await self._handled(handler)
+        except Problem as error:
+            problem = error
+        except web.HTTPException as error:
+            problem = of_aiohttp(error, request)
+        except Full as error:
+            problem = of_intake(error)
+        except Unavailable as error:
+            log.warning("http.unavailable", request_id=request_id, reason=str(error))
+            problem = of_intake(error)
+        except Exception:
+            log.error("http.bug", traceback=True, request_id=request_id, path=request.path)
+            problem = Problem(500, "internal", f"an error of fraudd's own; request {request_id}")
+        return problem.response(request.path)
+
+    async def _handled(self, handler: Handler) -> web.StreamResponse:
+        request = self._request
+        refuse_token_in_url(request)
+        scope = needed_scope(request.method, _route(request))
+        if scope is None:
+            return await handler(request)
+        self.token = self._door.admit(request, scope, self._request_id)
+        if request.can_read_body:
+            await _read(request)
+        async with self._door.held(request):
+            return await handler(request)
+
+
+def _route(request: web.Request) -> str | None:
+    """Give the route that was found, as ``/v1/predictions/{entity_id}``; None: there is none."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else None
+
+
+async def _read(request: web.Request) -> None:
+    """Read the body, for the handler to find. Raises ``Problem`` 400, 408, 413 or 415."""
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Problem(415, "unsupported-media-type", "send the body without a Content-Encoding")
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise web.HTTPRequestEntityTooLarge(max_size=MAX_BODY_BYTES, actual_size=MAX_BODY_BYTES + 1)
     try:
-        return await handler(request)
-    except Problem as error:
-        problem = error
-    except web.HTTPException as error:
-        problem = of_aiohttp(error, request)
-    except Unavailable as error:
-        log.warning("http.unavailable", request_id=request_id, reason=str(error))
-        problem = unavailable(f"the {error.part} is out of reach; ask again: it is safe")
-    except Exception:
-        log.error("http.bug", traceback=True, request_id=request_id, path=request.path)
-        problem = Problem(500, "internal", f"an error of fraudd's own; request {request_id}")
-    return problem.response(request.path)
+        async with asyncio.timeout(BODY_SECONDS):
+            await request.read()
+    except TimeoutError:
+        raise Problem(408, "too-slow", f"the body did not come within {BODY_SECONDS:g} s") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise Problem(400, "malformed-request", "the body is not what its headers say") from None

@@ -1,0 +1,248 @@
+"""The HTTP server: aiohttp's, with limits for those who send too slowly, too much, or nonsense.
+
+What aiohttp's parser refuses is answered as a problem document, too, without its banner and
+without an echo of what was sent.
+"""
+
+import asyncio
+import resource
+import socket
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from itertools import islice
+from typing import Any, cast
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from fraudd import log
+from fraudd.web.headers import complete
+from fraudd.web.problems import Problem, of_aiohttp
+
+#: The longest request line: an entity, or a cursor, takes a few hundred bytes.
+_LINE_BYTES = 4_096
+#: One header, so many of them, and all together.
+_FIELD_BYTES, _FIELDS, _HEADER_BYTES = 8_190, 64, 32 * 1024
+#: Headers that have begun must have come within this time.
+HEADERS_SECONDS = 10.0
+#: A connection may idle for longer than the proxies in front keep theirs (60 s is common), so that
+#: it is they who close it, and no request meets a connection just closed.
+KEEP_ALIVE_SECONDS = 75.0
+#: Who sends on after the answer is read, and ignored, for so long: else the answer may be lost.
+_LINGERING_SECONDS = 2.0
+#: Who takes nothing of an answer for so long is cut off.
+UNREAD_SECONDS = 30.0
+MOST_CONNECTIONS = 10_000
+#: Files that are not callers: connections to AWS and the database, logs, model.
+_OTHER_FILES = 300
+#: Among so many of the oldest connections one that idles is looked for, to make room.
+_LOOKED_AT = 100
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+def most_connections() -> int:
+    """Give how many connections may be open, having raised the limit of open files to its most."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    files = MOST_CONNECTIONS + _OTHER_FILES if hard == resource.RLIM_INFINITY else hard
+    return max(1, min(MOST_CONNECTIONS, files - _OTHER_FILES))
+
+
+class Runner(web.AppRunner):
+    """Runs an application on a server with limits. ``new_id`` makes the ids of requests."""
+
+    __slots__ = ("_most_connections", "_new_id")
+
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        new_id: Callable[[], str],
+        most_connections: int,
+        shutdown_timeout: float,
+    ) -> None:
+        super().__init__(app, handle_signals=False, shutdown_timeout=shutdown_timeout)
+        self._new_id = new_id
+        self._most_connections = most_connections
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        return _Server(
+            _refusals_as_problems(server.request_handler, self._new_id),
+            request_factory=server.request_factory,
+            new_id=self._new_id,
+            most_connections=self._most_connections,
+        )
+
+
+class _Server(web.Server):
+    """Makes a protocol for each connection, and makes room where there are too many."""
+
+    def __init__(
+        self, answer: Answer, *, new_id: Callable[[], str], most_connections: int, **more: Any
+    ) -> None:
+        super().__init__(
+            answer,
+            # Who hung up waits for nothing any more; what must not be cut off is shielded.
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            lingering_time=_LINGERING_SECONDS,
+            max_line_size=_LINE_BYTES,
+            max_field_size=_FIELD_BYTES,
+            max_headers=_FIELDS,
+            # A few bytes of gzip may be gigabytes of nothing.
+            auto_decompress=False,
+            **more,
+        )
+        self.new_id = new_id
+        self._most_connections = most_connections
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+    def full(self) -> bool:
+        """Whether there is no room for one connection more, though an idle one was closed for it.
+
+        Callers that idle can connect again; a new caller refused can do nothing.
+        """
+        if len(self._connections) < self._most_connections:
+            return False
+        for connection in islice(self._connections, _LOOKED_AT):
+            if cast(_Connection, connection).idle:
+                log.debug("http.made_room", address=connection.peername)
+                connection.force_close()
+                self._connections.pop(connection)
+                return False
+        return True
+
+
+class _Connection(web.RequestHandler):
+    """One connection."""
+
+    __slots__ = ("_begun_bytes", "_headers_due", "_new_id")
+
+    def __init__(self, server: _Server, **more: Any) -> None:
+        super().__init__(server, **more)
+        self._new_id = server.new_id
+        #: Of headers that have begun: how much has come, and when they are late.
+        self._begun_bytes = 0
+        self._headers_due: asyncio.TimerHandle | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        server = cast(_Server, self._manager)
+        if server.full():
+            self.transport = cast(asyncio.Transport, transport)
+            log.warning("http.full", address=self.peername)
+            retry = {"Retry-After": "1"}
+            self._refuse(Problem(503, "overloaded", "too many connections", headers=retry))
+            return
+        super().connection_made(transport)
+        sock: socket.socket = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_SECONDS * 1000))
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self.idle:
+            self._headers_came()
+        elif data:
+            self._headers_began(len(data))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._headers_came()
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 # it quotes what was sent
+    ) -> web.StreamResponse:
+        """Answer what the parser refused, or an error of fraudd's own, by a problem document."""
+        request_id = self._new_id()
+        if status == 400:
+            log.info("http.malformed", reason=type(exc).__name__, address=request.remote)
+            problem = _malformed(exc)
+        else:
+            log.error("http.bug", traceback=True, request_id=request_id)
+            problem = Problem(500, "internal", f"an error of fraudd's own; request {request_id}")
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun: another cannot follow")
+        response = problem.response("")
+        complete(response.headers, request_id)
+        response.force_close()
+        return response
+
+    def _headers_began(self, size: int) -> None:
+        self._begun_bytes += size
+        if self._begun_bytes > _HEADER_BYTES:
+            self._refuse(_too_large())
+        elif self._headers_due is None:
+            self._headers_due = self._loop.call_later(HEADERS_SECONDS, self._headers_late)
+
+    def _headers_came(self) -> None:
+        if self._headers_due is not None:
+            self._headers_due.cancel()
+            self._headers_due = None
+            self._begun_bytes = 0
+
+    def _headers_late(self) -> None:
+        detail = f"the headers did not come within {HEADERS_SECONDS:g} s"
+        self._refuse(Problem(408, "too-slow", detail))
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer without a request, and close."""
+        response = problem.response("")
+        complete(response.headers, self._new_id())
+        body = response.body
+        assert isinstance(body, bytes)
+        response.headers["Content-Length"] = str(len(body))
+        response.headers["Connection"] = "close"
+        phrase = HTTPStatus(problem.status).phrase
+        fields = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
+        if self.transport is not None:
+            self.transport.write(
+                f"HTTP/1.1 {problem.status} {phrase}\r\n{fields}\r\n".encode() + body
+            )
+        self.force_close()
+
+
+def _refusals_as_problems(answer: Answer, new_id: Callable[[], str]) -> Answer:
+    """What aiohttp refuses before any middleware sees it, such as ``Expect: the impossible``."""
+
+    async def answered(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await answer(request)
+        except web.HTTPException as error:
+            response = of_aiohttp(error, cast(web.Request, request)).response(request.path)
+            complete(response.headers, new_id())
+            return response
+
+    return answered
+
+
+def _malformed(error: BaseException | None) -> Problem:
+    """Say what the parser refused, without a word of what was sent."""
+    if isinstance(error, LineTooLong):
+        if error.args[1] == _LINE_BYTES:
+            return Problem(414, "uri-too-long", f"the URL must be under {_LINE_BYTES} bytes")
+        return _too_large()
+    if isinstance(error, HttpProcessingError) and error.message.startswith("Too many headers"):
+        return _too_large()
+    return Problem(400, "malformed-request", "this is not HTTP/1.1 as RFC 9112 has it")
+
+
+def _too_large() -> Problem:
+    return Problem(
+        431,
+        "headers-too-large",
+        f"headers must be {_FIELDS} at most, each under {_FIELD_BYTES} bytes,"
+        f" together under {_HEADER_BYTES}",
+    )
