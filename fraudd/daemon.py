@@ -146,6 +146,7 @@ class Daemon:
             shutdown_timeout=_CLOSING_SECONDS,
         )
         await runner.setup()
+        self._metrics.watch_http(lambda: self._door.in_hand, lambda: runner.connections)
         try:
             async with asyncio.TaskGroup() as background:
                 watching = [

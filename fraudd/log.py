@@ -70,7 +70,14 @@ class _TextLines(logging.Formatter):
         shown = " ".join(f"{name}={_quoted(value)}" for name, value in fields.items())
         line = f"{rfc3339(int(record.created * 1000))} {record.levelname:7} {record.getMessage()}"
         line = f"{line} {shown}" if shown else line
-        return f"{line}\n{traceback}" if traceback else line
+        if not traceback:
+            return line
+        # Indented, so that no line of an error's text is taken for one of the log.
+        return "\n    ".join([line, *(_printable(part) for part in traceback.split("\n"))])
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else json.dumps(text)
 
 
 def _quoted(value: object) -> str:

@@ -74,6 +74,14 @@ class Metrics:
             buckets=_HTTP_SECONDS,
             registry=registry,
         )
+        self._http_in_hand = Gauge(
+            "fraudd_http_requests_in_hand",
+            "Requests that are being answered, those that only wait aside",
+            registry=registry,
+        )
+        self._http_connections = Gauge(
+            "fraudd_http_connections", "Open connections of callers", registry=registry
+        )
         self._permits = Gauge(
             "fraudd_permits",
             "Database permits: in use, the limit, and the most",
@@ -110,6 +118,11 @@ class Metrics:
     def aws_called(self, operation: str) -> None:
         """Count a call of AWS."""
         self._aws_calls.labels(operation).inc()
+
+    def watch_http(self, in_hand: Callable[[], int], connections: Callable[[], int]) -> None:
+        """Show the requests in hand, and the open connections, whenever somebody looks."""
+        self._http_in_hand.set_function(in_hand)
+        self._http_connections.set_function(connections)
 
     def watch_permits(self, permits: Permits) -> None:
         """Show the permits as they are whenever somebody looks."""

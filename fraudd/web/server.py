@@ -12,7 +12,7 @@ from http import HTTPStatus
 from itertools import islice
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from fraudd import log
@@ -65,6 +65,11 @@ class Runner(web.AppRunner):
         super().__init__(app, handle_signals=False, shutdown_timeout=shutdown_timeout)
         self._new_id = new_id
         self._most_connections = most_connections
+
+    @property
+    def connections(self) -> int:
+        """How many callers are connected."""
+        return len(self.server.connections) if self.server is not None else 0
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
@@ -215,15 +220,19 @@ class _Connection(web.RequestHandler):
 
 
 def _refusals_as_problems(answer: Answer, new_id: Callable[[], str]) -> Answer:
-    """What aiohttp refuses before any middleware sees it, such as ``Expect: the impossible``."""
+    """Refuse HTTP/0.9; and what aiohttp refuses before any middleware sees it, as ``Expect: x``."""
 
     async def answered(request: web.BaseRequest) -> web.StreamResponse:
         try:
-            return await answer(request)
+            if request.version >= HttpVersion10:
+                return await answer(request)
+            problem = _malformed(None)
         except web.HTTPException as error:
-            response = of_aiohttp(error, cast(web.Request, request)).response(request.path)
-            complete(response.headers, new_id())
-            return response
+            problem = of_aiohttp(error, cast(web.Request, request))
+        response = problem.response("")
+        complete(response.headers, new_id())
+        response.force_close()
+        return response
 
     return answered
 
