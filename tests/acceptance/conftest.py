@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -89,13 +89,15 @@ def command(folder: Path, *arguments: str, **environment: str) -> Iterator[Proce
         process.stdout.close()
 
 
-def http(method: str, url: str, body: Any = None) -> tuple[int, Any]:
+def http(
+    method: str, url: str, body: Any = None, *, headers: Mapping[str, str] | None = None
+) -> tuple[int, Any]:
     """Send a request; gives status and parsed body."""
     request = urllib.request.Request(
         url,
         method=method,
         data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
+        headers={"Content-Type": "application/json", **(headers or {})},
     )
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:

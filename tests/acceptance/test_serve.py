@@ -169,6 +169,37 @@ async def test_systemd_is_told_when_it_is_ready_and_when_it_stops(
             assert daemon.process.wait(30) == 0
 
 
+async def test_tokens_are_read_again_at_sighup(tmp_path: Path, config: Path, port: int) -> None:
+    """And any address may be listened on."""
+    made = {}
+    for name in ("first", "second"):
+        with command(tmp_path, FRAUDD, "token", "new", name, "--scope", "read", "--json") as new:
+            assert new.process.wait(30) == 0
+            made[name] = json.loads(new.printed())
+    file = tmp_path / "tokens"
+    file.write_text(made["first"]["line"] + "\n")
+    text = config.read_text().replace("127.0.0.1", "0.0.0.0", 1)
+    config.write_text(text.replace("[aws]", 'tokens_credential = "./tokens"\n[aws]', 1))
+
+    def status(name: str | None) -> int:
+        headers = {} if name is None else {"Authorization": f"Bearer {made[name]['token']}"}
+        return http("GET", f"http://127.0.0.1:{port}/v1/status", headers=headers)[0]
+
+    with command(tmp_path, FRAUDD, "serve", "--config", str(config)) as daemon:
+        daemon.wait_for("daemon.ready")
+        assert [status(name) for name in (None, "first", "second")] == [401, 200, 401]
+        file.write_text(made["second"]["line"] + "\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for("tokens.reloaded")
+        assert [status(name) for name in (None, "first", "second")] == [401, 401, 200]
+        file.write_text("second read\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for("tokens.not_reloaded")
+        assert status("second") == 200
+        assert daemon.end() == 0
+    assert not [name for name in made if made[name]["token"] in daemon.printed()]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "status", "says"),
     [
@@ -180,6 +211,8 @@ async def test_systemd_is_told_when_it_is_ready_and_when_it_stops(
         ("directory = ", 'directory = "gone" # ', 78, "no feature files (*.sql) in"),
         ("region = ", 'regoin = "x"\nregion = ', 78, "regoin: unknown key; did you mean region?"),
         ("password_credential = ", 'password_credential = "db" # ', 78, "$CREDENTIALS_DIRECTORY"),
+        ('listen = "127.0.0.1', 'listen = "0.0.0.0', 78, "must be a loopback address, unless"),
+        ("[aws]", 'tokens_credential = "./none"\n[aws]', 78, "credential"),
     ],
 )
 async def test_what_is_missing_at_start_is_told_in_one_line(

@@ -23,7 +23,9 @@ _REQUESTS_AT_A_TIME = 10
 class Daemon:
     """One running ``fraudd serve``."""
 
-    def __init__(self, process: Process, http: aiohttp.ClientSession) -> None:
+    def __init__(self, process: Process, http: aiohttp.ClientSession, port: int) -> None:
+        self.port = port
+        self.pid = process.process.pid
         self._process = process
         self._http = http
 
@@ -128,7 +130,7 @@ async def serving(config: Path, port: int) -> AsyncIterator[Daemon]:
     with command(config.parent, FRAUDD, "serve", "--config", str(config)) as process:
         try:
             async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
-                yield Daemon(process, http)
+                yield Daemon(process, http, port)
         finally:
             if process.process.poll() is None:
                 process.process.kill()

@@ -165,6 +165,7 @@ class Fraudd:
 
     daemon: Daemon
     metrics: Metrics
+    port: int
     http: aiohttp.ClientSession
     task: "asyncio.Task[None]"
 
@@ -290,7 +291,7 @@ def start(aws_clients: Clients) -> Start:
                 aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
             ):
                 task = group.create_task(daemon.run(listener))
-                yield Fraudd(daemon=daemon, metrics=metrics, http=http, task=task)
+                yield Fraudd(daemon=daemon, metrics=metrics, port=port, http=http, task=task)
                 if not task.done():
                     # Twice is at once: no test has to wait for an outstanding poll.
                     daemon.stop()
