@@ -167,6 +167,8 @@ async def test_a_run_whose_caller_hung_up_is_opened_whole(
         await caller.send(head(POST, JSON, f"Content-Length: {len(body)}") + body)
         await asyncio.wait_for(written.wait(), 10)
         caller.writer.transport.abort()
+    # Who is answered now comes after the end of that connection.
+    assert (await exchange(fraudd.port, PROBE)).status == 200
     goes_on.set()
     [event] = await requests.take(1)
     assert event["entity_id"] == "shop-1"
