@@ -18,7 +18,7 @@ from fraudd.commands.findings import Finding, Findings
 from fraudd.config import Config
 from fraudd.scoring import files, model
 from fraudd.scoring.files import FeatureFiles
-from fraudd.wiring import aws_terms, sns_topics, sqs_queue
+from fraudd.wiring import aws_terms, sns_topics, sqs_queue, tokens
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -59,6 +59,10 @@ async def examine(settings: Config, entities: Sequence[str], findings: Findings)
 
     The query plans are looked at for ``entities``; without any, for those of the samples.
     """
+    with findings.caught():
+        callers = tokens(settings)
+        if callers is not None:
+            findings.ok(f"tokens: {len(callers)}")
     feature_files: FeatureFiles | None = None
     with findings.caught():
         feature_files = files.load(settings.features.directory)
