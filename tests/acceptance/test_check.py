@@ -139,6 +139,17 @@ async def test_what_is_shipped_is_clean(check: Check) -> None:
     assert "plans: no file reads a whole table for shop-1, shop-" in done.stdout, "two samples"
 
 
+async def test_a_token_file_that_would_not_be_read_is_told(check: Check, config: Path) -> None:
+    config.write_text(f'[http]\ntokens_credential = "./tokens"\n{config.read_text()}')
+    (config.parent / "tokens").write_text(f"analyst read {'0' * 64}\n")
+    assert "tokens: 1" in marked("ok", check())
+    (config.parent / "tokens").write_text(f"analyst write {'0' * 64}\n")
+    done = check()
+    [told] = marked("problem", done)
+    assert done.returncode == 1
+    assert "tokens:1: 'write' is not a scope" in told
+
+
 async def test_a_feature_file_without_an_index_is_named_with_its_table(
     check: Check, config: Path
 ) -> None:
