@@ -21,9 +21,16 @@ def rfc3339(epoch_ms: int) -> str:
 
 
 def body(
-    record: Record, *, status: str | None = None, estimated_seconds: int | None = None
+    record: Record,
+    *,
+    status: str | None = None,
+    estimated_seconds: int | None = None,
+    features: bool = False,
 ) -> dict[str, Any]:
-    """Give the body for ``record``, as a reader may see it; ``status`` where it is ``started``."""
+    """Give the body for ``record``, as a reader may see it; ``status`` where it is ``started``.
+
+    ``features`` adds those that made the score.
+    """
     shown: dict[str, Any] = {
         "entity_id": record.entity_id,
         "status": status or STATUS[record.state],
@@ -36,9 +43,12 @@ def body(
     if estimated_seconds is not None:
         shown["estimated_seconds"] = estimated_seconds
     if record.result is not None:
-        shown["result"] = _result(record.result)
+        shown["result"] = _result(record.result, (*_RESULT, "features") if features else _RESULT)
     if record.state == "failed" and record.error is not None:
         shown["error"] = _part(record.error, _ERROR)
+    verdict = record.error if record.state == "failed" else record.result
+    if verdict is not None and verdict.get("test"):
+        shown["test"] = True
     return shown
 
 
@@ -54,12 +64,13 @@ def ended(record: Record, run_id: str) -> Record:
     for state, verdict in verdicts:
         if verdict is not None and verdict["run_id"] == run_id:
             own = {name: verdict[name] for name in ("run_id", "attempts", *_TIMES)}
+            own["traceparent"] = verdict.get("traceparent")
             return replace(record, state=state, **own)
     raise LookupError(f"no verdict of run {run_id} in the record of {record.entity_id}")
 
 
-def _result(result: Json) -> dict[str, Any]:
-    shown = _part(result, _RESULT)
+def _result(result: Json, names: tuple[str, ...]) -> dict[str, Any]:
+    shown = _part(result, names)
     for name in ("as_of", "scored_at"):
         shown[name] = rfc3339(shown[name])
     return shown

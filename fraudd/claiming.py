@@ -135,7 +135,9 @@ class Claiming:
                 await settlement.delete(lease)
                 return "asked_again", record
             case Open(seen_or_none):
-                opened, record = await self._intake.open(event.entity_id, seen_or_none)
+                opened, record = await self._intake.open(
+                    event.entity_id, seen_or_none, traceparent=event.traceparent
+                )
                 if not opened:
                     return None, record
                 await settlement.delete(lease)
@@ -166,8 +168,7 @@ class Claiming:
                 return await self._settlement.fail(
                     lease,
                     record,
-                    type_=type_,
-                    detail=_GIVEN_UP[type_].format(attempts=record.attempts),
+                    {"type": type_, "detail": _GIVEN_UP[type_].format(attempts=record.attempts)},
                     dead_letter=type_ == "exhausted",
                 )
             case GiveBack(until):

@@ -60,6 +60,9 @@ class Http(_Section):
     tokens_credential: Secret | None = None
     listen: str = "127.0.0.1:8080"
     default_max_age_seconds: Annotated[float, Field(ge=0)] | None = None
+    #: RFC 7240 counts in whole seconds.
+    max_wait_seconds: Annotated[int, Field(ge=0, le=60)] = 60
+    test_entities: bool = False
     requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     max_pending: Annotated[int, Field(ge=1, le=100_000_000)] = 10_000
 

@@ -207,12 +207,13 @@ class Daemon:
 
     def _app(self, new_id: Callable[[], str]) -> web.Application:
         handlers = Handlers(
-            intake=self._engine.intake,
+            self._engine,
             metrics=self._metrics,
-            estimate=self._engine.sampler.estimate,
             status=self._status,
             unready=self._unready,
-            deaf=lambda: self._engine.consumers.deaf,
+            aside=self._door.aside,
+            max_wait_seconds=self._config.http.max_wait_seconds,
+            test_entities=self._config.http.test_entities,
         )
         return make_app(
             handlers, door=self._door, metrics=self._metrics, clock=self._clock, new_id=new_id
@@ -252,6 +253,7 @@ class Daemon:
                 for job in consumers.jobs
             ],
             "queue": depth and asdict(depth),
+            "waiters": self._engine.waiters.count,
             "estimated_seconds": sampler.estimate(),
         }
 

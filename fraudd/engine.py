@@ -13,13 +13,16 @@ from fraudd.intake import Intake
 from fraudd.job import Worker
 from fraudd.lease import Lease
 from fraudd.limiter import RunTimes
+from fraudd.listing import Listing
 from fraudd.metrics import Metrics
 from fraudd.ports import Clock, Features, Model, Permits, Queue, Store, Topics
+from fraudd.record import Record
 from fraudd.sampler import DepthSampler
 from fraudd.settlement import Settlement
 from fraudd.skew import Skew
 from fraudd.sweeper import Sweeper
 from fraudd.verdict import Limits
+from fraudd.waiters import Waiters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +48,12 @@ class Terms:
     replica_lag_seconds: float
     fleet: int
     max_pending: int | None
+    test_entities: bool
     source: str
 
 
 class Engine:
-    """Intake, consumers, sweeper and sampler of one daemon."""
+    """Intake, consumers, waiters, sweeper and sampler of one daemon."""
 
     def __init__(
         self,
@@ -85,11 +89,14 @@ class Engine:
             queue=queue,
             permits=permits,
             run_times=self._run_times,
+            clock=clock,
             metrics=metrics,
             fleet=terms.fleet,
             max_pending=terms.max_pending,
         )
         self.intake = self._intake(gate.once)
+        self.listing = Listing(GatedStore(store, gate.once), clock)
+        self.waiters = Waiters(self.intake.look_up)
         self._sweeper = Sweeper(
             store=GatedStore(store, gate.once),
             queue=queue,
@@ -126,6 +133,7 @@ class Engine:
             tasks = [
                 background.create_task(self._sweeper.run()),
                 background.create_task(self.sampler.run()),
+                background.create_task(self.waiters.run()),
             ]
             await self.consumers.run()
             for task in tasks:
@@ -133,6 +141,7 @@ class Engine:
 
     def stop(self) -> None:
         """Begin to drain."""
+        self.waiters.stop()
         self.consumers.stop()
 
     def release(self) -> None:
@@ -150,7 +159,13 @@ class Engine:
             default_max_age_seconds=self._terms.default_max_age_seconds,
             retry_failed_after_seconds=self._terms.retry_failed_after_seconds,
             make_room=self.sampler.make_room,
+            note_opened=self.sampler.note_opened,
         )
+
+    def _note_ended(self, record: Record) -> None:
+        """Take in a verdict just stored."""
+        self.sampler.note_ended(record)
+        self.waiters.tell(record.entity_id, record)
 
     def _settlement(self, through: Through, intake: Intake) -> Settlement:
         return Settlement(
@@ -158,6 +173,7 @@ class Engine:
             queue=GatedQueue(self._queue, through),
             topics=GatedTopics(self._topics, through),
             publish=intake.publish,
+            note_ended=self._note_ended,
             clock=self._clock,
             rng=self._rng,
             metrics=self._metrics,
@@ -203,4 +219,5 @@ class Engine:
             max_attempts=terms.max_attempts,
             backoff_base_seconds=terms.backoff_base_seconds,
             backoff_max_seconds=terms.backoff_max_seconds,
+            test_entities=terms.test_entities,
         )

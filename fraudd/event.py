@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from fraudd.answer import body, rfc3339
 from fraudd.record import ENTITY_ID, ENTITY_ID_RULE, RUN_ID, Record
+from fraudd.traceparent import TRACEPARENT, taken
 
 #: Message attributes of fraudd's own copies: why one lies in the dead-letter queue, what exactly
 #: was wrong, and when the message was first sent (epoch milliseconds).
@@ -32,6 +33,13 @@ class RequestEvent:
     requested_at: int | None = None
     #: When the message was first sent, epoch milliseconds.
     asked_at: int = 0
+    #: The W3C trace that it belongs to.
+    traceparent: str | None = None
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """The message attributes that travel beside the body."""
+        return {} if self.traceparent is None else {TRACEPARENT: self.traceparent}
 
     def to_json(self) -> str:
         """Write the SNS message body."""
@@ -46,7 +54,10 @@ class RequestEvent:
 def wake_up(record: Record) -> RequestEvent:
     """Give the event that wakes the run which ``record`` owes."""
     return RequestEvent(
-        entity_id=record.entity_id, run_id=record.run_id, requested_at=record.requested_at
+        entity_id=record.entity_id,
+        run_id=record.run_id,
+        requested_at=record.requested_at,
+        traceparent=record.traceparent,
     )
 
 
@@ -59,9 +70,10 @@ def parse_request(
     Unknown keys are ignored. Raises ``MalformedEvent`` for anything that is no request.
     """
     event = _json_object(message_body)
-    asked_at = sent_at
+    asked_at, traceparent = sent_at, attributes.get(TRACEPARENT)
     if event.get("Type") == "Notification" and isinstance(event.get("Message"), str):
         asked_at = _epoch_ms(event.get("Timestamp"), otherwise=sent_at)
+        traceparent = traceparent or _enveloped(event, TRACEPARENT)
         event = _json_object(event["Message"])
     if (first_sent := attributes.get(SENT, "")).isdecimal():
         asked_at = int(first_sent)
@@ -72,7 +84,9 @@ def parse_request(
         _malformed("run_id", run_id, "a ULID of fraudd's own; other services leave it out")
     if REASON in attributes:
         run_id = None
-    return RequestEvent(entity_id=entity_id, run_id=run_id, asked_at=asked_at)
+    return RequestEvent(
+        entity_id=entity_id, run_id=run_id, asked_at=asked_at, traceparent=taken(traceparent)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +101,14 @@ def completion(record: Record, *, source: str) -> Completion:
     """Announce the end of the run that ``record`` shows (CloudEvents 1.0, JSON format).
 
     ``id`` is the run, so that a duplicate is known; the body's ``finished_at`` orders.
+    ``traceparent`` is CloudEvents' extension for distributed tracing.
     """
     assert record.finished_at is not None, "only a run that ended is announced"
     kind = f"fraudd.prediction.{record.state}"
     attributes = {"type": kind}
     if record.state == "done" and record.result is not None:
         attributes["decision"] = record.result["decision"]
-    event = {
+    event: dict[str, Any] = {
         "specversion": "1.0",
         "id": record.run_id,
         "source": source,
@@ -103,7 +118,16 @@ def completion(record: Record, *, source: str) -> Completion:
         "datacontenttype": "application/json",
         "data": body(record),
     }
+    if record.traceparent is not None:
+        event[TRACEPARENT] = record.traceparent
     return Completion(event=event, attributes=attributes)
+
+
+def _enveloped(notification: Mapping[str, Any], name: str) -> str | None:
+    """Read a message attribute where SNS has put it into the envelope."""
+    attributes = notification.get("MessageAttributes")
+    value = attributes.get(name) if isinstance(attributes, dict) else None
+    return str(value.get("Value")) if isinstance(value, dict) else None
 
 
 def _epoch_ms(timestamp: object, *, otherwise: int) -> int:

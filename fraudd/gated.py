@@ -6,8 +6,8 @@ from typing import Protocol, TypeVar
 from fraudd.event import Completion, RequestEvent
 from fraudd.ports import (
     Applied,
-    Cursor,
     Depth,
+    Entry,
     Message,
     Page,
     Queue,
@@ -41,7 +41,7 @@ class GatedStore:
         """Carry out one conditional write."""
         return await self._through("store", lambda: self._store.apply(transition))
 
-    async def listed(self, listed: str, *, until: int, after: Cursor | None) -> Page:
+    async def listed(self, listed: str, *, until: int, after: Entry | None) -> Page:
         """List a partition of the sparse index."""
         return await self._through(
             "store", lambda: self._store.listed(listed, until=until, after=after)

@@ -27,14 +27,13 @@ class Asked:
 
     status: Literal["started", "calculating", "done", "failed"]
     record: Record
-    #: Of a failed run: when asking again starts a new one.
-    retry_after_seconds: int = 0
 
 
 class Intake:
     """The door: every request for a score, by HTTP or by event, enters here.
 
-    ``make_room`` is called before a run is opened for who asks; it raises ``Full``.
+    ``make_room`` is called before a run is opened for who asks; it raises ``Full``. ``note_opened``
+    is told of every run that was opened.
     """
 
     def __init__(
@@ -48,6 +47,7 @@ class Intake:
         default_max_age_seconds: float | None,
         retry_failed_after_seconds: float,
         make_room: Callable[[], None],
+        note_opened: Callable[[Record], None],
     ) -> None:
         self._store = store
         self._topics = topics
@@ -57,18 +57,25 @@ class Intake:
         self._default_max_age_seconds = default_max_age_seconds
         self._retry_failed_after_seconds = retry_failed_after_seconds
         self._make_room = make_room
+        self._note_opened = note_opened
 
     async def look_up(self, entity_id: str) -> Record | None:
         """Give the record as a reader may see it. Raises ``Unavailable``."""
         return current(await self._store.get(entity_id), self._clock.now())
 
     async def ask(
-        self, entity_id: str, *, max_age_seconds: float | None = None, force: bool = False
+        self,
+        entity_id: str,
+        *,
+        max_age_seconds: float | None = None,
+        force: bool = False,
+        traceparent: str | None = None,
     ) -> Asked:
         """Answer from the record, or open a run. Raises ``Unavailable`` where the store is out.
 
-        Of concurrent calls for one entity, at any number of daemons, one opens the run. Raises
-        ``Full`` where a run would be opened, and too many are owed.
+        Of concurrent calls for one entity, at any number of daemons, one opens the run; it belongs
+        to the trace ``traceparent``. Raises ``Full`` where a run would be opened, and too many are
+        owed.
         """
         if (trouble := self._skew.trouble) is not None:
             raise Unavailable("clock", trouble)
@@ -87,7 +94,9 @@ class Intake:
                 self._make_room()
                 # A caller who hangs up between the write and the wake-up would leave the run to
                 # the sweeper.
-                started, stored = await to_its_end(self.open(entity_id, stored))
+                started, stored = await to_its_end(
+                    self.open(entity_id, stored, traceparent=traceparent)
+                )
                 if started:
                     assert stored is not None
                     return Asked(status="started", record=stored)
@@ -97,10 +106,13 @@ class Intake:
                 return Asked(status="calculating", record=await self._wake(seen))
             if verdict == "stored":
                 return Asked(status="done", record=seen)
-            since = (self._clock.now() - (seen.finished_at or 0)) / 1000
-            left = max(1, math.ceil(self._retry_failed_after_seconds - since))
-            return Asked(status="failed", record=seen, retry_after_seconds=left)
+            return Asked(status="failed", record=seen)
         raise Unavailable("store", f"the record of {entity_id} changed under {_ROUNDS} reads")
+
+    def retry_in(self, failed: Record) -> int:
+        """Give the seconds after which asking again starts a new run."""
+        since = (self._clock.now() - (failed.finished_at or 0)) / 1000
+        return max(1, math.ceil(self._retry_failed_after_seconds - since))
 
     async def forget(self, entity_id: str) -> None:
         """Forget the entity, known or not; a pending run is dropped when its message comes.
@@ -113,16 +125,22 @@ class Intake:
         )
         log.info("record.forgotten", entity_id=entity_id)
 
-    async def open(self, entity_id: str, seen: Record | None) -> tuple[bool, Record | None]:
+    async def open(
+        self, entity_id: str, seen: Record | None, *, traceparent: str | None
+    ) -> tuple[bool, Record | None]:
         """Open a run whatever is stored, provided the record still is as ``seen``.
 
         Tells whether it did, and the record as it is now. Raises ``Unavailable``.
         """
         now = self._clock.now()
         run_id = new_run_id(now, self._rng.getrandbits(80))
-        applied = await self._store.apply(opened(entity_id, seen, run_id=run_id, now=now))
+        applied = await self._store.apply(
+            opened(entity_id, seen, run_id=run_id, now=now, traceparent=traceparent)
+        )
         if applied.done:
             assert applied.record is not None
+            self._note_opened(applied.record)
+            log.trace(applied.record.traceparent)
             log.info("run.opened", entity_id=entity_id, run_id=run_id)
             await self.publish(applied.record)
         return applied.done, applied.record
@@ -134,6 +152,7 @@ class Intake:
         return record
 
     async def _publish_again(self, record: Record) -> None:
+        log.trace(record.traceparent)
         applied = await self._store.apply(republished(record, now=self._clock.now()))
         if applied.done:
             await self.publish(record)

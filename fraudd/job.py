@@ -31,6 +31,8 @@ from fraudd.record import Record
 from fraudd.retry import BackOff, Fail, FailureClass, back_off, dispose
 from fraudd.settlement import Outcome, Settlement
 from fraudd.skew import Skew
+from fraudd.traceparent import TRACEPARENT, taken
+from fraudd.trials import Trial, trial
 
 
 @dataclass(kw_only=True)
@@ -42,6 +44,8 @@ class Job:
     entity_id: str | None = None
     run_id: str | None = None
     phase: Literal["claiming", "waiting_alone", "database", "model", "storing"] = "claiming"
+    #: Of a test entity: what comes of it.
+    trial: Trial | None = None
     #: Whether nothing may run beside it: the process has died with this run before.
     alone: bool = False
     #: Seconds that it took to claim the run, once it was its turn.
@@ -80,6 +84,7 @@ class Worker:
         max_attempts: int,
         backoff_base_seconds: float,
         backoff_max_seconds: float,
+        test_entities: bool,
     ) -> None:
         self._claiming = claiming
         self._settlement = settlement
@@ -100,6 +105,7 @@ class Worker:
         self._max_attempts = max_attempts
         self._backoff_base_seconds = backoff_base_seconds
         self._backoff_max_seconds = backoff_max_seconds
+        self._test_entities = test_entities
 
     async def work(self, job: Job) -> Outcome:
         """Carry one message through and say what came of it.
@@ -108,6 +114,8 @@ class Worker:
         given back first.
         """
         lease = job.lease
+        # Until the record tells; what keeps the message hidden meanwhile logs this one throughout.
+        log.trace(taken(lease.message.attributes.get(TRACEPARENT)))
         first = self._held.setdefault(lease.message.message_id, lease)
         try:
             async with lease.kept():
@@ -143,6 +151,8 @@ class Worker:
         if not isinstance(claim, Record):
             return claim
         job.lease.claim = claim
+        log.trace(claim.traceparent)
+        job.trial = trial(claim.entity_id) if self._test_entities else None
         self._gate.run_began()
         try:
             found = await self._compute(job, claim)
@@ -170,12 +180,18 @@ class Worker:
     async def _compute(self, job: Job, claim: Record) -> dict[str, Any]:
         """Read the features under the permit, give it back, score; gives the result to store."""
         job.phase = "database"
-        features = await self._gate.patiently("database", lambda: self._read(job, claim))
-        if not job.alone:
+        if job.trial is None:
+            features = await self._gate.patiently("database", lambda: self._read(job, claim))
+        else:
+            # It needs no database, keeps nobody from it, and tells nothing about it.
             job.permit.release()
+            await asyncio.sleep(job.trial.seconds)
+            features = job.trial.features(self._clock.now())
+        self._leave_database(job)
         began = self._clock.monotonic()
         job.phase = "model"
-        scored = self._model.score(features.values)
+        scored = self._model.score(features.values) if job.trial is None else job.trial.scored
+        assert scored is not None, "a trial without a score has failed"
         now = self._clock.now()
         timing = {
             "waited": max(0, (claim.started_at or now) - claim.requested_at),
@@ -185,11 +201,11 @@ class Worker:
             "model": round((self._clock.monotonic() - began) * 1000),
             "total": max(0, now - claim.requested_at),
         }
-        self._run_times.add(job.worked_seconds)
-        self._gate.run_succeeded()
-        self._metrics.run_computed(timing, features.files_ms, scored.score)
+        if job.trial is None:
+            self._gate.run_succeeded()
+            self._metrics.run_computed(timing, features.files_ms, scored.score)
         log.info("run.computed", **job.names, score=round(scored.score, 4), **timing)
-        return {
+        return _test_mark(job) | {
             "score": scored.score,
             "decision": scored.decision,
             "model": self._model.version,
@@ -212,10 +228,17 @@ class Worker:
         finally:
             job.worked_seconds += self._clock.monotonic() - began
 
-    async def _dispose(self, job: Job, claim: Record, error: Exception) -> Outcome:
-        """Carry out what a failed attempt comes to."""
+    def _leave_database(self, job: Job) -> None:
+        """Give the permit back, for the next run to read; what is alone keeps all of them."""
+        if job.trial is None:
+            self._run_times.add(job.claiming_seconds + job.worked_seconds)
         if not job.alone:
             job.permit.release()
+
+    async def _dispose(self, job: Job, claim: Record, error: Exception) -> Outcome:
+        """Carry out what a failed attempt comes to."""
+        if job.phase == "database":
+            self._leave_database(job)
         job.phase = "storing"
         failure, type_, detail = classify(error)
         if type_ == "entity_unknown" and (seconds := self._unseen_for(claim)):
@@ -251,7 +274,10 @@ class Worker:
         match disposition:
             case Fail(dead_letter):
                 return await self._settlement.fail(
-                    job.lease, claim, type_=type_, detail=detail, dead_letter=dead_letter
+                    job.lease,
+                    claim,
+                    {"type": type_, "detail": detail} | _test_mark(job),
+                    dead_letter=dead_letter,
                 )
             case BackOff(seconds):
                 later = backed_off(
@@ -288,6 +314,11 @@ class Worker:
             await self._parting.give_back(job.lease, seconds=0)
         except Unavailable as error:
             log.warning("job.left", **job.names, reason=str(error))
+
+
+def _test_mark(job: Job) -> dict[str, Any]:
+    """What tells the verdict on a test entity from all others."""
+    return {} if job.trial is None else {"test": True}
 
 
 def classify(error: Exception) -> tuple[FailureClass, str, str]:

@@ -3,11 +3,19 @@
 import json
 import logging
 import sys
+from contextvars import ContextVar
 from typing import Any, Literal
 
 from fraudd.answer import rfc3339
+from fraudd.traceparent import trace_id
 
 _logger = logging.getLogger("fraudd")
+_traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
+
+
+def trace(traceparent: str | None) -> None:
+    """Put the trace's id on every line that this task, and what it starts, logs from now on."""
+    _traceparent.set(traceparent)
 
 
 def debug(event: str, **fields: object) -> None:
@@ -42,6 +50,8 @@ def configure(*, level: str, form: Literal["json", "text"]) -> None:
 
 def _log(level: int, event: str, fields: dict[str, object], traceback: bool = False) -> None:
     if _logger.isEnabledFor(level):
+        if (traceparent := _traceparent.get()) is not None:
+            fields["trace_id"] = trace_id(traceparent)
         _logger.log(level, event, extra={"fields": fields}, exc_info=traceback)
 
 

@@ -80,16 +80,20 @@ class Applied:
     record: Record | None
 
 
-#: Where a listing goes on: opaque, for the store that gave it.
-Cursor = Mapping[str, Any]
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """An entity of a listing, and its place in it: when its run was asked for."""
+
+    listed_at: int
+    entity_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some entities of a listing, and where it goes on (None: it is at its end)."""
+    """Some entities of a listing, and whether there are more."""
 
-    entity_ids: Sequence[str]
-    after: Cursor | None
+    entries: Sequence[Entry]
+    more: bool
 
 
 class Store(Protocol):
@@ -101,10 +105,11 @@ class Store(Protocol):
     async def apply(self, transition: Transition) -> Applied:
         """Carry out one conditional write; its own earlier first try counts as done."""
 
-    async def listed(self, listed: str, *, until: int, after: Cursor | None) -> Page:
+    async def listed(self, listed: str, *, until: int, after: Entry | None) -> Page:
         """List a partition of the sparse index, oldest first, up to ``listed_at`` = ``until``.
 
-        A hundred at most; the index may lag behind the records.
+        A hundred at most, those that come after ``after``, an entry of a page before; the index
+        may lag behind the records.
         """
 
 

@@ -15,21 +15,26 @@ from fraudd.record import (
     expired,
     shard,
 )
+from fraudd.traceparent import made
 
 
-def opened(entity_id: str, seen: Record | None, *, run_id: str, now: int) -> Transition:
-    """Open a run, provided the record still is as it was ``seen`` (None: absent)."""
+def opened(
+    entity_id: str, seen: Record | None, *, run_id: str, now: int, traceparent: str | None = None
+) -> Transition:
+    """Open a run, provided the record still is as it was ``seen`` (None: absent).
+
+    Without a ``traceparent`` the run begins a trace of its own.
+    """
     before: dict[str, Value | None] = {"run_id": None, "state": None, "forgotten_at": None}
     stale: tuple[str, ...] = ()
     if seen is not None:
         before = {name: getattr(seen, name) for name in before}
         before["run_id"] = seen.run_id or None
         stale = expired(seen, now)
-    return Transition(
-        entity_id=entity_id,
-        expects=before,
-        sets=_opening(entity_id, run_id, requested_at=now, now=now) | dict.fromkeys(stale),
-    )
+    sets = _opening(entity_id, run_id, requested_at=now, now=now) | dict.fromkeys(stale)
+    if traceparent is not None:
+        sets["traceparent"] = traceparent
+    return Transition(entity_id=entity_id, expects=before, sets=sets)
 
 
 def unpublished(record: Record) -> Transition:
@@ -191,6 +196,7 @@ def _opening(
     return {
         "state": "queued",
         "run_id": run_id,
+        "traceparent": made(run_id),
         "requested_at": requested_at,
         "published_at": now,
         "started_at": None,

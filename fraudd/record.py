@@ -62,6 +62,8 @@ class Record:
     listed_at: int | None = None
     #: Of a tombstone: what was asked before is not answered any more.
     forgotten_at: int | None = None
+    #: The W3C trace that the run belongs to.
+    traceparent: str | None = None
     #: DynamoDB's time to live, in epoch **seconds**.
     expires_at: int | None = None
 

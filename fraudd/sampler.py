@@ -1,14 +1,19 @@
 """Samples the queue's depth, for metrics, status and the estimate of how long a run will take."""
 
 import asyncio
+from contextlib import suppress
 
 from fraudd import log
-from fraudd.limiter import RunTimes, estimated_seconds
+from fraudd.limiter import Backlog, RunTimes, bounded, estimated_seconds
 from fraudd.metrics import Metrics
-from fraudd.ports import Depth, Full, Permits, Queue, Unavailable
+from fraudd.ports import Clock, Depth, Full, Permits, Queue, Unavailable
+from fraudd.record import Record
 
 #: At rest two calls every half a minute will do; while something is owed the counts change fast.
 _REST_SECONDS, _BUSY_SECONDS = 30.0, 5.0
+#: Where others may have opened so many seconds of work meanwhile, a sample is too old; it was not
+#: in its first second.
+_DOUBT_SECONDS, _FRESH_SECONDS = 2, 1.0
 
 
 class DepthSampler:
@@ -23,6 +28,7 @@ class DepthSampler:
         queue: Queue,
         permits: Permits,
         run_times: RunTimes,
+        clock: Clock,
         metrics: Metrics,
         fleet: int,
         max_pending: int | None,
@@ -30,11 +36,14 @@ class DepthSampler:
         self._queue = queue
         self._permits = permits
         self._run_times = run_times
+        self._clock = clock
         self._metrics = metrics
         self._fleet = fleet
         self._max_pending = max_pending
-        #: Runs opened since the sample was asked for.
-        self._opened = 0
+        self.backlog = Backlog(fleet=fleet)
+        #: How many runs had been opened, and were owed, by the last sample.
+        self._opened_before = self._owed_before = 0
+        self._outdated = asyncio.Event()
         #: None before the first sample, and while the queue is out of reach.
         self.depth: Depth | None = None
 
@@ -42,38 +51,65 @@ class DepthSampler:
         """Sample for ever."""
         while True:
             await self.run_once()
-            await asyncio.sleep(_BUSY_SECONDS if self._owed() else _REST_SECONDS)
+            await asyncio.sleep(_FRESH_SECONDS)
+            left = (_BUSY_SECONDS if self.backlog.owed else _REST_SECONDS) - _FRESH_SECONDS
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._outdated.wait()
 
     async def run_once(self) -> None:
         """Take one sample."""
-        before = self._opened
+        before = self.backlog.opened_so_far
         try:
-            self.depth = await self._queue.depth()
+            self.depth = depth = await self._queue.depth()
         except Unavailable as error:
             self.depth = None
             log.warning("queue.not_sampled", reason=str(error))
         else:
-            self._opened -= before
-            self._metrics.queue_depth(self.depth)
+            # Of what was opened meanwhile nobody knows whether it was counted.
+            meanwhile = self.backlog.opened_so_far - before
+            owed = depth.visible + depth.in_flight + depth.delayed + meanwhile
+            self.backlog.sampled(owed, self._clock.now())
+            self._opened_before, self._owed_before = self.backlog.opened_so_far, owed
+            self._outdated.clear()
+            self._metrics.queue_depth(depth)
+
+    def note_opened(self, record: Record) -> None:
+        """Count a run opened here; where as many were opened elsewhere the sample is outdated."""
+        self.backlog.opened(record.requested_at)
+        elsewhere = (self.backlog.opened_so_far - self._opened_before) * (self._fleet - 1)
+        doubt = self._seconds(elsewhere)
+        if elsewhere > self._owed_before and doubt > _DOUBT_SECONDS:
+            self._outdated.set()
+
+    def note_ended(self, record: Record) -> None:
+        """Count a run that ended here; the next may have opened in the same write."""
+        self.backlog.ended()
+        if record.pending:
+            self.note_opened(record)
 
     def make_room(self) -> None:
-        """Note that a run is to be opened. Raises ``Full`` where too many are owed already."""
-        owed = self._owed() + self._opened
+        """See that a run may be opened. Raises ``Full`` where too many are owed already."""
+        owed = self.backlog.owed
         if self._max_pending is not None and owed >= self._max_pending:
             raise Full(
                 f"about {owed} runs are pending, and [http] max_pending is {self._max_pending}",
                 retry_after_seconds=self.estimate(),
             )
-        self._opened += 1
 
-    def estimate(self) -> int:
-        """Estimate in how many seconds a run that is pending now will have ended."""
+    def estimate(self, record: Record | None = None) -> int:
+        """Estimate in how many seconds a pending run will have ended; None: the last of all."""
+        if record is None:
+            return self._seconds(self.backlog.owed)
+        if record.state == "running" and record.started_at is not None:
+            so_far = (self._clock.now() - record.started_at) / 1000
+            return bounded(self._run_times.mean_seconds - so_far)
+        return self._seconds(self.backlog.until(record.requested_at))
+
+    def _seconds(self, waiting: int) -> int:
         return estimated_seconds(
-            waiting=self._owed() + 1,
+            waiting=waiting,
             mean_run_seconds=self._run_times.mean_seconds,
             permits=self._permits.limit,
             fleet=self._fleet,
         )
-
-    def _owed(self) -> int:
-        return self.depth.visible + self.depth.in_flight + self.depth.delayed if self.depth else 0

@@ -41,7 +41,10 @@ _ROUNDS = 20
 
 
 class Settlement:
-    """Ends runs and lets go of their messages. Every call may raise ``Unavailable``."""
+    """Ends runs and lets go of their messages. Every call may raise ``Unavailable``.
+
+    ``note_ended`` is told of every verdict as soon as it is stored.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Settlement:
         queue: Queue,
         topics: Topics,
         publish: Callable[[Record], Awaitable[None]],
+        note_ended: Callable[[Record], None],
         clock: Clock,
         rng: random.Random,
         metrics: Metrics,
@@ -61,6 +65,7 @@ class Settlement:
         self._queue = queue
         self._topics = topics
         self._publish_run = publish
+        self._note_ended = note_ended
         self._clock = clock
         self._rng = rng
         self._metrics = metrics
@@ -83,14 +88,13 @@ class Settlement:
         return "done"
 
     async def fail(
-        self, lease: Lease, claim: Record, *, type_: str, detail: str, dead_letter: bool
+        self, lease: Lease, claim: Record, why: Mapping[str, Any], *, dead_letter: bool
     ) -> Outcome:
-        """Store why a run failed, announce it, delete the message.
+        """Store why a run failed (``type`` and ``detail``), announce it, delete the message.
 
         ``dead_letter`` keeps a copy of the message for the operator, with the reason on it.
         """
         now = self._clock.now()
-        why = {"type": type_, "detail": detail}
         error = {**_identity(claim, now, self._failed_ttl_seconds), **why}
 
         def end(record: Record, next_run_id: str) -> Transition:
@@ -99,7 +103,7 @@ class Settlement:
         if (record := await self._end(lease, claim, end)) is None:
             return "superseded"
         if dead_letter:
-            await self.bury(lease, reason=type_, detail=detail)
+            await self.bury(lease, reason=why["type"], detail=why["detail"])
         else:
             await self.delete(lease)
         await self._open_next(record, claim.run_id)
@@ -172,6 +176,7 @@ class Settlement:
             applied = await self._store.apply(end(seen, next_run_id))
             seen = applied.record
             if applied.done and seen is not None:
+                self._note_ended(seen)
                 await self._announce(seen, claim.run_id)
                 return seen
         log.warning("run.superseded", entity_id=claim.entity_id, run_id=claim.run_id)
@@ -180,6 +185,7 @@ class Settlement:
     async def _open_next(self, record: Record, run_id: str) -> None:
         """Send the wake-up of the run that opened where this one ended."""
         if record.state == "queued" and record.run_id != run_id and record.attempts == 0:
+            log.trace(record.traceparent)
             log.info("run.opened", entity_id=record.entity_id, run_id=record.run_id)
             await self._publish_run(record)
 
@@ -204,5 +210,6 @@ def _identity(record: Record, now: int, ttl_seconds: float) -> dict[str, Any]:
         "started_at": record.started_at,
         "finished_at": now,
         "attempts": record.attempts,
+        "traceparent": record.traceparent,
         "expires_at": now // 1000 + int(ttl_seconds),
     }

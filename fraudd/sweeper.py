@@ -7,7 +7,7 @@ from fraudd import log
 from fraudd.breaker import Breaker
 from fraudd.event import wake_up
 from fraudd.metrics import Metrics
-from fraudd.ports import Clock, Cursor, Queue, Store, Topics, Unavailable
+from fraudd.ports import Clock, Entry, Queue, Store, Topics, Unavailable
 from fraudd.prediction import republished
 from fraudd.record import SHARDS, Record
 from fraudd.skew import Skew
@@ -46,7 +46,7 @@ class Sweeper:
         self._requeue_after_seconds = requeue_after_seconds
         self._visibility_timeout_seconds = visibility_timeout_seconds
         self._shard = rng.randrange(SHARDS)
-        self._after: Cursor | None = None
+        self._after: Entry | None = None
         #: When the latest look began that found an empty queue, and the one before it.
         self._empty_at: int | None = None
         self._emptied_at: int | None = None
@@ -74,11 +74,11 @@ class Sweeper:
         )
         if not may_sweep:
             return 0
-        records = [await self._store.get(entity_id) for entity_id in page.entity_ids]
+        records = [await self._store.get(entry.entity_id) for entry in page.entries]
         pending = [record for record in records if record is not None and record.pending]
         await self._look_whether_empty(began, pending)
-        self._after = page.after
-        if page.after is None:
+        self._after = page.entries[-1] if page.more else None
+        if not page.more:
             self._shard = (self._shard + 1) % SHARDS
         return sum([await self._send_again(record) for record in pending])
 
@@ -116,6 +116,7 @@ class Sweeper:
         applied = await self._store.apply(republished(record, now=now))
         if not applied.done or applied.record is None:
             return False
+        log.trace(record.traceparent)
         log.info(
             "run.swept",
             entity_id=record.entity_id,

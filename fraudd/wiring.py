@@ -75,6 +75,7 @@ def engine_terms(config: Config) -> EngineTerms:
         replica_lag_seconds=config.database.replica_lag_seconds,
         fleet=config.consumers.fleet,
         max_pending=config.http.max_pending,
+        test_entities=config.http.test_entities,
         source=f"urn:fraudd:{config.results.table}",
     )
 

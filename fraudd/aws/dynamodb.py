@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from fraudd.aws.session import Clients, translated
-from fraudd.ports import Applied, Cursor, Page, Unavailable
+from fraudd.ports import Applied, Entry, Page, Unavailable
 from fraudd.record import Record, Transition, Value, landed
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _NUMBERS = frozenset(
     }
 )
 _JSON = frozenset({"result", "error"})
-_STRINGS = frozenset({"entity_id", "state", "run_id", "worker", "listed"})
+_STRINGS = frozenset({"entity_id", "state", "run_id", "worker", "listed", "traceparent"})
 
 
 class DynamoDbStore:
@@ -75,9 +75,15 @@ class DynamoDbStore:
                 return Applied(landed(transition, old), old)
         return Applied(True, _record(answer["Attributes"]))
 
-    async def listed(self, listed: str, *, until: int, after: Cursor | None) -> Page:
+    async def listed(self, listed: str, *, until: int, after: Entry | None) -> Page:
         """List a partition of the sparse index, oldest first, up to ``listed_at`` = ``until``."""
-        begin: Any = {"ExclusiveStartKey": after} if after is not None else {}
+        begin: Any = {}
+        if after is not None:
+            begin["ExclusiveStartKey"] = {
+                "listed": {"S": listed},
+                "listed_at": {"N": str(after.listed_at)},
+                "entity_id": {"S": after.entity_id},
+            }
         with translated("store"):
             answer = await self._dynamodb.query(
                 TableName=self._table,
@@ -88,8 +94,10 @@ class DynamoDbStore:
                 Limit=_PAGE,
                 **begin,
             )
-        found = [item["entity_id"]["S"] for item in answer["Items"]]
-        return Page(found, answer.get("LastEvaluatedKey"))
+        found = [
+            Entry(int(item["listed_at"]["N"]), item["entity_id"]["S"]) for item in answer["Items"]
+        ]
+        return Page(found, "LastEvaluatedKey" in answer)
 
     async def check(self) -> None:
         """See that the table is there, with the right key."""

@@ -1,9 +1,14 @@
 """The two SNS topics: wake-ups of runs, and announcements of their ends."""
 
 import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from fraudd.aws.session import Clients, translated
 from fraudd.event import Completion, RequestEvent
+
+if TYPE_CHECKING:
+    from types_aiobotocore_sns.type_defs import MessageAttributeValueTypeDef
 
 
 class SnsTopics:
@@ -18,7 +23,11 @@ class SnsTopics:
     async def request(self, event: RequestEvent) -> None:
         """Publish the wake-up of a run."""
         with translated("topics"):
-            await self._sns.publish(TopicArn=self._requests_arn, Message=event.to_json())
+            await self._sns.publish(
+                TopicArn=self._requests_arn,
+                Message=event.to_json(),
+                MessageAttributes=_typed(event.attributes),
+            )
 
     async def announce(self, completion: Completion) -> None:
         """Publish the end of a run, with attributes for subscribers' filters."""
@@ -26,10 +35,7 @@ class SnsTopics:
             await self._sns.publish(
                 TopicArn=self._completions_arn,
                 Message=json.dumps(completion.event),
-                MessageAttributes={
-                    name: {"DataType": "String", "StringValue": value}
-                    for name, value in completion.attributes.items()
-                },
+                MessageAttributes=_typed(completion.attributes),
             )
 
     async def check(self) -> None:
@@ -37,3 +43,9 @@ class SnsTopics:
         for arn in (self._requests_arn, self._completions_arn):
             with translated(f"topics ({arn} at {self._where}; see [topics])"):
                 await self._sns.get_topic_attributes(TopicArn=arn)
+
+
+def _typed(attributes: Mapping[str, str]) -> "dict[str, MessageAttributeValueTypeDef]":
+    return {
+        name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+    }

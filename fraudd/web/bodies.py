@@ -1,6 +1,7 @@
 """What callers may send, validated by type; every error at once, each with its JSON pointer."""
 
-from typing import Annotated
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -10,6 +11,9 @@ from fraudd.record import ENTITY_ID, ENTITY_ID_RULE
 from fraudd.web.problems import Problem
 
 EntityId = Annotated[str, StringConstraints(pattern=f"^{ENTITY_ID.pattern}$")]
+
+#: As many as ``BatchGetItem`` reads at once, and as a page of a list has.
+MOST_AT_ONCE = 100
 
 
 class PredictionRequest(BaseModel):
@@ -22,29 +26,56 @@ class PredictionRequest(BaseModel):
     force: bool = False
 
 
+class BatchRequest(BaseModel):
+    """The body of ``POST /v1/batches``; each of its requests is validated by itself."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    predictions: Annotated[list[Any], Field(min_length=1, max_length=MOST_AT_ONCE)]
+
+
+class ShownQuery(BaseModel):
+    """The query of a call that shows predictions."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    include: Literal["features"] | None = None
+
+
+class ListQuery(ShownQuery):
+    """The query of ``GET /v1/predictions``."""
+
+    status: Literal["calculating", "failed"]
+    limit: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] = MOST_AT_ONCE
+    cursor: str | None = None
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
 async def prediction_request(request: web.Request) -> PredictionRequest:
     """Read and validate the body; raises ``Problem`` 400, 413, 415 or 422."""
-    if request.content_type != "application/json":
-        raise Problem(
-            415,
-            "unsupported-media-type",
-            f"send Content-Type: application/json, not {request.content_type[:60]}",
-        )
+    return await _body(request, PredictionRequest)
+
+
+async def batch_request(request: web.Request) -> Sequence[PredictionRequest | Problem]:
+    """Read the requests of a batch, or what is wrong with each.
+
+    Raises ``Problem`` 400, 413, 415 or 422 where it is no batch.
+    """
+    batch = await _body(request, BatchRequest)
+    return [_one_of_batch(number, given) for number, given in enumerate(batch.predictions)]
+
+
+def query(request: web.Request, model: type[Model]) -> Model:
+    """Read and validate the query; raises ``Problem`` 422."""
+    if twice := {key for key in request.query if len(request.query.getall(key)) > 1}:
+        told = [{"pointer": f"/{_escaped(key)}", "detail": "given twice"} for key in sorted(twice)]
+        raise _invalid("query", told)
     try:
-        return PredictionRequest.model_validate_json(await request.read())
+        return model.model_validate(dict(request.query))
     except ValidationError as error:
-        details = error.errors()
-    if details[0]["type"] == "json_invalid":
-        raise Problem(400, "not-json", f"the body is not JSON: {details[0]['msg'][:200]}")
-    raise Problem(
-        422,
-        "invalid-field",
-        "a field of the body is wrong; see errors",
-        errors=[
-            {"pointer": "".join(f"/{part}" for part in detail["loc"]), "detail": _wrong(detail)}
-            for detail in details
-        ],
-    )
+        raise _invalid("query", _errors(error.errors(), model)) from None
 
 
 def entity_id_of_path(request: web.Request) -> str:
@@ -61,13 +92,60 @@ def entity_id_of_path(request: web.Request) -> str:
     return entity_id
 
 
-def _wrong(detail: ErrorDetails) -> str:
+async def _body(request: web.Request, model: type[Model]) -> Model:
+    if request.content_type != "application/json":
+        raise Problem(
+            415,
+            "unsupported-media-type",
+            f"send Content-Type: application/json, not {request.content_type[:60]}",
+        )
+    try:
+        return model.model_validate_json(await request.read())
+    except ValidationError as error:
+        details = error.errors()
+    if details[0]["type"] == "json_invalid":
+        raise Problem(400, "not-json", f"the body is not JSON: {details[0]['msg'][:200]}")
+    raise _invalid("body", _errors(details, model))
+
+
+def _one_of_batch(number: int, given: Any) -> PredictionRequest | Problem:
+    try:
+        return PredictionRequest.model_validate(given)
+    except ValidationError as error:
+        return _invalid(
+            "body", _errors(error.errors(), PredictionRequest, at=("predictions", number))
+        )
+
+
+def _invalid(part: str, errors: Sequence[dict[str, str]]) -> Problem:
+    detail = f"a field of the {part} is wrong; see errors"
+    return Problem(422, "invalid-field", detail, errors=errors)
+
+
+def _errors(
+    details: Iterable[ErrorDetails], model: type[BaseModel], at: tuple[str | int, ...] = ()
+) -> list[dict[str, str]]:
+    return [
+        {
+            "pointer": "".join(f"/{_escaped(part)}" for part in (*at, *detail["loc"])),
+            "detail": _wrong(detail, model),
+        }
+        for detail in details
+    ]
+
+
+def _escaped(part: str | int) -> str:
+    """Write a part of a JSON pointer (RFC 6901)."""
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
+def _wrong(detail: ErrorDetails, model: type[BaseModel]) -> str:
     given = f"{str(detail['input'])[:60]!r}"
     match detail["type"]:
         case "missing":
             return "missing"
         case "extra_forbidden":
-            return f"unknown key; the keys are {', '.join(PredictionRequest.model_fields)}"
+            return f"unknown key; the keys are {', '.join(model.model_fields)}"
         case "string_pattern_mismatch":
             return f"{given} is not an entity_id: {ENTITY_ID_RULE}"
         case _:

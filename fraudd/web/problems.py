@@ -32,8 +32,8 @@ class Problem(Exception):
         self.errors = errors
         self.headers = headers or {}
 
-    def response(self, instance: str) -> web.Response:
-        """Write the problem document; ``instance`` is the path that was asked for, if known."""
+    def document(self, instance: str) -> dict[str, Any]:
+        """Give the problem document; ``instance`` is the path that was asked for, if known."""
         document: dict[str, Any] = {
             "type": f"urn:fraudd:problem:{self.slug}",
             "title": HTTPStatus(self.status).phrase,
@@ -43,9 +43,13 @@ class Problem(Exception):
         }
         if self.errors:
             document["errors"] = list(self.errors)
+        return document
+
+    def response(self, instance: str) -> web.Response:
+        """Answer with the problem document."""
         return web.Response(
             status=self.status,
-            body=json.dumps(document).encode(),
+            body=json.dumps(self.document(instance)).encode(),
             content_type="application/problem+json",
             headers=self.headers,
         )

@@ -29,6 +29,11 @@ class Daemon:
         self._process = process
         self._http = http
 
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return str(self._http._base_url)
+
     async def ready(self) -> None:
         """Wait until it serves; to be awaited before anything else is asked of it."""
         await asyncio.to_thread(self._process.wait_for, "daemon.ready")

@@ -18,7 +18,7 @@ class FaultProxy:
     """Forwards connections to a port of this machine, until it is told to fail.
 
     ``cut`` and ``half_close`` happen once, to the connections there are. ``refuse``, ``hang_up``,
-    ``stall`` and ``delay`` last, also for new connections, until ``recover``.
+    ``stall``, ``delay`` and ``drop`` last, also for new connections, until ``recover``.
     """
 
     def __init__(self, server_port: int, tap: Callable[[], Tap] | None = None) -> None:
@@ -94,6 +94,10 @@ class FaultProxy:
         """Forward each chunk this much later, both ways."""
         self.faults.delay_seconds = seconds
 
+    def drop(self, said: bytes) -> None:
+        """Reset every connection on which a client says this."""
+        self.faults.dropped = said
+
     def recover(self) -> None:
         """Be a good proxy again; what was held back is forwarded."""
         self._hanging_up = False
@@ -134,6 +138,7 @@ class _Faults:
         self.requests = asyncio.Event()
         self.answers = asyncio.Event()
         self.delay_seconds = 0.0
+        self.dropped: bytes | None = None
         self.end()
 
     def end(self) -> None:
@@ -141,6 +146,7 @@ class _Faults:
         self.requests.set()
         self.answers.set()
         self.delay_seconds = 0.0
+        self.dropped = None
 
 
 _Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -197,6 +203,9 @@ class _Link:
         with suppress(OSError):
             while chunk := await self._client[0].read(_CHUNK_BYTES):
                 await self._held_back(self._faults.requests)
+                if self._faults.dropped is not None and self._faults.dropped in chunk:
+                    self.reset()
+                    return
                 self._server[1].write(chunk)
                 await self._server[1].drain()
             self._server[1].write_eof()

@@ -7,7 +7,10 @@ from fraudd.record import new_run_id
 from tests.conftest import NOW
 from tests.contracts.parts import Contract, Parts, received
 
-EVENT = RequestEvent(entity_id="shop-1", run_id=new_run_id(NOW, 1), requested_at=NOW)
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+EVENT = RequestEvent(
+    entity_id="shop-1", run_id=new_run_id(NOW, 1), requested_at=NOW, traceparent=TRACE
+)
 
 
 async def a_request_is_received_once_deleted_and_gone(parts: Parts) -> None:
@@ -16,6 +19,7 @@ async def a_request_is_received_once_deleted_and_gone(parts: Parts) -> None:
     message = await received(parts)
     event = parse_request(message.body, attributes=message.attributes, sent_at=message.sent_at)
     assert (event.entity_id, event.run_id) == ("shop-1", EVENT.run_id)
+    assert event.traceparent == TRACE
     assert message.receive_count == 1
     assert (await parts.queue.depth()).in_flight == 1
     await parts.queue.delete(message)

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from fraudd.ports import Entry
 from fraudd.prediction import (
     asked_again,
     backed_off,
@@ -154,8 +155,13 @@ async def pending_records_are_listed_oldest_first(parts: Parts) -> None:
         await written(parts, opened(name, None, run_id=RUN, now=NOW - age))
     await asyncio.sleep(0.2)
     page = await parts.store.listed("pending#0", until=NOW - 1, after=None)
-    assert (list(page.entity_ids), page.after) == ([names[2], names[1]], None)
-    assert not (await parts.store.listed("failed#0", until=NOW, after=None)).entity_ids
+    assert [entry.entity_id for entry in page.entries] == [names[2], names[1]]
+    assert not page.more
+    rest = await parts.store.listed("pending#0", until=NOW, after=Entry(NOW - 2, names[2]))
+    assert [entry.entity_id for entry in rest.entries] == [names[1], names[0]]
+    gone = Entry(NOW - 1, "gone-meanwhile")
+    assert not (await parts.store.listed("pending#0", until=NOW, after=gone)).more
+    assert not (await parts.store.listed("failed#0", until=NOW, after=None)).entries
 
 
 STORE_CONTRACTS: tuple[Contract, ...] = (

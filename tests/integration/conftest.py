@@ -323,17 +323,34 @@ class Inbox:
                 bodies += await self.rest(wait_seconds=1)
         return bodies
 
+    async def attributes(self, count: int) -> list[dict[str, str]]:
+        """Wait for so many messages; gives their attributes."""
+        found: list[dict[str, str]] = []
+        async with asyncio.timeout(20):
+            while len(found) < count:
+                found += [
+                    {name: of["StringValue"] for name, of in one["MessageAttributes"].items()}
+                    for one in await self._received(wait_seconds=1)
+                ]
+        return found
+
     async def rest(self, wait_seconds: int = 0) -> list[Any]:
         """Give the bodies of what is there."""
+        return [json.loads(message["Body"]) for message in await self._received(wait_seconds)]
+
+    async def _received(self, wait_seconds: int) -> list[Any]:
         answer = await self._aws.clients.polls.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=wait_seconds
+            QueueUrl=self._url,
+            MaxNumberOfMessages=10,
+            WaitTimeSeconds=wait_seconds,
+            MessageAttributeNames=["All"],
         )
-        messages = answer.get("Messages", [])
+        messages: list[Any] = list(answer.get("Messages", []))
         for message in messages:
             await self._aws.clients.sqs.delete_message(
                 QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"]
             )
-        return [json.loads(message["Body"]) for message in messages]
+        return messages
 
 
 async def subscribed(aws: Aws, topic_arn: str) -> Inbox:

@@ -124,7 +124,7 @@ async def test_an_unknown_path_is_404(fraudd: Fraudd, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/v1/predictions", "POST"),
+        ("PUT", "/v1/predictions", "GET, HEAD, POST"),
         ("POST", "/v1/predictions/shop-1", "DELETE, GET, HEAD"),
         ("DELETE", "/healthz", "GET, HEAD"),
         ("PATCH", "/v1/status", "GET, HEAD"),

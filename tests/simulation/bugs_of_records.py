@@ -9,7 +9,7 @@ from fraudd.event import completion
 from fraudd.lease import Lease
 from fraudd.ports import Applied, Unavailable
 from fraudd.prediction import backed_off, claimed, completed, failed, first_claim, released
-from fraudd.record import Record, Transition, landed, lease_end
+from fraudd.record import Json, Record, Transition, landed, lease_end
 from fraudd.settlement import Outcome, Settlement
 from tests.simulation.bugs import bug, loosened, put, put_at
 from tests.simulation.store import SimulatedStore
@@ -56,10 +56,12 @@ def announce_nothing(stack: ExitStack) -> None:
 def bury_before_the_failure_is_written(stack: ExitStack) -> None:
     real = Settlement.fail
 
-    async def fail(self: Settlement, lease: Lease, claim: Record, **why: Any) -> Outcome:
-        if why["dead_letter"]:
-            await self._queue.dead_letter(lease.message, reason=why["type_"], detail="")
-        return await real(self, lease, claim, **why)
+    async def fail(
+        self: Settlement, lease: Lease, claim: Record, why: Json, *, dead_letter: bool
+    ) -> Outcome:
+        if dead_letter:
+            await self._queue.dead_letter(lease.message, reason=why["type"], detail="")
+        return await real(self, lease, claim, why, dead_letter=dead_letter)
 
     put(stack, Settlement, "fail", fail)
 

@@ -209,5 +209,6 @@ def terms(plan: Plan) -> Terms:
         replica_lag_seconds=0.0,
         fleet=plan.daemons,
         max_pending=None,
+        test_entities=False,
         source="urn:simulation",
     )

@@ -4,7 +4,7 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from fraudd.ports import Applied, Cursor, Page
+from fraudd.ports import Applied, Entry, Page
 from fraudd.record import Record, Transition, Value, landed
 from tests.simulation.clocks import true_ms
 
@@ -62,7 +62,7 @@ class Table:
         self._world.record_checks.written(process, entity_id, old, item)
         return True, _record(item)
 
-    def listed(self, listed: str, until: int, after: Cursor | None) -> Page:
+    def listed(self, listed: str, until: int, after: Entry | None) -> Page:
         """List a partition of the index as it is known by now."""
         now = self._world.loop.time()
         while self._to_index and self._to_index[0][0] <= now:
@@ -70,16 +70,13 @@ class Table:
             self._index.pop(entity_id, None)
             if entry is not None:
                 self._index[entity_id] = entry
-        begin = (after["listed_at"], after["entity_id"]) if after is not None else (-1, "")
-        found = sorted(
-            (at, entity_id)
+        entries = sorted(
+            Entry(at, entity_id)
             for entity_id, (key, at) in self._index.items()
-            if key == listed and at <= until and (at, entity_id) > begin
+            if key == listed and at <= until
         )
-        page = found[:_PAGE]
-        more = len(found) > _PAGE
-        cursor = {"listed_at": page[-1][0], "entity_id": page[-1][1]} if more else None
-        return Page([entity_id for _, entity_id in page], cursor)
+        found = [entry for entry in entries if after is None or entry > after]
+        return Page(found[:_PAGE], len(found) > _PAGE)
 
     def expire(self) -> int:
         """Delete what is past its time to live, as DynamoDB does some time later."""
@@ -124,7 +121,7 @@ class SimulatedStore:
         )
         return Applied(done or landed(transition, record), record)
 
-    async def listed(self, listed: str, *, until: int, after: Cursor | None) -> Page:
+    async def listed(self, listed: str, *, until: int, after: Entry | None) -> Page:
         """List a partition of the sparse index."""
         return await self._process.link.call(
             "store", lambda: self._table.listed(listed, until, after), about=None

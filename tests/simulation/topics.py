@@ -2,7 +2,8 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fraudd.answer import rfc3339
@@ -24,7 +25,15 @@ class TopicService:
         #: Messages on their way from the topic to the queue.
         self.under_way = 0
 
-    def publish(self, who: str, body: str, meaning: Meaning, *, loses: bool = True) -> None:
+    def publish(
+        self,
+        who: str,
+        body: str,
+        meaning: Meaning,
+        *,
+        attributes: Mapping[str, str] = MappingProxyType({}),
+        loses: bool = True,
+    ) -> None:
         """Take a message on, to be delivered to the queue."""
         self._world.note(who, meaning.entity_id, "published", run=meaning.run_id)
         self._world.lives.published(who, meaning)
@@ -37,19 +46,24 @@ class TopicService:
                     "Type": "Notification",
                     "Message": body,
                     "Timestamp": rfc3339(true_ms(self._world.loop)),
+                    "MessageAttributes": {
+                        name: {"Type": "String", "Value": value}
+                        for name, value in attributes.items()
+                    },
                 }
             )
+            attributes = {}
             self._world.faults.strike("envelopes")
         for _ in range(2 if self._strikes("publish_twice", 0.1) else 1):
             delay = self._rng.uniform(0.005, 0.1)
             if self._strikes("publish_late", 0.1):
                 delay = self._rng.uniform(1, 40)
             self.under_way += 1
-            self._world.loop.call_later(delay, self._arrive, body, meaning)
+            self._world.loop.call_later(delay, self._arrive, body, attributes, meaning)
 
-    def _arrive(self, body: str, meaning: Meaning) -> None:
+    def _arrive(self, body: str, attributes: Mapping[str, str], meaning: Meaning) -> None:
         self.under_way -= 1
-        self._world.queue.send(body, {}, meaning)
+        self._world.queue.send(body, attributes, meaning)
 
     def _strikes(self, kind: str, likely: float) -> bool:
         return self._world.faults.strikes(kind, likely, self._rng)
@@ -71,9 +85,11 @@ class SimulatedTopics:
             run_id=event.run_id,
             asked_at=true_ms(world.loop),
         )
-        body = event.to_json()
         await self._call(
-            event.entity_id, lambda: self._service.publish(self._process.name, body, meaning)
+            event.entity_id,
+            lambda: self._service.publish(
+                self._process.name, event.to_json(), meaning, attributes=event.attributes
+            ),
         )
 
     async def announce(self, completion: Completion) -> None:

@@ -85,3 +85,21 @@ def test_the_end_of_a_run_is_told_though_a_newer_one_stands() -> None:
 def test_the_end_of_an_unknown_run_is_not_told() -> None:
     with pytest.raises(LookupError, match=OTHER):
         ended(DONE, OTHER)
+
+
+def test_features_are_shown_to_who_asks_for_them() -> None:
+    assert body(DONE, features=True)["result"]["features"] == {"f": 1.0}
+
+
+def test_a_verdict_on_a_test_entity_is_marked() -> None:
+    assert "test" not in body(DONE)
+    assert body(replace(DONE, result={**RESULT, "test": True}))["test"] is True
+    failed = replace(DONE, state="failed", error={**ERROR, "test": True})
+    assert body(failed)["test"] is True
+
+
+def test_a_run_is_announced_in_its_own_trace_whatever_came_after() -> None:
+    """A verdict that an older fraudd stored knows of none."""
+    newer = replace(QUEUED, traceparent="newer", result={**RESULT, "traceparent": "older"})
+    assert ended(newer, RUN).traceparent == "older"
+    assert ended(replace(newer, result=RESULT), RUN).traceparent is None

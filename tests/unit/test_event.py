@@ -79,5 +79,26 @@ def test_a_failure_is_announced_without_a_decision() -> None:
     assert announced.event["data"]["error"]["type"] == "entity_unknown"
 
 
+def test_a_trace_is_carried_beside_the_event_or_in_its_envelope() -> None:
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    event = replace(EVENT, traceparent=trace)
+    assert parsed_event(event.to_json(), **event.attributes).traceparent == trace
+    envelope = json.loads(enveloped(event.to_json()))
+    envelope["MessageAttributes"] = {"traceparent": {"Type": "String", "Value": trace}}
+    assert parsed_event(json.dumps(envelope)).traceparent == trace
+    announced = completion(replace(DONE, traceparent=trace), source="s")
+    assert announced.event["traceparent"] == trace
+    assert "traceparent" not in completion(DONE, source="s").event
+
+
+@pytest.mark.parametrize(
+    "attributes", [None, 7, [], {"traceparent": 7}, {"traceparent": {"Value": "nonsense"}}]
+)
+def test_a_trace_that_is_none_is_ignored(attributes: Any) -> None:
+    envelope = json.loads(enveloped(EVENT.to_json())) | {"MessageAttributes": attributes}
+    assert parsed_event(json.dumps(envelope)).traceparent is None
+    assert parsed_event(EVENT.to_json(), traceparent="nonsense").traceparent is None
+
+
 def test_run_ids_of_the_future_are_read_too() -> None:
     assert parsed_event(json.dumps({"entity_id": "e", "run_id": new_run_id(2**48 - 1, 0)})).run_id

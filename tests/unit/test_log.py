@@ -1,5 +1,6 @@
 """Log lines, for journald and for a terminal."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -51,3 +52,22 @@ def test_a_traceback_stays_within_its_line_of_json(capsys: pytest.CaptureFixture
         log.error("job.bug", traceback=True)
     [line] = capsys.readouterr().out.splitlines()
     assert "ValueError: boom" in json.loads(line)["traceback"]
+
+
+async def test_every_line_of_a_trace_says_so_and_no_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log.configure(level="info", form="json")
+
+    async def run(trace_id: str) -> None:
+        log.trace(f"00-{trace_id}-{'b' * 16}-01")
+        await asyncio.sleep(0)
+        log.info("run.done", run=trace_id)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(run("1" * 32))
+        group.create_task(run("2" * 32))
+    log.info("daemon.stopped")
+    entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [entry.get("trace_id") for entry in entries] == ["1" * 32, "2" * 32, None]
+    assert [entry.get("run") for entry in entries] == ["1" * 32, "2" * 32, None]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fraudd.event import wake_up
 from fraudd.prediction import (
     asked_again,
     backed_off,
@@ -31,6 +32,7 @@ from fraudd.record import (
     lease_end,
     new_run_id,
 )
+from fraudd.traceparent import made
 from tests.conftest import NOW
 
 RUN = new_run_id(NOW, 1)
@@ -280,6 +282,15 @@ def test_opening_keeps_the_previous_result_and_drops_what_was_of_the_last_run() 
     assert (again.started_at, again.finished_at, again.expires_at) == (None, None, None)
     assert (again.worker, again.lease_until, again.not_before) == (None, None, None)
     assert again.listed == failed_once.listed.replace("failed", "pending")  # type: ignore[union-attr]
+
+
+def test_a_run_belongs_to_the_trace_it_was_asked_for_in_or_begins_its_own() -> None:
+    given = f"00-{'a' * 32}-{'b' * 16}-01"
+    asked = after(opened("shop-1", None, run_id=RUN, now=NOW, traceparent=given), None)
+    assert asked.traceparent == given
+    own = after(opened("shop-1", DONE, run_id=OTHER_RUN, now=NOW), DONE)
+    assert own.traceparent == made(OTHER_RUN)
+    assert wake_up(asked).attributes == {"traceparent": given}
 
 
 def test_opening_drops_a_result_that_has_expired() -> None:

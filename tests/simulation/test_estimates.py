@@ -1,0 +1,146 @@
+"""Whether what a caller is told about how long it takes is what then happens."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+
+from fraudd.record import Record
+from tests.simulation.clocks import true_ms
+from tests.simulation.loop import VirtualLoop, cancel_all
+from tests.simulation.plan import Plan, draw
+from tests.simulation.process import Process
+from tests.simulation.world import World
+
+JOBS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a caller was told, and what then happened; seconds."""
+
+    estimated: int
+    took: float
+
+    @property
+    def honest(self) -> bool:
+        # Nobody is ever told less than a second.
+        return self.took / 2 <= self.estimated <= max(self.took * 2, 1)
+
+
+class InOrder(random.Random):
+    """Hands out messages as they came: so does SQS, but for a few."""
+
+    def sample(self, population: Sequence[object], k: int, **_: object) -> list[object]:  # type: ignore[override]
+        return list(population[:k])
+
+
+class Drain:
+    """A backlog that is opened, and drained; callers ask and look all the while."""
+
+    def __init__(self, world: World, *, fronts: int) -> None:
+        self._world = world
+        self._rng = random.Random(f"drain {world.plan.seed}")
+        self._fronts = fronts
+        self._told: list[tuple[str, str, float, int]] = []
+
+    async def play(self) -> tuple[list[Told], list[Told]]:
+        """Give what was told to those who opened runs, and to those who looked."""
+        world = self._world
+        world.start_all()
+        await asyncio.sleep(1)
+        # A daemon that has never run anything can only guess.
+        for number in range(JOBS, JOBS + 20):
+            await self._ask(self._rng.choice(world.serving()), f"shop-{number}")
+        await self._drained()
+        self._told.clear()
+        looking = asyncio.get_running_loop().create_task(self._look())
+        for number in range(JOBS):
+            front = world.serving()[number % self._fronts]
+            await self._ask(front, f"shop-{number}")
+            await asyncio.sleep(self._rng.uniform(0, 0.1))
+        await self._drained()
+        looking.cancel()
+        return self._came("asked"), self._came("looked")
+
+    async def _ask(self, process: Process, entity_id: str) -> None:
+        asked = await process.spawn(process.engine.intake.ask(entity_id))
+        self._note("asked", process, asked.record)
+
+    async def _look(self) -> None:
+        """Look for one that is pending, at any daemon, three times a second."""
+        while True:
+            await asyncio.sleep(0.33)
+            if pending := self._world.pending():
+                entity_id = self._rng.choice(pending)
+                process = self._rng.choice(self._world.serving())
+                record = await process.spawn(process.engine.intake.look_up(entity_id))
+                if record is not None and record.pending:
+                    self._note("looked", process, record)
+
+    def _note(self, how: str, process: Process, record: Record) -> None:
+        estimated = process.engine.sampler.estimate(record)
+        self._told.append((how, record.entity_id, true_ms(self._world.loop) / 1000, estimated))
+
+    async def _drained(self) -> None:
+        while self._world.pending():
+            await asyncio.sleep(0.5)
+
+    def _came(self, wanted: str) -> list[Told]:
+        items = self._world.table.items
+        return [
+            Told(estimated=estimated, took=int(str(items[one]["finished_at"])) / 1000 - at)
+            for how, one, at, estimated in self._told
+            if how == wanted
+        ]
+
+
+def calm(*, daemons: int, permits: int) -> Plan:
+    """A plan without faults."""
+    return replace(
+        draw(1),
+        kinds=frozenset(),
+        daemons=daemons,
+        permits=permits,
+        consumers=permits + 1,
+        entities=JOBS + 50,
+        visibility=60,
+        max_age=None,
+        max_wait=None,
+        ttl=86_400.0,
+    )
+
+
+def drain(*, daemons: int, permits: int, fronts: int) -> tuple[list[Told], list[Told]]:
+    """Drain a backlog of two hundred runs, asked for at some daemons: about a minute of work."""
+    loop = VirtualLoop()
+    world = World(calm(daemons=daemons, permits=permits), loop)
+    rng = random.Random("runs")
+    slow = daemons * permits / 2
+    world.database.run_seconds = lambda: rng.uniform(0.2, 1.2) * slow  # type: ignore[method-assign]
+    world.queue._rng = InOrder("queue")
+    try:
+        return loop.run_until_complete(Drain(world, fronts=fronts).play())
+    finally:
+        cancel_all(loop)
+        loop.close()
+
+
+def share(told: list[Told]) -> float:
+    """How many of them were told what then happened."""
+    return sum(one.honest for one in told) / len(told)
+
+
+@pytest.mark.parametrize(
+    ("daemons", "permits", "fronts"), [(1, 2, 1), (1, 10, 1), (3, 2, 3), (3, 2, 1)]
+)
+def test_an_estimate_is_right_within_a_factor_of_two_for_nine_of_ten(
+    daemons: int, permits: int, fronts: int
+) -> None:
+    asked, looked = drain(daemons=daemons, permits=permits, fronts=fronts)
+    assert len(asked) == JOBS
+    assert share(asked) >= 0.9, [one for one in asked if not one.honest]
+    # Of runs opened at another daemon it is not known which came before which.
+    assert share(looked) >= (0.9 if daemons == 1 else 0.8)
