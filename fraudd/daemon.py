@@ -214,6 +214,7 @@ class Daemon:
             aside=self._door.aside,
             max_wait_seconds=self._config.http.max_wait_seconds,
             test_entities=self._config.http.test_entities,
+            authenticated=self._door.tokens is not None,
         )
         return make_app(
             handlers, door=self._door, metrics=self._metrics, clock=self._clock, new_id=new_id

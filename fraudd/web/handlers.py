@@ -9,6 +9,7 @@ from fraudd.engine import Engine
 from fraudd.metrics import Metrics
 from fraudd.web.batches import Batches
 from fraudd.web.lists import Lists
+from fraudd.web.openapi import Document
 from fraudd.web.operations import Operations
 from fraudd.web.predictions import Aside, Predictions
 from fraudd.web.showing import Showing
@@ -31,6 +32,7 @@ class Handlers:
         aside: Aside,
         max_wait_seconds: int,
         test_entities: bool,
+        authenticated: bool,
     ) -> None:
         showing = Showing(estimate=engine.sampler.estimate, test_entities=test_entities)
         self._predictions = Predictions(
@@ -48,6 +50,7 @@ class Handlers:
             unready=unready,
             deaf=lambda: engine.consumers.deaf,
         )
+        self._document = Document(authenticated=authenticated)
 
     def routes(self) -> list[web.RouteDef]:
         """Every call and its handler."""
@@ -61,4 +64,5 @@ class Handlers:
             web.get("/healthz", self._operations.healthz),
             web.get("/readyz", self._operations.readyz),
             web.get("/metrics", self._operations.metrics),
+            web.get("/openapi.json", self._document.answer),
         ]
