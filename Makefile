@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help setup run stack test test-mysql check simulate mutants chaos measure bench-stall format clean distclean
+.PHONY: help setup run stack test test-mysql check simulate mutants chaos fuzz measure bench-stall format clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -15,7 +15,7 @@ run: setup ## run everything on this machine: http://127.0.0.1:8080 (HTTP_PORT, 
 stack: setup ## run everything but the daemon, to start daemons by hand
 	@$(BIN)/fraudd demo --stack-only
 
-test: setup .venv/installed-test .tools/moto/installed check ## run everything that CI runs
+test: setup .venv/installed-test .tools/moto/installed .tools/schemathesis/installed check ## run everything that CI runs
 	@$(BIN)/pytest tests/simulation tests/contracts tests/integration tests/acceptance
 	@$(BIN)/pytest tests/chaos
 
@@ -38,6 +38,9 @@ mutants: .venv/installed-test ## break fraudd on purpose, and see that the simul
 
 chaos: setup .venv/installed-test ## kill, pause and cut off the real daemon, the slow tests too (10 minutes)
 	@$(BIN)/pytest tests/chaos -m 'slow or not slow'
+
+fuzz: setup .venv/installed-test .tools/schemathesis/installed ## try the HTTP API in thousands of ways, by its OpenAPI document
+	@$(BIN)/pytest tests/integration/test_fuzz.py -m 'slow or not slow'
 
 measure: setup .venv/installed-test ## measure the main job on the full demo platform (3 minutes)
 	@$(BIN)/python -m tests.bench.measure
@@ -73,6 +76,12 @@ setup: .venv/installed .tools/emulator/installed ## install fraudd and the AWS e
 	@echo "installing a second AWS emulator into .tools, for the contract tests"
 	@$(PYTHON) -m venv .tools/moto
 	@.tools/moto/bin/pip install --quiet -c constraints-moto.txt moto flask flask-cors
+	@touch $@
+
+.tools/schemathesis/installed: constraints-schemathesis.txt
+	@echo "installing a fuzzer of HTTP APIs into .tools"
+	@$(PYTHON) -m venv .tools/schemathesis
+	@.tools/schemathesis/bin/pip install --quiet -c constraints-schemathesis.txt schemathesis
 	@touch $@
 
 clean: ## remove what `make run` made: database, model, emulator state

@@ -86,9 +86,16 @@ CALLS = (
         name="list",
         summary="List what is pending or failed, the oldest request first; it may lag a little",
         scope="read",
-        parameters=("status", "limit", "cursor"),
+        parameters=("status", "limit", "cursor", "include", "If-None-Match"),
         answers={
-            200: Answer(when="A page.", schema="Listing", examples={"failed": examples.LISTING})
+            200: Answer(
+                when="A page. It may be short, even empty, and not the last one: that one has no"
+                " `cursor`.",
+                schema="Listing",
+                examples={"failed": examples.LISTING},
+                headers=("ETag",),
+            ),
+            304: Answer(when="It still is what `If-None-Match` names.", headers=("ETag",)),
         },
         problems=_READ_PROBLEMS,
     ),

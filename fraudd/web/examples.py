@@ -72,8 +72,8 @@ WRONG_FIELD: Final[Json] = {
     "status": 422,
     "detail": "a field of the body is wrong; see errors",
     "instance": "/v1/batches",
-    "errors": [{"pointer": "/entity_id", "detail": "'shop 43' is not an entity_id"}],
+    "errors": [{"pointer": "/predictions/1/entity_id", "detail": "'shop 43' is not an entity_id"}],
 }
 BATCH: Final[Json] = {
-    "predictions": [DONE, {"entity_id": "shop 43", "problem": WRONG_FIELD}],
+    "predictions": [DONE, {"problem": WRONG_FIELD}],
 }

@@ -128,7 +128,7 @@ class Problem(BaseModel):
 class Refused(BaseModel):
     """An entity of a batch that was not asked for, and why."""
 
-    entity_id: str = maybe()
+    entity_id: EntityId = maybe()
     problem: Problem
 
 

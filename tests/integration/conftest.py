@@ -169,6 +169,11 @@ class Fraudd:
     http: aiohttp.ClientSession
     task: "asyncio.Task[None]"
 
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
     async def ask(self, entity_id: str, **more: Any) -> tuple[int, Any]:
         """POST; gives status and body."""
         body = {"entity_id": entity_id, **more}

@@ -1,0 +1,55 @@
+"""The API against its own OpenAPI document, in thousands of valid and invalid requests."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fraudd.config import Config
+from fraudd.web.calls import CALLS
+from tests.conftest import ROOT
+from tests.integration.conftest import Start
+
+ST = ROOT / ".tools" / "schemathesis" / "bin" / "st"
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+
+
+async def fuzzed(url: str, folder: Path, examples: int) -> tuple[int, str, Any]:
+    """Run schemathesis against a daemon; gives exit status, what it printed, and its report."""
+    report = folder / "report.json"
+    process = await asyncio.create_subprocess_exec(
+        ST,
+        f"--config-file={CONFIG}",
+        "run",
+        f"{url}/openapi.json",
+        f"--max-examples={examples}",
+        f"--report-json-path={report}",
+        "--no-color",
+        cwd=folder,
+        env=os.environ | {"FRAUDD_URL": url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    printed, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, printed.decode(), json.loads(report.read_text())
+
+
+@pytest.mark.parametrize(
+    ("examples", "cases"), [(80, 500), pytest.param(1000, 5000, marks=pytest.mark.slow)]
+)
+async def test_no_request_brings_what_the_document_does_not_say(
+    start: Start, config: Config, tmp_path: Path, examples: int, cases: int
+) -> None:
+    async with start(config) as fraudd:
+        status, printed, report = await fuzzed(fraudd.url, tmp_path, examples)
+    print(printed)
+    assert status == 0, printed
+    assert report["complete"]
+    assert report["operations"]["tested"] == report["operations"]["total"] == len(CALLS) - 1
+    assert report["test_cases"]["generated"] >= cases
+    assert {phase["status"] for phase in report["phases"].values()} == {"success"}
+    assert not any(report["warnings"].values()), report["warnings"]
