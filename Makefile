@@ -16,7 +16,7 @@ stack: setup ## run everything but the daemon, to start daemons by hand
 	@$(BIN)/fraudd demo --stack-only
 
 test: setup .venv/installed-test .tools/moto/installed .tools/schemathesis/installed check ## run everything that CI runs
-	@$(BIN)/pytest tests/simulation tests/contracts tests/integration tests/acceptance
+	@$(BIN)/pytest tests/simulation tests/contracts tests/integration tests/docs tests/acceptance
 	@$(BIN)/pytest tests/chaos
 
 check: .venv/installed-test ## format, lint, imports, types, unit tests: the fast part
