@@ -1,5 +1,6 @@
 """Answers are held to the OpenAPI document, and to nothing more: an unknown key is a mistake."""
 
+from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
@@ -24,7 +25,17 @@ def _closed(schema: Any) -> Any:
 _CLOSED = {"schemas": _closed(_COMPONENTS["schemas"])}
 
 
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    schema = {"$ref": f"#/components/schemas/{name}", "components": _CLOSED}
+    return Draft202012Validator(schema, format_checker=FormatChecker())
+
+
 def assert_is(name: str, value: Any) -> None:
     """Fail unless the value is what the document says of the schema with that name."""
-    schema = {"$ref": f"#/components/schemas/{name}", "components": _CLOSED}
-    Draft202012Validator(schema, format_checker=FormatChecker()).validate(value)
+    _validator(name).validate(value)
+
+
+def is_valid(name: str, value: Any) -> bool:
+    """Whether the value is what the document says of the schema with that name."""
+    return bool(_validator(name).is_valid(value))

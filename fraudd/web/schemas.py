@@ -192,6 +192,7 @@ class Status(BaseModel):
     consumers: Pool
     jobs: list[Job]
     queue: QueueDepth | None = Field(description="null until it was seen")
+    waiters: int = Field(description="requests that wait for the end of a run")
     estimated_seconds: Seconds
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import MagicMock
 
 import pytest
 from openapi_spec_validator import validate
@@ -19,9 +20,8 @@ from tests.contract import assert_is
 DOCUMENT = openapi.document(authenticated=True)
 
 
-@pytest.mark.parametrize("authenticated", [True, False])
-def test_it_is_valid_openapi(authenticated: bool) -> None:
-    validate(cast(Any, openapi.document(authenticated=authenticated)))
+def test_it_is_valid_openapi() -> None:
+    validate(cast(Any, DOCUMENT))
 
 
 def examples() -> Iterator[Any]:
@@ -84,7 +84,8 @@ def test_every_problem_is_in_the_document_with_its_status() -> None:
 
 
 def test_every_call_is_in_the_document_and_nothing_else() -> None:
-    built = cast(Any, Handlers)(**dict.fromkeys(inspect.signature(Handlers).parameters))
+    given = {name: MagicMock() for name in inspect.signature(Handlers).parameters}
+    built = cast(Any, Handlers)(**given)
     served = built.routes()
     told = {(call.method.upper(), call.path) for call in CALLS}
     assert {(route.method, route.path) for route in served if route.path != "/"} == told
