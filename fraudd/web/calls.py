@@ -9,15 +9,15 @@ from fraudd.web import examples
 
 #: What may come of any call: before its handler sees it, or when something breaks.
 ANY_CALL = (
-    "malformed-request", "too-slow", "body-too-large", "uri-too-long", "expectation-failed",
-    "headers-too-large", "internal", "overloaded", "deadline",
+    "malformed-request", "token-in-url", "too-slow", "uri-too-long", "expectation-failed",
+    "headers-too-large", "internal", "overloaded",
 )  # fmt: skip
-#: What else may come of a call that takes a token.
-WITH_TOKEN = (
-    "token-in-url", "unauthenticated", "scope-missing", "too-many-requests", "too-many-failures",
-)  # fmt: skip
+#: What else may come of a call that has a scope: whether or not the daemon asks for tokens,
+BEHIND_THE_DOOR = ("body-too-large", "unsupported-media-type", "too-many-requests", "deadline")
+#: and where it does.
+WITH_TOKEN = ("unauthenticated", "scope-missing", "too-many-failures")
 #: What else may come of a call with a body.
-WITH_BODY = ("not-json", "unsupported-media-type", "invalid-field")
+WITH_BODY = ("not-json", "invalid-field")
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 

@@ -12,7 +12,7 @@ from pydantic_core import core_schema
 
 from fraudd import __version__
 from fraudd.web import bodies, schemas
-from fraudd.web.calls import ANY_CALL, CALLS, WITH_TOKEN, Answer, Call
+from fraudd.web.calls import ANY_CALL, BEHIND_THE_DOOR, CALLS, WITH_TOKEN, Answer, Call
 from fraudd.web.problem_types import TYPES, URN
 
 Json = dict[str, Any]
@@ -94,6 +94,9 @@ _PROBLEM_HEADERS = {
     "too-many-failures": "Retry-After",
     "too-many-pending": "Retry-After",
     "unavailable": "Retry-After",
+    "overloaded": "Retry-After",
+    "deadline": "Retry-After",
+    "scope-missing": "WWW-Authenticate",
 }
 
 
@@ -135,7 +138,8 @@ class Document:
 
 def _operation(call: Call, authenticated: bool) -> Json:
     tokens = authenticated and call.scope is not None
-    slugs = (*call.problems, *ANY_CALL, *(WITH_TOKEN if tokens else ()))
+    behind = (*BEHIND_THE_DOOR, *(WITH_TOKEN if tokens else ())) if call.scope else ()
+    slugs = (*call.problems, *behind, *ANY_CALL)
     written: Json = {
         "operationId": call.name,
         "summary": call.summary,

@@ -69,6 +69,16 @@ def test_every_problem_is_in_the_table_with_its_status() -> None:
     assert {slug: TYPES[slug][0] for slug in raised if slug in TYPES} == raised
 
 
+def test_every_problem_of_the_table_may_be_raised() -> None:
+    described = {"problem_types.py", "calls.py", "openapi.py", "examples.py"}
+    source = "".join(
+        path.read_text()
+        for path in Path(handlers.__file__).parent.glob("**/*.py")
+        if path.name not in described
+    )
+    assert [slug for slug in TYPES if f'"{slug}"' not in source] == []
+
+
 def test_every_problem_is_in_the_document_with_its_status() -> None:
     told = {
         (slug, int(status))
