@@ -103,7 +103,9 @@ class _Visit:
         request = self._request
         refuse_token_in_url(request)
         scope = needed_scope(request.method, _route(request))
-        if scope is None:
+        # Which methods a path has is in the document, which anybody may read.
+        unknown_method = isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed)
+        if scope is None or unknown_method:
             return await handler(request)
         self.token = self._door.admit(request, scope, self._request_id)
         if request.can_read_body:

@@ -1,6 +1,7 @@
 """Real answers are what the OpenAPI document says, and what it says is valid is taken."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from openapi_spec_validator import validate
 
 from fraudd.config import Config
 from tests.contract import assert_is
-from tests.integration.conftest import Fraudd, Observer, Start
+from tests.integration.conftest import Fraudd, Observer, Start, changed
 
 JSON = {"Content-Type": "application/json"}
 
@@ -79,3 +80,20 @@ async def test_status_and_probes_are_as_described(fraudd: Fraudd) -> None:
     for path in ("/healthz", "/readyz"):
         async with fraudd.http.get(path) as answer:
             assert_is("Probe", await answer.json())
+
+
+async def test_which_methods_a_path_has_is_told_without_a_token(
+    start: Start, config: Config, tmp_path: Path
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"reader read {'0' * 64}\n")
+    async with start(changed(config, http={"tokens_credential": str(tokens)})) as fraudd:
+        async with fraudd.http.get("/openapi.json") as answer:
+            document = await answer.json()
+            assert document["paths"]["/v1/status"]["get"]["security"] == [{"token": []}]
+        for path, allowed in (("/healthz", "GET, HEAD"), ("/v1/predictions", "GET, HEAD, POST")):
+            async with fraudd.http.request("TRACE", path) as answer:
+                assert (answer.status, answer.headers["Allow"]) == (405, allowed)
+        async with fraudd.http.get("/v1/status") as answer:
+            assert answer.status == 401
+            assert_is("Problem", await answer.json(content_type=None))
