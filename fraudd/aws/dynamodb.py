@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+from pydantic_core import from_json
 
+from fraudd.aws.reads import Reads
 from fraudd.aws.session import Clients, translated
 from fraudd.ports import Applied, Entry, Page, Unavailable
 from fraudd.record import Record, Transition, Value, landed
@@ -44,14 +46,13 @@ class DynamoDbStore:
         self._dynamodb = clients.dynamodb
         self._where = clients.where
         self._table = table
+        self._reads = Reads(clients.dynamodb, table, patience_seconds=clients.read_timeout_seconds)
 
     async def get(self, entity_id: str) -> Record | None:
-        """Read a record, strongly consistent."""
+        """Read a record, strongly consistent; with those that others ask for just now."""
         with translated("store"):
-            answer = await self._dynamodb.get_item(
-                TableName=self._table, Key={"entity_id": {"S": entity_id}}, ConsistentRead=True
-            )
-        return _record(answer.get("Item"))
+            item = await self._reads.get(entity_id)
+        return _record(item)
 
     async def apply(self, transition: Transition) -> Applied:
         """Carry out one conditional write.
@@ -169,7 +170,7 @@ def _record(item: "Mapping[str, AttributeValueTypeDef] | None") -> Record | None
         if attribute in _NUMBERS:
             fields[attribute] = int(typed["N"])
         elif attribute in _JSON:
-            fields[attribute] = json.loads(typed["S"])
+            fields[attribute] = from_json(typed["S"])
         elif attribute in _STRINGS:
             fields[attribute] = typed["S"]
     return Record(**fields)

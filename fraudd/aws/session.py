@@ -1,5 +1,6 @@
 """Clients of AWS, tuned once, and its errors translated once."""
 
+import contextlib
 import ipaddress
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic_core import from_json
 
 from fraudd import __version__
 from fraudd.ports import Clock, RunError, Unavailable
@@ -31,6 +33,10 @@ _REFUSED = frozenset(
         "ValidationException",
     }
 )
+
+
+#: What brings items of DynamoDB.
+_BRINGS_ITEMS = ("GetItem", "BatchGetItem", "UpdateItem", "Query")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,8 @@ class Clients:
     sqs: "SQSClient"
     polls: "SQSClient"
     where: str
+    #: How long one try of a call may take to be answered, polls apart.
+    read_timeout_seconds: float
     #: What the answers say about this machine's clock.
     skew: Skew
 
@@ -88,12 +96,16 @@ async def open_clients(
             _compare_clocks(made.meta.events, skew, clock)
             return made
 
+        dynamodb = await client("dynamodb", calls)
+        for operation in _BRINGS_ITEMS:
+            dynamodb.meta.events.register(f"before-parse.dynamodb.{operation}", _take_as_it_is)
         yield Clients(
-            dynamodb=await client("dynamodb", calls),
+            dynamodb=dynamodb,
             sns=await client("sns", calls),
             sqs=await client("sqs", calls),
             polls=await client("sqs", polls),
             where=terms.where,
+            read_timeout_seconds=terms.read_timeout_seconds,
             skew=skew,
         )
 
@@ -112,6 +124,20 @@ def _compare_clocks(events: Any, skew: Skew, clock: Clock) -> None:
 
     events.register("before-call", sent)
     events.register("after-call", answered)
+
+
+def _take_as_it_is(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
+) -> None:
+    """Take items as JSON has them, which is as they are given to us.
+
+    botocore's parser would walk through each attribute of each item, for the sake of binary ones,
+    which we have none of: half of what a read in a batch of twenty costs.
+    """
+    if response_dict["status_code"] == 200:
+        with contextlib.suppress(ValueError):  # what is no JSON is the parser's
+            customized_response_dict.update(from_json(response_dict["body"]))
+            response_dict["body"] = b"{}"
 
 
 @contextmanager
