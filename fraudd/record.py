@@ -27,6 +27,10 @@ SHARDS = 4
 ALONE_FROM_DEATHS = 2
 
 
+_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_TWO_DIGITS = [first + second for first in _DIGITS for second in _DIGITS]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """The newest run of an entity and its last result. Times are epoch milliseconds."""
@@ -108,13 +112,17 @@ def current(record: Record | None, now: int) -> Record | None:
     if record is None or record.state == "forgotten":
         return None
     past = expired(record, now)
-    seen = replace(
-        record,
-        result=None if "result" in past else record.result,
-        error=None if "error" in past else record.error,
-    )
+    seen = _without(record, past) if past else record
     alive = seen.pending or (seen.result if seen.state == "done" else seen.error) is not None
     return seen if alive else None
+
+
+def _without(record: Record, verdicts: tuple[str, ...]) -> Record:
+    return replace(
+        record,
+        result=None if "result" in verdicts else record.result,
+        error=None if "error" in verdicts else record.error,
+    )
 
 
 def lease_end(visible_at: int) -> int:
@@ -130,9 +138,7 @@ def dead_at(record: Record) -> int:
 def new_run_id(now: int, random_bits: int) -> str:
     """Make a ULID of 48 bits of time and 80 random bits (https://github.com/ulid/spec)."""
     number = (now << 80) | random_bits
-    return "".join(
-        "0123456789ABCDEFGHJKMNPQRSTVWXYZ"[(number >> s) & 31] for s in range(125, -1, -5)
-    )
+    return "".join([_TWO_DIGITS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def expired(record: Record, now: int) -> tuple[str, ...]:

@@ -1,11 +1,11 @@
 """How records are shown to callers, and what an answer says besides."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import ETag, web
+from pydantic_core import to_json
 
 from fraudd.answer import body
 from fraudd.record import Record
@@ -40,7 +40,7 @@ def answer(
     """Answer with JSON."""
     return web.Response(
         status=status,
-        body=json.dumps(value).encode(),
+        body=to_json(value),
         content_type="application/json",
         headers=headers,
     )
