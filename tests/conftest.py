@@ -53,10 +53,9 @@ def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-@asynccontextmanager
-async def clients_of(endpoint_url: str) -> AsyncIterator[Clients]:
-    """Clients of an AWS API."""
-    terms = Terms(
+def terms(endpoint_url: str) -> Terms:
+    """How an AWS API is reached in tests."""
+    return Terms(
         region=REGION,
         endpoint_url=endpoint_url,
         connect_timeout_seconds=2.0,
@@ -64,7 +63,12 @@ async def clients_of(endpoint_url: str) -> AsyncIterator[Clients]:
         max_connections=50,
         poll_seconds=11.0,
     )
-    async with open_clients(terms, lambda _: None, SystemClock()) as clients:
+
+
+@asynccontextmanager
+async def clients_of(endpoint_url: str) -> AsyncIterator[Clients]:
+    """Clients of an AWS API."""
+    async with open_clients(terms(endpoint_url), lambda _: None, SystemClock()) as clients:
         yield clients
 
 

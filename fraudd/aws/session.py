@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -119,11 +120,16 @@ def _compare_clocks(events: Any, skew: Skew, clock: Clock) -> None:
     def answered(parsed: Any, context: dict[str, Any], **_: Any) -> None:
         date = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if date is not None:
-            written = int(parsedate_to_datetime(date).timestamp() * 1000)
-            skew.answered(date=written, sent=context["fraudd_sent"], received=clock.now())
+            skew.answered(date=_written(date), sent=context["fraudd_sent"], received=clock.now())
 
     events.register("before-call", sent)
     events.register("after-call", answered)
+
+
+@lru_cache(maxsize=1)
+def _written(date: str) -> int:
+    """Read a ``Date``, in epoch milliseconds; it is the same for all answers of a second."""
+    return int(parsedate_to_datetime(date).timestamp() * 1000)
 
 
 def _take_as_it_is(

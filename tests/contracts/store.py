@@ -148,6 +148,35 @@ async def a_wake_up_is_taken_on_by_one_alone(parts: Parts) -> None:
     assert (await written(parts, republished(sent, now=NOW + 3))).requeues == 1
 
 
+async def who_reads_at_the_same_time_gets_their_own(parts: Parts) -> None:
+    """However many they are, known or not, and though some ask for the same."""
+    for number in range(0, 130, 2):
+        await written(parts, opened(f"shop-{number}", None, run_id=RUN, now=NOW))
+    wanted = [f"shop-{number}" for number in range(130)] * 2
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(parts.store.get(name)) for name in wanted]
+    for number, (name, task) in enumerate(zip(wanted, tasks, strict=True)):
+        record = task.result()
+        assert (record and record.entity_id) == (None if number % 2 else name)
+
+
+async def a_read_sees_what_was_written_before_it(parts: Parts) -> None:
+    """Also while others read the same record."""
+    record = await written(parts, opened("shop-1", None, run_id=RUN, now=NOW))
+
+    async def look(least: int) -> None:
+        seen = await parts.store.get("shop-1")
+        assert seen is not None
+        assert (seen.published_at or 0) >= least
+
+    async with asyncio.TaskGroup() as group:
+        for later in range(1, 6):
+            for _ in range(3):
+                group.create_task(look(record.published_at or 0))
+            record = await written(parts, republished(record, now=NOW + later))
+            group.create_task(look(NOW + later))
+
+
 async def pending_records_are_listed_oldest_first(parts: Parts) -> None:
     """By partition, up to a time; the index may take a moment."""
     names = [name for name in (f"shop-{n}" for n in range(40)) if shard(name) == 0][:3]
@@ -174,5 +203,7 @@ STORE_CONTRACTS: tuple[Contract, ...] = (
     who_was_asked_again_opens_the_next_run_as_it_ends,
     a_tombstone_is_written_whatever_is_there,
     a_wake_up_is_taken_on_by_one_alone,
+    who_reads_at_the_same_time_gets_their_own,
+    a_read_sees_what_was_written_before_it,
     pending_records_are_listed_oldest_first,
 )

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from fraudd.aws.dynamodb import DynamoDbStore
-from fraudd.aws.session import Clients
+from fraudd.aws.session import Clients, open_clients
+from fraudd.clock import SystemClock
+from fraudd.metrics import Metrics
 from fraudd.ports import Unavailable
 from fraudd.prediction import claimed, completed, failed, first_claim, opened, released
 from fraudd.record import Record, new_run_id
-from tests.conftest import NOW, Aws
+from tests.conftest import NOW, Aws, terms
 
 RUN = new_run_id(NOW, 1)
 NEXT = new_run_id(NOW, 9)
@@ -90,6 +92,25 @@ async def test_a_write_whose_answer_was_lost_is_taken_for_done_when_tried_again(
     running = await put(aws.store, claim)
     again = await aws.store.apply(claim)
     assert (again.done, again.record) == (True, running)
+
+
+async def test_twenty_who_look_up_at_once_cost_a_few_calls(aws_endpoint: str, aws: Aws) -> None:
+    metrics = Metrics()
+    async with open_clients(terms(aws_endpoint), metrics.aws_called, SystemClock()) as clients:
+        store = DynamoDbStore(clients, aws.names.table)
+        await put(store, opened("shop-7", None, run_id=RUN, now=NOW))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(store.get(f"shop-{number}")) for number in range(20)]
+    assert [number for number, task in enumerate(tasks) if task.result()] == [7]
+    calls = {
+        operation: metrics.registry.get_sample_value(
+            "fraudd_aws_calls_total", {"operation": operation}
+        )
+        or 0
+        for operation in ("GetItem", "BatchGetItem")
+    }
+    assert sum(calls.values()) <= 3
+    assert calls["BatchGetItem"] >= 1
 
 
 async def test_what_another_version_added_to_the_record_does_no_harm(aws: Aws) -> None:
