@@ -2,13 +2,12 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fraudd.local import debian
 from fraudd.local.process import Command, answers
-from fraudd.ports import Misconfigured
 
 #: Debian's and Ubuntu's names; libraries were renamed when time became 64 bits wide.
 _PACKAGES = (
@@ -21,6 +20,10 @@ _PACKAGES = (
     ("libpcre2-8-0",),
     ("libssl3t64", "libssl3"),
     ("libmariadb3",),
+)
+_OTHERWISE = (
+    "install MariaDB 10.6 or newer,"
+    " or name a server with FRAUDD_MYSQL=mysql://user:password@host:port/database"
 )
 
 
@@ -49,9 +52,7 @@ def find(tools: Path) -> Installation:
     install_db = shutil.which("mariadb-install-db") or shutil.which("mariadb-install-db", path=path)
     if server and install_db:
         return Installation(server=Path(server), install_db=Path(install_db), base=None)
-    base = tools / "mariadb" / "usr"
-    if not base.exists():
-        _unpack(tools)
+    base = debian.unpacked(tools, "mariadb", _PACKAGES, otherwise=_OTHERWISE) / "usr"
     return Installation(
         server=base / "sbin" / "mariadbd", install_db=base / "bin" / "mariadb-install-db", base=base
     )
@@ -108,7 +109,7 @@ def _install_db(installation: Installation, data: Path) -> None:
     part = data.with_name("data.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    _checked(
+    debian.checked(
         [
             str(installation.install_db),
             *_base(installation),
@@ -121,64 +122,3 @@ def _install_db(installation: Installation, data: Path) -> None:
         environment=installation.environment,
     )
     part.rename(data)
-
-
-def _unpack(tools: Path) -> None:
-    """Download Debian's packages and unpack them; nothing is installed on the machine."""
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        raise Misconfigured(
-            "no mariadbd on PATH, and no apt-get to fetch one: install MariaDB 10.6 or newer,"
-            " or name a server with FRAUDD_MYSQL=mysql://user:password@host:port/database"
-        )
-    part, apt = tools / "mariadb.part", tools / "apt"
-    for folder in (part, apt):
-        shutil.rmtree(folder, ignore_errors=True)
-    for folder in (part, apt / "lists" / "partial", apt / "cache" / "archives" / "partial"):
-        folder.mkdir(parents=True)
-    # Lists and cache of our own, so that neither root nor a recent `apt update` is needed.
-    options = [
-        f"-oDir::State::Lists={apt / 'lists'}",
-        f"-oDir::Cache={apt / 'cache'}",
-        "-oDebug::NoLocking=1",
-        "-oAPT::Sandbox::User=root",
-    ]
-    problem = "cannot fetch MariaDB with apt-get; install mariadb-server-core, or set FRAUDD_MYSQL"
-    _checked(["apt-get", *options, "-qq", "update"], problem)
-    names = [_first_known(options, candidates) for candidates in _PACKAGES]
-    _checked(["apt-get", *options, "-qq", "download", *names], problem, folder=apt)
-    for package in apt.glob("*.deb"):
-        _checked(["dpkg", "-x", str(package), str(part)], f"cannot unpack {package.name}")
-    shutil.rmtree(apt)
-    part.rename(tools / "mariadb")
-
-
-def _first_known(options: list[str], candidates: tuple[str, ...]) -> str:
-    """Choose the name that this machine's archive has."""
-    for name in candidates:
-        shown = subprocess.run(
-            ["apt-cache", *options, "show", name], capture_output=True, check=False
-        )
-        if shown.returncode == 0 and shown.stdout:
-            return name
-    return candidates[-1]
-
-
-def _checked(
-    arguments: list[str],
-    problem: str,
-    *,
-    folder: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> None:
-    done = subprocess.run(
-        arguments,
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode != 0:
-        last = (done.stderr or done.stdout).strip().splitlines()[-3:]
-        raise Misconfigured(f"{problem}: {' / '.join(last)}")
