@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help setup run stack test test-mysql check simulate mutants chaos fuzz measure bench-stall format clean distclean
+.PHONY: help setup run stack test test-mysql check simulate mutants chaos fuzz measure bench-stall bench-http format clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ measure: setup .venv/installed-test ## measure the main job on the full demo pla
 
 bench-stall: setup .venv/installed-test ## measure whether a shop of 400,000 orders holds up all others (2 minutes)
 	@$(BIN)/python -m tests.bench.stall
+
+bench-http: setup .venv/installed-test ## measure look-ups against one GetItem a request (7 minutes)
+	@$(BIN)/python -m tests.bench.http --plot docs/benchmarks.svg
 
 format: .venv/installed-test ## format the code
 	@$(BIN)/ruff format .
