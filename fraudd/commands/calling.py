@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import math
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -57,6 +58,10 @@ def call(
         return 2
 
     async def within() -> int:
+        # A shell has what it starts in the background ignore SIGINT; we were asked all the same.
+        task = asyncio.current_task()
+        assert task is not None, "we are one"
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
         async with client:
             return await work(client)
 
@@ -65,7 +70,7 @@ def call(
     except Problem as problem:
         say(str(problem))
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return _INTERRUPTED
 
 

@@ -137,12 +137,15 @@ def _listen(world: World, *, logs: bool) -> Callable[[], None]:
     """Hear of fraudd's errors, or add its whole log to the trace; gives the way to stop."""
     logger = logging.getLogger("fraudd")
     handler = _ToTrace(world)
+    before = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if logs else logging.ERROR)
     logger.propagate = False
 
     def undo() -> None:
         logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
 
     return undo
 
