@@ -1,5 +1,6 @@
 """``fraudd demo``: everything on one machine, and nothing of it left behind."""
 
+import json
 import shutil
 import signal
 import socket
@@ -40,7 +41,7 @@ def test_it_comes_up_from_nothing_works_as_printed_and_stops_without_a_trace(
             answer = subprocess.run(
                 ["bash", "-c", example], capture_output=True, text=True, check=True
             )
-            assert '"status": "started"' in answer.stdout
+            assert json.loads(answer.stdout)["status"] == "started"
         else:
             http("POST", f"{base}/v1/predictions", {"entity_id": "shop-42"})
         assert ended(base, "shop-42")["status"] == "done"
