@@ -15,6 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.conftest import ROOT
+
 FRAUDD = str(Path(sys.executable).with_name("fraudd"))
 #: Long enough for a slow machine; nothing waits for it but a failure.
 PATIENCE_SECONDS = 60.0
@@ -142,3 +146,12 @@ def nothing_left(folder: Path) -> bool:
         except OSError:
             continue  # it has ended meanwhile
     return True
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout whose state nobody else uses."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("config", ".tools"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder

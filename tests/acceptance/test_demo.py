@@ -11,16 +11,6 @@ import pytest
 
 from fraudd.local.process import free_port
 from tests.acceptance.conftest import FRAUDD, PATIENCE_SECONDS, command, ended, http, nothing_left
-from tests.conftest import ROOT
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout whose state nobody else uses."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in ("config", ".tools"):
-        (folder / name).symlink_to(ROOT / name)
-    return folder
 
 
 @pytest.fixture

@@ -10,21 +10,11 @@ import pytest
 from fraudd.local.process import free_port
 from fraudd.local.settings import DatabaseServer
 from tests.acceptance.conftest import FRAUDD, PATIENCE_SECONDS, command, ended, http, nothing_left
-from tests.conftest import ROOT
 from tests.database import PREFIX, run_sql
 
 RUN, OTHER, OWNER, TENANT = (f"{PREFIX}{name}" for name in ("run", "other", "owner", "tenant"))
 #: With all that a URL may take for something else.
 PASSWORD = "hunter2: /?#@%[]+"
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout whose state nobody else uses."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in ("config", ".tools"):
-        (folder / name).symlink_to(ROOT / name)
-    return folder
 
 
 @pytest.fixture

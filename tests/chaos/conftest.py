@@ -3,16 +3,14 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import xgboost
 
 from fraudd.local import emulator, mariadb
 from fraudd.local.process import free_port
-from fraudd.scoring import files
 from tests.chaos.servers import Database, Server, served
 from tests.chaos.stage import Announced, Stage
 from tests.conftest import ROOT, Aws
+from tests.model import ignorant_model
 
 FEATURES = {
     "known": """\
@@ -66,15 +64,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("features")
     for name, content in FEATURES.items():
         (folder / f"{name}.sql").write_text(content)
-    names = sorted(files.load(folder).features)
-    matrix = np.random.default_rng(1).random((200, len(names)))
-    booster = xgboost.train(
-        {"objective": "binary:logistic", "base_score": 0.5},
-        xgboost.DMatrix(matrix, label=matrix.sum(axis=1) > len(names) / 2, feature_names=names),
-        num_boost_round=5,
-    )
-    booster.set_attr(review_threshold="0.5", block_threshold="0.9", trained_at="2026-11-24T")
-    booster.save_model(folder / "model.ubj")
+    ignorant_model(folder)
     return folder
 
 

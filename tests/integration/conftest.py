@@ -11,9 +11,7 @@ from typing import Any
 
 import aiohttp
 import aiomysql
-import numpy as np
 import pytest
-import xgboost
 from pymysql.err import MySQLError
 
 from fraudd.aws.session import Clients
@@ -25,6 +23,7 @@ from fraudd.metrics import Metrics
 from fraudd.scoring import files, model
 from tests.conftest import REGION, Aws
 from tests.database import PLAIN, READER, Pool, given, server_of
+from tests.model import ignorant_model
 
 FEATURES = {
     "known": """\
@@ -230,19 +229,7 @@ def feature_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def model_file(feature_folder: Path) -> Path:
     """A model that knows the features, and nothing about fraud."""
-    rng = np.random.default_rng(1)
-    names = sorted(files.load(feature_folder).features)
-    matrix = rng.random((200, len(names)))
-    labels = matrix.sum(axis=1) > len(names) / 2
-    booster = xgboost.train(
-        {"objective": "binary:logistic", "base_score": 0.5},
-        xgboost.DMatrix(matrix, label=labels, feature_names=names),
-        num_boost_round=5,
-    )
-    booster.set_attr(review_threshold="0.5", block_threshold="0.9", trained_at="2026-11-24T")
-    path = feature_folder / "model.ubj"
-    booster.save_model(path)
-    return path
+    return ignorant_model(feature_folder)
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+"""A model for daemons under test."""
+
+from pathlib import Path
+
+import numpy as np
+import xgboost
+
+from fraudd.scoring import files
+
+
+def ignorant_model(folder: Path) -> Path:
+    """Write a model that knows the features of a folder's files, and nothing about fraud."""
+    names = sorted(files.load(folder).features)
+    matrix = np.random.default_rng(1).random((200, len(names)))
+    booster = xgboost.train(
+        {"objective": "binary:logistic", "base_score": 0.5},
+        xgboost.DMatrix(matrix, label=matrix.sum(axis=1) > len(names) / 2, feature_names=names),
+        num_boost_round=5,
+    )
+    booster.set_attr(review_threshold="0.5", block_threshold="0.9", trained_at="2026-11-24T")
+    path = folder / "model.ubj"
+    booster.save_model(path)
+    return path
