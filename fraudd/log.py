@@ -3,6 +3,8 @@
 import json
 import logging
 import sys
+import time
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Literal
 
@@ -11,6 +13,9 @@ from fraudd.traceparent import trace_id
 
 _logger = logging.getLogger("fraudd")
 _traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
+_encoded = json.JSONEncoder(default=str).encode
+#: Writes an event as a line at once, where the process has been told how.
+_write: Callable[[int, str, Mapping[str, Any]], None] | None = None
 
 
 def trace(traceparent: str | None) -> None:
@@ -40,8 +45,19 @@ def error(event: str, *, traceback: bool = False, **fields: object) -> None:
 
 def configure(*, level: str, form: Literal["json", "text"]) -> None:
     """Send every log record of the process to standard output, in ``form``."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
+    global _write  # noqa: PLW0603 # a process has one log
+    stream = sys.stdout
+    lined = _json_line if form == "json" else _text_line
+
+    def write(level: int, event: str, fields: Mapping[str, Any]) -> None:
+        # The clock itself, as logging takes it: nothing is decided by it.
+        at = time.time_ns() // 1_000_000  # noqa: TID251
+        stream.write(lined(at, level, event, fields) + "\n")
+        stream.flush()
+
+    _write = write
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Lines(lined))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
@@ -49,10 +65,15 @@ def configure(*, level: str, form: Literal["json", "text"]) -> None:
 
 
 def _log(level: int, event: str, fields: dict[str, object], traceback: bool = False) -> None:
-    if _logger.isEnabledFor(level):
-        if (traceparent := _traceparent.get()) is not None:
-            fields["trace_id"] = trace_id(traceparent)
+    if not _logger.isEnabledFor(level):
+        return
+    if (traceparent := _traceparent.get()) is not None:
+        fields["trace_id"] = trace_id(traceparent)
+    if _write is None or traceback:
         _logger.log(level, event, extra={"fields": fields}, exc_info=traceback)
+    else:
+        # What logging would write, in a third of its time: every request has a line.
+        _write(level, event, fields)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -62,28 +83,30 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return fields
 
 
-class _JsonLines(logging.Formatter):
+class _Lines(logging.Formatter):
+    """Writes what comes by the standard library: of other packages, and with tracebacks."""
+
+    def __init__(self, lined: Callable[[int, int, str, Mapping[str, Any]], str]) -> None:
+        super().__init__()
+        self._lined = lined
+
     def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": rfc3339(int(record.created * 1000)),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **_fields(record),
-        }
-        return json.dumps(line, default=str)
+        at = int(record.created * 1000)
+        return self._lined(at, record.levelno, record.getMessage(), _fields(record))
 
 
-class _TextLines(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        fields = _fields(record)
-        traceback = fields.pop("traceback", None)
-        shown = " ".join(f"{name}={_quoted(value)}" for name, value in fields.items())
-        line = f"{rfc3339(int(record.created * 1000))} {record.levelname:7} {record.getMessage()}"
-        line = f"{line} {shown}" if shown else line
-        if not traceback:
-            return line
-        # Indented, so that no line of an error's text is taken for one of the log.
-        return "\n    ".join([line, *(_printable(part) for part in traceback.split("\n"))])
+def _json_line(at: int, level: int, event: str, fields: Mapping[str, Any]) -> str:
+    name = logging.getLevelName(level).lower()
+    return _encoded({"time": rfc3339(at), "level": name, "event": event, **fields})
+
+
+def _text_line(at: int, level: int, event: str, fields: Mapping[str, Any]) -> str:
+    shown = [f"{name}={_quoted(fields[name])}" for name in fields if name != "traceback"]
+    line = " ".join([rfc3339(at), f"{logging.getLevelName(level):7}", event, *shown])
+    if "traceback" not in fields:
+        return line
+    # Indented, so that no line of an error's text is taken for one of the log.
+    return "\n    ".join([line, *(_printable(part) for part in fields["traceback"].split("\n"))])
 
 
 def _printable(text: str) -> str:

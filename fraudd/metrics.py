@@ -67,13 +67,14 @@ class Metrics:
         self._aws_calls = Counter(
             "fraudd_aws_calls", "Calls of AWS, retries apart", ["operation"], registry=registry
         )
-        self.http_seconds = Histogram(
+        self._http_seconds = Histogram(
             "fraudd_http_request_seconds",
             "Time to answer",
             ["method", "route", "status"],
             buckets=_HTTP_SECONDS,
             registry=registry,
         )
+        self._http_children: dict[tuple[str, str, str], Histogram] = {}
         self._http_in_hand = Gauge(
             "fraudd_http_requests_in_hand",
             "Requests that are being answered, those that only wait aside",
@@ -118,6 +119,15 @@ class Metrics:
     def aws_called(self, operation: str) -> None:
         """Count a call of AWS."""
         self._aws_calls.labels(operation).inc()
+
+    def http_answered(self, method: str, route: str, status: str, seconds: float) -> None:
+        """Note how long a request took."""
+        labels = (method, route, status)
+        # Kept by hand, for each request comes here: Prometheus' own look-up locks and copies.
+        child = self._http_children.get(labels)
+        if child is None:
+            child = self._http_children[labels] = self._http_seconds.labels(*labels)
+        child.observe(seconds)
 
     def watch_http(self, in_hand: Callable[[], int], connections: Callable[[], int]) -> None:
         """Show the requests in hand, and the open connections, whenever somebody looks."""

@@ -1,5 +1,6 @@
 """Real components for tests: each server on a free port, stopped by its process id at the end."""
 
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fraudd import log
 from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.provision import Provisioned, provision
 from fraudd.aws.session import Clients, Terms, open_clients
@@ -42,6 +44,18 @@ class Aws:
     store: DynamoDbStore
     queue: SqsQueue
     topics: SnsTopics
+
+
+@pytest.fixture
+def own_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a test configure the log, and leave it as it was."""
+    root, own = logging.getLogger(), logging.getLogger("fraudd")
+    levels = root.level, own.level
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(log, "_write", None)
+    yield
+    root.setLevel(levels[0])
+    own.setLevel(levels[1])
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -11,8 +11,9 @@ from fraudd import log
 from fraudd.metrics import Metrics
 from fraudd.ports import Clock, Full, Unavailable
 from fraudd.record import new_run_id
+from fraudd.traceparent import TRACEPARENT, taken
 from fraudd.web.auth import needed_scope
-from fraudd.web.door import Door, refuse_token_in_url
+from fraudd.web.door import Door, Handler, refuse_token_in_url
 from fraudd.web.handlers import Handlers
 from fraudd.web.headers import complete
 from fraudd.web.problems import Problem, of_aiohttp, of_intake
@@ -24,8 +25,6 @@ BODY_SECONDS = 10.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: Asked all the time, by machines: nothing to read in a log.
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def request_ids(clock: Clock, rng: random.Random) -> Callable[[], str]:
@@ -43,6 +42,7 @@ def make_app(
         began = clock.monotonic()
         given = request.headers.get("X-Request-Id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else new_id()
+        log.trace(taken(request.headers.get(TRACEPARENT)))
         visit = _Visit(door, request, request_id)
         response = await visit.answered(handler)
         complete(response.headers, request_id)
@@ -51,7 +51,7 @@ def make_app(
         # Methods are the caller's to invent: only the API's own become label values.
         method = request.method if route is not None and response.status != 405 else "other"
         status = str(response.status)
-        metrics.http_seconds.labels(method, route or "unknown", status).observe(seconds)
+        metrics.http_answered(method, route or "unknown", status, seconds)
         (log.debug if route in _PROBES else log.info)(
             "http.request",
             request_id=request_id,
@@ -110,8 +110,7 @@ class _Visit:
         self.token = self._door.admit(request, scope, self._request_id)
         if request.can_read_body:
             await _read(request)
-        async with self._door.held(request):
-            return await handler(request)
+        return await self._door.served(request, handler)
 
 
 def _route(request: web.Request) -> str | None:

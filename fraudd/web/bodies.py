@@ -69,11 +69,12 @@ async def batch_request(request: web.Request) -> Sequence[PredictionRequest | Pr
 
 def query(request: web.Request, model: type[Model]) -> Model:
     """Read and validate the query; raises ``Problem`` 422."""
-    if twice := {key for key in request.query if len(request.query.getall(key)) > 1}:
+    given = request.query if request.query_string else {}
+    if twice := {key for key in given if len(request.query.getall(key)) > 1}:
         told = [{"pointer": f"/{_escaped(key)}", "detail": "given twice"} for key in sorted(twice)]
         raise _invalid("query", told)
     try:
-        return model.model_validate(dict(request.query))
+        return model.model_validate(dict(given))
     except ValidationError as error:
         raise _invalid("query", _errors(error.errors(), model)) from None
 

@@ -4,8 +4,8 @@ import asyncio
 import ipaddress
 import math
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from aiohttp import web
 
@@ -26,6 +26,8 @@ _BURST_SECONDS = 2.0
 _FAILURES_BURST, _FAILURES_PER_SECOND = 10, 1.0
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 #: Names under which tokens are sent in URLs, RFC 6750's first.
 _TOKEN_KEYS = frozenset({"access_token", "token", "api_key", "apikey"})
 
@@ -59,16 +61,15 @@ class Door:
                 raise _slower("too-many-requests", "more requests than are allowed", wait)
         return name
 
-    @asynccontextmanager
-    async def held(self, request: web.Request) -> AsyncIterator[None]:
-        """Count a request as in hand, and give it a deadline. Raises ``Problem`` 503."""
+    async def served(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Have a request answered: counted as in hand, by a deadline. Raises ``Problem`` 503."""
         if self.in_hand >= MOST_IN_HAND:
             raise _later("overloaded", "too many requests are in hand; ask again: it is safe")
         self.in_hand += 1
         try:
             async with asyncio.timeout(DEADLINE_SECONDS) as deadline:
                 request[_DEADLINE] = deadline
-                yield
+                return await handler(request)
         except TimeoutError:
             if not deadline.expired():
                 raise

@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager
 
 from aiohttp import web
 
-from fraudd import log
 from fraudd.answer import STATUS
 from fraudd.intake import Intake
 from fraudd.record import Record
@@ -42,13 +41,11 @@ class Predictions:
         """Give the stored result, or start a run."""
         features = query(request, ShownQuery).include is not None
         asked = await prediction_request(request)
-        traceparent = taken(request.headers.get(TRACEPARENT))
-        log.trace(traceparent)
         given = await self._intake.ask(
             asked.entity_id,
             max_age_seconds=asked.max_age_seconds,
             force=asked.force,
-            traceparent=traceparent,
+            traceparent=taken(request.headers.get(TRACEPARENT)),
         )
         record, headers = given.record, {}
         if (seconds := self._wait_of(request)) is not None:

@@ -53,10 +53,10 @@ def tagged(request: web.Request, response: web.Response) -> web.Response:
     """
     assert isinstance(response.body, bytes), "only a whole body has a digest"
     etag = hashlib.blake2b(response.body, digest_size=16).hexdigest()
-    if _has(request.if_none_match or (), etag):
+    if "If-None-Match" in request.headers and _has(request.if_none_match or (), etag):
         kept = {name: of for name, of in response.headers.items() if name not in _OF_CONTENT}
         response = web.Response(status=304, headers=kept)
-    response.etag = etag
+    response.headers["ETag"] = f'"{etag}"'
     return response
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -464,6 +463,7 @@ async def test_without_the_key_there_are_no_test_entities(fraudd: Fraudd) -> Non
 # Traces
 
 
+@pytest.mark.usefixtures("own_log")
 async def test_a_trace_goes_from_the_caller_to_the_subscriber_and_into_every_line(
     start: Start,
     config: Config,
@@ -472,24 +472,17 @@ async def test_a_trace_goes_from_the_caller_to_the_subscriber_and_into_every_lin
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     requests = await subscribed(aws, aws.names.requests_arn)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
     log.configure(level="debug", form="json")
-    try:
-        async with start(config) as fraudd:
-            body = {"entity_id": "shop-1"}
-            headers = {"traceparent": TRACE}
-            async with fraudd.http.post("/v1/predictions", json=body, headers=headers) as answer:
-                run_id = (await answer.json())["run_id"]
-            await fraudd.ended("shop-1")
-            [announced] = await completions.take(1)
-            await fraudd.ask("nobody-1")
-            await fraudd.ended("nobody-1")
-            [other] = await completions.take(1)
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        logging.getLogger("fraudd").setLevel(logging.NOTSET)
+    async with start(config) as fraudd:
+        body = {"entity_id": "shop-1"}
+        headers = {"traceparent": TRACE}
+        async with fraudd.http.post("/v1/predictions", json=body, headers=headers) as answer:
+            run_id = (await answer.json())["run_id"]
+        await fraudd.ended("shop-1")
+        [announced] = await completions.take(1)
+        await fraudd.ask("nobody-1")
+        await fraudd.ended("nobody-1")
+        [other] = await completions.take(1)
     assert announced["traceparent"] == TRACE
     [first, second] = await requests.attributes(2)
     assert first["traceparent"] == TRACE
@@ -503,6 +496,8 @@ async def test_a_trace_goes_from_the_caller_to_the_subscriber_and_into_every_lin
     of_run = [line for line in lines if line.get("run_id") == run_id]
     assert {line["event"] for line in of_run} >= {"run.opened", "run.computed"}
     assert {line["trace_id"] for line in of_run} == {TRACE_ID}
+    asked = [line for line in lines if line["event"] == "http.request" and line["status"] == 202]
+    assert asked[0]["trace_id"] == TRACE_ID
     assert {line.get("trace_id") for line in lines if line.get("entity_id") == "nobody-1"} == {
         other["traceparent"].split("-")[1]
     }

@@ -3,20 +3,12 @@
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from fraudd import log
 
-
-@pytest.fixture(autouse=True)
-def unconfigured() -> Iterator[None]:
-    """Give the root logger back as it was."""
-    root = logging.getLogger()
-    before = (root.handlers[:], root.level)
-    yield
-    root.handlers[:], root.level = before
+pytestmark = pytest.mark.usefixtures("own_log")
 
 
 def test_json_is_one_event_a_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,6 +44,17 @@ def test_a_traceback_stays_within_its_line_of_json(capsys: pytest.CaptureFixture
         log.error("job.bug", traceback=True)
     [line] = capsys.readouterr().out.splitlines()
     assert "ValueError: boom" in json.loads(line)["traceback"]
+
+
+def test_other_packages_are_heard_when_something_is_wrong(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log.configure(level="debug", form="json")
+    logging.getLogger("elsewhere").info("all is well")
+    logging.getLogger("elsewhere").warning("%d things are wrong", 2)
+    [line] = capsys.readouterr().out.splitlines()
+    entry = json.loads(line)
+    assert (entry["event"], entry["level"]) == ("2 things are wrong", "warning")
 
 
 async def test_every_line_of_a_trace_says_so_and_no_other(
