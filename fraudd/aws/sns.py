@@ -1,5 +1,6 @@
 """The two SNS topics: wake-ups of runs, and announcements of their ends."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -17,17 +18,22 @@ class SnsTopics:
     def __init__(self, clients: Clients, *, requests_arn: str, completions_arn: str) -> None:
         self._sns = clients.sns
         self._where = clients.where
+        self._patience_seconds = clients.read_timeout_seconds
         self._requests_arn = requests_arn
         self._completions_arn = completions_arn
 
     async def request(self, event: RequestEvent) -> None:
-        """Publish the wake-up of a run."""
+        """Publish the wake-up of a run.
+
+        As long as one try takes: a caller waits, and the sweeper sends what could not be sent.
+        """
         with translated("topics"):
-            await self._sns.publish(
-                TopicArn=self._requests_arn,
-                Message=event.to_json(),
-                MessageAttributes=_typed(event.attributes),
-            )
+            async with asyncio.timeout(self._patience_seconds):
+                await self._sns.publish(
+                    TopicArn=self._requests_arn,
+                    Message=event.to_json(),
+                    MessageAttributes=_typed(event.attributes),
+                )
 
     async def announce(self, completion: Completion) -> None:
         """Publish the end of a run, with attributes for subscribers' filters."""
