@@ -165,7 +165,7 @@ class Engine:
     def _note_ended(self, record: Record) -> None:
         """Take in a verdict just stored."""
         self.sampler.note_ended(record)
-        self.waiters.tell(record.entity_id, record)
+        self.waiters.tell(record)
 
     def _settlement(self, through: Through, intake: Intake) -> Settlement:
         return Settlement(

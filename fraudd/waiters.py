@@ -53,12 +53,14 @@ class Waiters:
         finally:
             self._leave(pending.entity_id, over)
 
-    def tell(self, entity_id: str, record: Record | None) -> None:
-        """Wake those whose run is over, by the record as it is now (None: there is none)."""
-        for over, run_id in self._waiting.get(entity_id, {}).items():
-            owed = record is not None and record.pending and record.run_id == run_id
-            if not owed and not over.done():
-                over.set_result(record and _as_ended(record, run_id))
+    def tell(self, record: Record) -> None:
+        """Wake those whose run has its verdict in the record.
+
+        For others it says nothing: they may wait for a run that was opened since.
+        """
+        for over, run_id in self._waiting.get(record.entity_id, {}).items():
+            if not over.done() and (end := _end(record, run_id)) is not None:
+                over.set_result(end)
 
     async def run(self) -> None:
         """Look for ever, while anybody waits."""
@@ -67,8 +69,9 @@ class Waiters:
             await asyncio.sleep(_LOOK_SECONDS)
             self._left -= 1
             if self._left <= 0:
-                await together(self._look_at(entity_id) for entity_id in list(self._waiting))
+                # Before the look: who comes while it is under way has it begin anew.
                 self._apart = self._left = min(2 * self._apart, _MOST_APART)
+                await together(self._look_at(entity_id) for entity_id in list(self._waiting))
 
     def stop(self) -> None:
         """Let nobody wait any longer."""
@@ -77,6 +80,8 @@ class Waiters:
             self._give_up(entity_id)
 
     async def _look_at(self, entity_id: str) -> None:
+        # Who comes while the read is under way may wait for a run that it does not show yet.
+        waiting = dict(self._waiting.get(entity_id, {}))
         try:
             record = await self._read(entity_id)
         except Unavailable as error:
@@ -85,7 +90,10 @@ class Waiters:
             # Who waits meets the same when reading anew, and can be answered for it.
             self._give_up(entity_id)
         else:
-            self.tell(entity_id, record)
+            for over, run_id in waiting.items():
+                owed = record is not None and record.pending and record.run_id == run_id
+                if not owed and not over.done():
+                    over.set_result(record and (_end(record, run_id) or record))
 
     def _give_up(self, entity_id: str) -> None:
         for over in self._waiting.get(entity_id, {}):
@@ -113,9 +121,9 @@ class Waiters:
             self._somebody.clear()
 
 
-def _as_ended(record: Record, run_id: str) -> Record:
-    """Give the record as it was when that run ended; as it is, where that cannot be told."""
+def _end(record: Record, run_id: str) -> Record | None:
+    """Give the record as it was when that run ended; None where it does not tell of that."""
     try:
         return ended(record, run_id)
     except LookupError:
-        return record
+        return None

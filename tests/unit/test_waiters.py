@@ -41,10 +41,11 @@ class Elsewhere:
 
     async def read(self, entity_id: str) -> Record | None:
         self.reads.append((asyncio.get_running_loop().time(), entity_id))
+        record = self.records.get(entity_id, pending(entity_id))
         await asyncio.sleep(0.005)
         if self.error is not None:
             raise self.error
-        return self.records.get(entity_id, pending(entity_id))
+        return record
 
 
 Scene = Callable[[Waiters, Elsewhere, asyncio.TaskGroup], Awaitable[None]]
@@ -76,7 +77,7 @@ def test_a_run_that_ends_here_wakes_its_waiters_at_once_without_a_read() -> None
         waiting = [group.create_task(waiters.wait(pending(), 60)) for _ in range(3)]
         other = group.create_task(waiters.wait(pending("other"), 0.3))
         await asyncio.sleep(0.1)
-        waiters.tell("e", done())
+        waiters.tell(done())
         assert [await task for task in waiting] == [done()] * 3
         assert now() == pytest.approx(0.1)
         assert not other.done()
@@ -136,7 +137,7 @@ def test_who_hangs_up_is_gone_at_once() -> None:
         waiting[0].cancel()
         await asyncio.sleep(0)
         assert waiters.count == 1
-        waiters.tell("e", done())
+        waiters.tell(done())
         assert await waiting[1] == done()
 
     play(scene)
@@ -163,7 +164,7 @@ def test_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
         rooms.append(waiters.open)
         await asyncio.sleep(0)
         rooms.append(waiters.open)
-        waiters.tell("e", done())
+        waiters.tell(done())
         await asyncio.wait(waiting)
         rooms.append(waiters.open)
 
@@ -179,7 +180,7 @@ def test_the_end_waited_for_is_told_though_the_next_run_has_opened() -> None:
         waiting = group.create_task(waiters.wait(pending(), 60))
         await asyncio.sleep(0)
         newer = replace(pending(run_id=NEXT), state="queued", error={**ERROR, "run_id": RUN})
-        waiters.tell("e", newer)
+        waiters.tell(newer)
         told = await waiting
         assert told is not None
         assert (told.state, told.run_id) == ("failed", RUN)
@@ -218,3 +219,45 @@ def test_a_record_that_cannot_be_read_is_left_to_who_waits_for_it() -> None:
         assert now() < 1
 
     play(scene)
+
+
+@pytest.mark.parametrize("seen", [done(), None])
+def test_a_look_under_way_says_nothing_to_who_comes_meanwhile(seen: Record | None) -> None:
+    """What it finds may be older than the run that the newcomer waits for."""
+
+    async def scene(waiters: Waiters, elsewhere: Elsewhere, group: asyncio.TaskGroup) -> None:
+        elsewhere.records["e"] = seen
+        first = group.create_task(waiters.wait(pending(), 60))
+        await asyncio.sleep(0.502)
+        elsewhere.records["e"] = pending(run_id=NEXT)
+        newcomer = group.create_task(waiters.wait(pending(run_id=NEXT), 5))
+        assert await first == seen
+        assert await newcomer is None
+        assert now() == pytest.approx(5.502)
+
+    assert play(scene).reads[0][0] == pytest.approx(0.5)
+
+
+def test_the_end_of_an_older_run_here_says_nothing_to_who_waits_for_the_next() -> None:
+    """Another daemon opened it while the answer to the write of this end was on its way."""
+
+    async def scene(waiters: Waiters, elsewhere: Elsewhere, group: asyncio.TaskGroup) -> None:
+        elsewhere.records["e"] = pending(run_id=NEXT)
+        waiting = group.create_task(waiters.wait(pending(run_id=NEXT), 5))
+        await asyncio.sleep(0.1)
+        waiters.tell(done())
+        assert await waiting is None
+        assert now() == pytest.approx(5)
+
+    play(scene)
+
+
+def test_who_comes_during_a_look_is_looked_for_half_a_second_later() -> None:
+    async def scene(waiters: Waiters, elsewhere: Elsewhere, group: asyncio.TaskGroup) -> None:
+        group.create_task(waiters.wait(pending(), 9))
+        await asyncio.sleep(0.502)
+        elsewhere.records["new"] = done("new")
+        assert await waiters.wait(pending("new"), 60) == done("new")
+        assert now() < 1.1
+
+    assert play(scene).reads[0][0] == pytest.approx(0.5)
