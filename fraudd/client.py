@@ -161,7 +161,7 @@ class Client:
         self, method: str, path: str, query: Mapping[str, str], body: Any, wait: float
     ) -> tuple[Prediction, float]:
         """Ask, or look, and let the daemon wait; gives its answer and after how long to look."""
-        seconds = min(int(wait), _LONGEST_WAIT_SECONDS)
+        seconds = int(min(wait, _LONGEST_WAIT_SECONDS))
         answer, pause = await self._call(method, path, query=query, body=body, wait=seconds)
         return read.prediction(answer), pause or 1.0
 
@@ -217,7 +217,7 @@ class Client:
                 value = None
             if answer.status in (200, 202) and isinstance(value, dict):
                 return value, retry_after
-            if isinstance(value, dict) and "type" in value:
+            if isinstance(value, dict) and str(value.get("type")).startswith(read.URN):
                 raise read.problem(value, retry_after)
             raise read.foreign(answer.status, retry_after)
 

@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+#: What the ``type`` of each of fraudd's problems begins with.
+URN: Final = "urn:fraudd:problem:"
 
 
 class Problem(Exception):
@@ -89,7 +92,7 @@ def foreign(status: int, retry_after: float | None = None) -> Problem:
     return Problem(
         status=status,
         slug="not-fraudd",
-        detail=f"the answer ({status}) is not one of fraudd's: is the URL right?",
+        detail=f"the answer ({status}) is not one of fraudd's: is the URL right, and fraudd up?",
         retry_after_seconds=retry_after,
     )
 
@@ -97,9 +100,9 @@ def foreign(status: int, retry_after: float | None = None) -> Problem:
 def problem(document: Mapping[str, Any], retry_after: float | None = None) -> Problem:
     """Read a problem document."""
     return Problem(
-        status=document.get("status", 0),
-        slug=document["type"].rpartition(":")[2],
-        detail=document.get("detail", ""),
+        status=document["status"],
+        slug=document["type"].removeprefix(URN),
+        detail=document["detail"],
         errors=document.get("errors", ()),
         retry_after_seconds=retry_after,
     )
@@ -119,7 +122,7 @@ def prediction(body: Mapping[str, Any]) -> Prediction:
             error=None if error is None else _failure(error),
             body=body,
         )
-    except KeyError:
+    except (KeyError, TypeError, ValueError):
         raise foreign(200) from None
 
 

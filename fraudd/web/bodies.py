@@ -1,5 +1,6 @@
 """What callers may send, validated by type; every error at once, each with its JSON pointer."""
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -17,17 +18,24 @@ MOST_AT_ONCE = 100
 
 
 class PredictionRequest(BaseModel):
-    """The body of ``POST /v1/predictions``."""
+    """A request for the score of one entity."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    entity_id: EntityId
-    max_age_seconds: Annotated[float, Field(ge=0)] | None = None
-    force: bool = False
+    entity_id: Annotated[EntityId, Field(description=f"What to score: {ENTITY_ID_RULE}.")]
+    max_age_seconds: Annotated[float, Field(ge=0)] | None = Field(
+        default=None,
+        description="A stored result older than this starts a new run. Absent: as the daemon is"
+        " configured, else any age will do.",
+    )
+    force: bool = Field(
+        default=False,
+        description="Starts a run whatever is stored, but never beside one that is pending.",
+    )
 
 
 class BatchRequest(BaseModel):
-    """The body of ``POST /v1/batches``; each of its requests is validated by itself."""
+    """Requests as of `POST /v1/predictions`; each is validated by itself."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -95,17 +103,16 @@ def entity_id_of_path(request: web.Request) -> str:
 
 async def _body(request: web.Request, model: type[Model]) -> Model:
     if request.content_type != "application/json":
-        raise Problem(
-            415,
-            "unsupported-media-type",
-            f"send Content-Type: application/json, not {request.content_type[:60]}",
-        )
+        named = "Content-Type" in request.headers
+        given = f", not {request.content_type[:60]}" if named else "; there is none"
+        raise Problem(415, "unsupported-media-type", f"send Content-Type: application/json{given}")
     try:
         return model.model_validate_json(await request.read())
     except ValidationError as error:
         details = error.errors()
     if details[0]["type"] == "json_invalid":
-        raise Problem(400, "not-json", f"the body is not JSON: {details[0]['msg'][:200]}")
+        wrong = details[0]["msg"].removeprefix("Invalid JSON: ")[:200]
+        raise Problem(400, "not-json", f"the body is not JSON: {wrong}")
     raise _invalid("body", _errors(details, model))
 
 
@@ -141,7 +148,7 @@ def _escaped(part: str | int) -> str:
 
 
 def _wrong(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    given = f"{str(detail['input'])[:60]!r}"
+    given = _shown(detail["input"])
     match detail["type"]:
         case "missing":
             return "missing"
@@ -149,5 +156,14 @@ def _wrong(detail: ErrorDetails, model: type[BaseModel]) -> str:
             return f"unknown key; the keys are {', '.join(model.model_fields)}"
         case "string_pattern_mismatch":
             return f"{given} is not an entity_id: {ENTITY_ID_RULE}"
+        case "model_type":
+            return f"{given}: must be an object; its keys are {', '.join(model.model_fields)}"
+        case "too_short" | "too_long":
+            return f"{detail['ctx']['actual_length']} given: must be 1 to {MOST_AT_ONCE}"
         case _:
             return f"{given}: {detail['msg'].replace('Input should', 'must')}"
+
+
+def _shown(given: Any) -> str:
+    """Write what was given as the caller did, shortened."""
+    return repr(given[:60]) if isinstance(given, str) else json.dumps(given)[:60]

@@ -213,7 +213,7 @@ def _problem(slug: str) -> Json:
         "instance": "/v1/predictions",
     }
     if slug == "invalid-field":
-        value["errors"] = [{"pointer": "/force", "detail": "'1': must be a valid boolean"}]
+        value["errors"] = [{"pointer": "/force", "detail": "1: must be a valid boolean"}]
     return {"value": value}
 
 

@@ -73,7 +73,9 @@ class Predictions:
             record = await self._awaited(request, record, seconds)
         if record is None:
             raise Problem(
-                404, "never-asked", f"no score was ever asked for {entity_id}: POST first"
+                404,
+                "never-asked",
+                f"no score was ever asked for {entity_id}: POST /v1/predictions asks",
             )
         shown = self._showing.body(record, features=features)
         if record.pending:

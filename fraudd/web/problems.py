@@ -76,13 +76,15 @@ def of_aiohttp(error: web.HTTPException, request: web.Request) -> Problem:
     """Translate what aiohttp itself refuses: unknown path or method, a body that is too large."""
     match error:
         case web.HTTPNotFound():
-            return Problem(404, "no-such-path", f"there is nothing at {request.path[:200]}")
+            return Problem(
+                404, "no-such-path", f"there is nothing at {request.path[:200]}: see /openapi.json"
+            )
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
             return Problem(
                 405,
                 "method-not-allowed",
-                f"{request.method[:20]} is not possible here; {allowed} is",
+                f"{request.method[:20]} is not possible here; these are: {allowed}",
                 headers={"Allow": allowed},
             )
         case web.HTTPRequestEntityTooLarge():

@@ -69,15 +69,18 @@ async def test_a_batch_gives_each_its_answer_in_order(fraudd: Fraudd, observer: 
     assert (started["entity_id"], started["status"]) == ("shop-2", "started")
     assert (again["status"], again["run_id"]) == ("calculating", started["run_id"])
     assert stored == done
-    for problem, pointer in (
-        (wrong, "/predictions/2/entity_id"),
-        (unknown, "/predictions/4/max_age"),
-        (nothing, "/predictions/5"),
+    keys = "the keys are entity_id, max_age_seconds, force"
+    for problem, pointer, says in (
+        (wrong, "/predictions/2/entity_id", "'no good' is not an entity_id"),
+        (unknown, "/predictions/4/max_age", f"unknown key; {keys}"),
+        (nothing, "/predictions/5", "7: must be an object; its keys are entity_id, max_age"),
     ):
         assert problem.keys() == {"problem"}
         assert problem["problem"]["status"] == 422
         assert problem["problem"]["instance"] == "/v1/batches"
-        assert [error["pointer"] for error in problem["problem"]["errors"]] == [pointer]
+        [error] = problem["problem"]["errors"]
+        assert error["pointer"] == pointer
+        assert says in error["detail"]
     await observer.let_go("shop-2")
     assert (await fraudd.ended("shop-2"))["run_id"] == started["run_id"]
 
@@ -93,23 +96,24 @@ async def test_a_batch_of_a_hundred_starts_a_hundred_runs_and_no_more(fraudd: Fr
 
 
 @pytest.mark.parametrize(
-    ("body", "pointer"),
+    ("body", "pointer", "says"),
     [
-        ({"predictions": []}, "/predictions"),
-        ({"predictions": [{"entity_id": "a"}] * 101}, "/predictions"),
-        ({"predictions": {"entity_id": "a"}}, "/predictions"),
-        ({"predictions": [{"entity_id": "a"}], "force": True}, "/force"),
-        ({}, "/predictions"),
-        ([{"entity_id": "a"}], ""),
+        ({"predictions": []}, "/predictions", "0 given: must be 1 to 100"),
+        ({"predictions": [{"entity_id": "a"}] * 101}, "/predictions", "101 given: must be 1 to"),
+        ({"predictions": {"entity_id": "a"}}, "/predictions", "must be a valid array"),
+        ({"predictions": [{"entity_id": "a"}], "force": True}, "/force", "unknown key"),
+        ({}, "/predictions", "missing"),
+        ([{"entity_id": "a"}], "", '[{"entity_id": "a"}]: must be an object; its keys are'),
     ],
 )
 async def test_what_is_no_batch_is_refused_as_a_whole(
-    fraudd: Fraudd, body: Any, pointer: str
+    fraudd: Fraudd, body: Any, pointer: str, says: str
 ) -> None:
     async with fraudd.http.post("/v1/batches", json=body) as answer:
         assert answer.status == 422
         [error] = (await answer.json(content_type=None))["errors"]
         assert error["pointer"] == pointer
+        assert says in error["detail"]
         assert len(error["detail"]) < 300
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -262,14 +263,42 @@ def test_a_url_that_cannot_be_one_is_refused(url: str) -> None:
     assert "hunter2" not in str(raised.value)
 
 
-async def test_a_page_that_is_not_fraudds_is_told() -> None:
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, {"hello": "world"}),
+        (200, {**DONE, "requested_at": "yesterday"}),
+        (200, {**DONE, "requested_at": 5}),
+        (200, {**DONE, "result": "good"}),
+        (400, {"type": 5}),
+        (404, {"type": "error", "message": "no such thing"}),
+        (404, {"type": "about:blank", "title": "Not Found", "status": 404}),
+    ],
+)
+async def test_an_answer_that_is_not_fraudds_is_told_at_once(status: int, body: Any) -> None:
+    calls = []
+
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        return web.json_response({"hello": "world"})
+        calls.append(request)
+        return web.json_response(body, status=status)
 
     async with serving(answer) as url, Client(url) as client:
         with pytest.raises(Problem, match="is the URL right") as raised:
             await client.look_up("shop-1")
-    assert raised.value.slug == "not-fraudd"
+    assert (raised.value.status, raised.value.slug) == (status, "not-fraudd")
+    assert len(calls) == 1
+
+
+async def test_who_waits_for_ever_has_the_daemon_wait_as_long_as_it_does() -> None:
+    preferred = []
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        preferred.append(request.headers["Prefer"])
+        return web.json_response(DONE)
+
+    async with serving(answer) as url, Client(url) as client:
+        await client.predict("shop-1", wait=math.inf)
+    assert preferred == ["wait=60"]
 
 
 async def test_a_url_with_a_path_is_kept() -> None:

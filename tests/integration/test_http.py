@@ -43,16 +43,20 @@ async def refused(
         ({"entity_id": "a" * 129}, "/entity_id", "1 to 128 characters"),
         ({"entity_id": "a\n"}, "/entity_id", "1 to 128 characters"),
         ({"entity_id": ""}, "/entity_id", "1 to 128 characters"),
-        ({"entity_id": 42}, "/entity_id", "'42': must be a valid string"),
-        ({"entity_id": None}, "/entity_id", "must be a valid string"),
+        ({"entity_id": 42}, "/entity_id", "42: must be a valid string"),
+        ({"entity_id": None}, "/entity_id", "null: must be a valid string"),
         ({}, "/entity_id", "missing"),
         ({"entity_id": "a", "max_age_seconds": -1}, "/max_age_seconds", "greater than or equal"),
         ({"entity_id": "a", "max_age_seconds": "1"}, "/max_age_seconds", "must be a valid number"),
-        ({"entity_id": "a", "max_age_seconds": True}, "/max_age_seconds", "valid number"),
-        ({"entity_id": "a", "force": 1}, "/force", "must be a valid boolean"),
+        (
+            {"entity_id": "a", "max_age_seconds": True},
+            "/max_age_seconds",
+            "true: must be a valid number",
+        ),
+        ({"entity_id": "a", "force": 1}, "/force", "1: must be a valid boolean"),
         ({"entity_id": "a", "forse": True}, "/forse", "unknown key; the keys are entity_id"),
-        (["a"], "", "must be an object"),
-        ("a", "", "must be an object"),
+        (["a"], "", '["a"]: must be an object; its keys are entity_id, max_age_seconds, force'),
+        ("a", "", "'a': must be an object"),
     ],
 )
 async def test_a_wrong_field_is_422_with_its_pointer_and_what_is_right(
@@ -102,6 +106,19 @@ async def test_another_content_type_is_415(fraudd: Fraudd, content_type: str) ->
         data=body,
         headers=headers,
     )
+
+
+async def test_who_sends_no_content_type_is_told_to(fraudd: Fraudd) -> None:
+    problem = await refused(
+        fraudd,
+        "POST",
+        "/v1/predictions",
+        415,
+        "unsupported-media-type",
+        data=b'{"entity_id": "a"}',
+        skip_auto_headers=["Content-Type"],
+    )
+    assert problem["detail"] == "send Content-Type: application/json; there is none"
 
 
 async def test_a_body_over_64_kib_is_413_and_one_of_64_kib_is_read(fraudd: Fraudd) -> None:
