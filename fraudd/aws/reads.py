@@ -113,10 +113,12 @@ class Reads:
         self._mind_the_late()
 
     def _mind_the_late(self) -> None:
-        if not self._waiting and self._late is not None:
+        # Where no more can be sent, one that returns sends what waits.
+        mind = bool(self._waiting) and len(self._calls) < _MOST_CALLS
+        if not mind and self._late is not None:
             self._late.cancel()
             self._late = None
-        elif self._waiting and self._late is None:
+        elif mind and self._late is None:
             loop = asyncio.get_running_loop()
             self._late = loop.call_later(_LATE_SECONDS, self._send_beside)
 

@@ -139,6 +139,28 @@ def test_a_call_that_hangs_holds_nobody_else_up() -> None:
     run_virtually(scene())
 
 
+def test_while_all_calls_hang_the_loop_is_left_in_peace() -> None:
+    async def scene() -> None:
+        table = Table(seconds=1)
+        gathering = reads(table)
+        loop = asyncio.get_running_loop()
+        later, turns = loop.call_later, []
+
+        def call_later(*given: Any, **more: Any) -> asyncio.TimerHandle:
+            turns.append(loop.time())
+            return later(*given, **more)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "call_later", call_later)
+            wanted = [f"shop-{number}" for number in range(850)]
+            assert names(await asked(gathering, wanted)) == wanted
+        assert [len(keys) for keys in table.calls] == [100] * 8 + [50]
+        assert loop.time() == 2
+        assert len(turns) < 20
+
+    run_virtually(scene())
+
+
 def test_duplicates_are_folded_and_all_get_the_item() -> None:
     async def scene() -> None:
         table = Table()
