@@ -97,7 +97,7 @@ class _Visit:
         except Exception:
             log.error("http.bug", traceback=True, request_id=request_id, path=request.path)
             problem = Problem(500, "internal", f"an error of fraudd's own; request {request_id}")
-        return problem.response(request.path)
+        return problem.response(request.rel_url.raw_path)
 
     async def _handled(self, handler: Handler) -> web.StreamResponse:
         request = self._request

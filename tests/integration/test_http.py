@@ -32,7 +32,7 @@ async def refused(
         assert problem["status"] == status
         assert problem["title"]
         assert problem["detail"]
-        assert path.startswith(problem["instance"].replace(" ", "%20"))
+        assert path.startswith(problem["instance"]), "a URI reference, as RFC 9457 has it"
         return problem
 
 
@@ -165,6 +165,7 @@ async def test_a_wrong_entity_in_the_path_is_422(fraudd: Fraudd, entity: str) ->
         assert answer.status == 422
         problem = await answer.json(content_type=None)
     assert problem["errors"][0]["pointer"] == "/entity_id"
+    assert problem["instance"] == f"/v1/predictions/{entity}"
 
 
 async def test_probes_say_that_the_daemon_lives_and_is_ready(fraudd: Fraudd) -> None:
