@@ -272,4 +272,4 @@ def _seconds(header: str | None) -> float | None:
 
 
 def _unreachable(url: str, why: str) -> Problem:
-    return Problem(status=0, slug="unreachable", detail=f"{url}: {why}")
+    return Problem(status=0, slug="unreachable", detail=f"{url}: {why}; is fraudd up there?")

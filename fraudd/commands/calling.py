@@ -50,8 +50,11 @@ def call(
     try:
         token = arguments.token_file and arguments.token_file.read_text("utf-8").strip()
         client = Client(arguments.url, token=token, timeout=timeout)
-    except (OSError, UnicodeDecodeError):
-        say(f"--token-file: cannot read {arguments.token_file}")
+    except OSError as error:
+        say(f"--token-file: cannot read {arguments.token_file}: {error.strerror}")
+        return 2
+    except UnicodeDecodeError:
+        say(f"--token-file: {arguments.token_file} is not text")
         return 2
     except ValueError as error:
         say(str(error))

@@ -109,7 +109,8 @@ class Door:
             raise Problem(
                 403,
                 "scope-missing",
-                f"the token {token.name} has not the scope {scope}",
+                f"the token {token.name} has not the scope {scope}: its line in the token file"
+                " names those it has",
                 headers={"WWW-Authenticate": _challenge(error="insufficient_scope", scope=scope)},
             )
         reason = "no token" if not given else "unknown token" if bearer else "not one bearer token"

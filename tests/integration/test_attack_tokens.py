@@ -129,7 +129,7 @@ async def test_a_token_is_good_for_its_scopes_alone(
         discreet(answer)
         return
     document = refused(answer, 403, "scope-missing")
-    assert document["detail"] == f"the token {name} has not the scope {call}"
+    assert document["detail"].startswith(f"the token {name} has not the scope {call}: ")
     assert f'error="insufficient_scope", scope="{call}"' in answer.headers["www-authenticate"]
     [line] = logged(caplog, "http.forbidden")
     assert (line["token"], line["scope"], line["address"]) == (name, call, "127.0.0.1")

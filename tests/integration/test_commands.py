@@ -91,6 +91,7 @@ async def test_a_daemon_that_is_not_there_is_told_in_a_line() -> None:
     assert (status, out) == (1, "")
     [line] = err.splitlines()
     assert line.startswith("fraudd: unreachable: http://127.0.0.1:")
+    assert line.endswith("; is fraudd up there?")
 
 
 async def test_all_ids_of_a_file_are_scored_a_few_at_a_time(

@@ -65,7 +65,7 @@ def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
     [
         (["--url", "127.0.0.1:8080"], "the URL must be as http://127.0.0.1:8080"),
         (["--url", "http://u:hunter2@h"], "the URL must have no user, password"),
-        (["--token-file", "gone"], "--token-file: cannot read gone"),
+        (["--token-file", "gone"], "--token-file: cannot read gone: No such file"),
         (["--token-file", "two"], "the token has characters that no token has"),
     ],
 )
