@@ -21,7 +21,8 @@ class Misconfigured(Exception):
 class Unavailable(Exception):
     """Something that every run needs is out of reach, or refuses us: no fault of this run.
 
-    ``part`` is ``store``, ``queue``, ``topics`` or ``database``.
+    ``part`` is ``store``, ``queue``, ``topics`` or ``database``; or ``clock``, where this daemon's
+    own is off.
     """
 
     def __init__(self, part: str, detail: str) -> None:

@@ -63,7 +63,8 @@ def unavailable(detail: str) -> Problem:
 def of_intake(error: Unavailable | Full) -> Problem:
     """Translate why a request could not be taken."""
     if isinstance(error, Unavailable):
-        return unavailable(f"the {error.part} is out of reach; ask again: it is safe")
+        trouble = "clock is off" if error.part == "clock" else f"{error.part} is out of reach"
+        return unavailable(f"the {trouble}; ask again: it is safe")
     return Problem(
         429,
         "too-many-pending",
