@@ -44,7 +44,19 @@ def make_app(
         request_id = given if _REQUEST_ID.fullmatch(given) else new_id()
         log.trace(taken(request.headers.get(TRACEPARENT)))
         visit = _Visit(door, request, request_id)
-        response = await visit.answered(handler)
+        try:
+            response = await visit.answered(handler)
+        except asyncio.CancelledError:
+            log.info(
+                "http.unanswered",
+                request_id=request_id,
+                method=request.method,
+                path=request.path[:200],
+                milliseconds=round((clock.monotonic() - began) * 1000, 1),
+                address=request.remote,
+                token=visit.token,
+            )
+            raise
         complete(response.headers, request_id)
         seconds = clock.monotonic() - began
         route = _route(request)

@@ -1,6 +1,7 @@
 """Attacks by time and number: slow, idle, many. See docs/security.md."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -140,7 +141,10 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> Stuck:
     return store
 
 
-async def test_for_who_hung_up_nothing_goes_on(fraudd: Fraudd, stuck: Stuck) -> None:
+async def test_for_who_hung_up_nothing_goes_on(
+    fraudd: Fraudd, stuck: Stuck, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "fraudd")
     async with asyncio.timeout(10), connected(fraudd.port) as caller:
         await caller.send(LOOK_UP)
         await stuck.asked.acquire()
@@ -148,6 +152,11 @@ async def test_for_who_hung_up_nothing_goes_on(fraudd: Fraudd, stuck: Stuck) -> 
         caller.writer.transport.abort()
         await stuck.left.acquire()
     assert fraudd.sample("fraudd_http_requests_in_hand") == 0
+    [line] = (one for one in caplog.records if one.getMessage() == "http.unanswered")
+    fields = line.__dict__["fields"]
+    assert fields["request_id"]
+    assert (fields["method"], fields["path"]) == ("GET", "/v1/predictions/shop-1")
+    assert (fields["address"], fields["token"]) == ("127.0.0.1", None)
 
 
 async def test_a_run_whose_caller_hung_up_is_opened_whole(
