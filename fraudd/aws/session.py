@@ -2,7 +2,7 @@
 
 import contextlib
 import ipaddress
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -71,6 +71,8 @@ class Clients:
     read_timeout_seconds: float
     #: What the answers say about this machine's clock.
     skew: Skew
+    #: Opens a client of another service, by its name, on the same terms.
+    another: Callable[[str], Awaitable[Any]]
 
 
 @asynccontextmanager
@@ -108,6 +110,7 @@ async def open_clients(
             where=terms.where,
             read_timeout_seconds=terms.read_timeout_seconds,
             skew=skew,
+            another=lambda service: client(service, calls),
         )
 
 

@@ -26,7 +26,7 @@ def command(tools: Path, folder: Path, *, port: int) -> Command:
             "GATEWAY_PORT": str(port),
             "BIND_HOST": "127.0.0.1",
             "MINISTACK_HOST": "127.0.0.1",
-            "SERVICES": "dynamodb,sns,sqs",
+            "SERVICES": "dynamodb,sns,sqs,sts",
             # Listeners that nobody here needs.
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",

@@ -225,6 +225,7 @@ def test_the_store_tells_a_failed_call_as_unavailable_to_each_caller() -> None:
             where="here",
             read_timeout_seconds=5.0,
             skew=Skew(),
+            another=cast(Any, None),
         )
         store = DynamoDbStore(clients, "records")
         errors = await asyncio.gather(
