@@ -15,7 +15,7 @@ run: setup ## run everything on this machine: http://127.0.0.1:8080 (HTTP_PORT, 
 stack: setup ## run everything but the daemon, to start daemons by hand
 	@$(BIN)/fraudd demo --stack-only
 
-test: setup .venv/installed-test .tools/moto/installed .tools/schemathesis/installed check ## run everything that CI runs
+test: setup .venv/installed-test .tools/moto/installed .tools/schemathesis/installed .tools/cfn-lint/installed check ## run everything that CI runs
 	@$(BIN)/pytest tests/simulation tests/contracts tests/integration tests/docs tests/acceptance
 	@$(BIN)/pytest tests/chaos
 
@@ -85,6 +85,12 @@ setup: .venv/installed .tools/emulator/installed ## install fraudd and the AWS e
 	@echo "installing a fuzzer of HTTP APIs into .tools"
 	@$(PYTHON) -m venv .tools/schemathesis
 	@.tools/schemathesis/bin/pip install --quiet -c constraints-schemathesis.txt schemathesis
+	@touch $@
+
+.tools/cfn-lint/installed: constraints-cfn-lint.txt
+	@echo "installing a linter of CloudFormation templates into .tools"
+	@$(PYTHON) -m venv .tools/cfn-lint
+	@.tools/cfn-lint/bin/pip install --quiet -c constraints-cfn-lint.txt cfn-lint
 	@touch $@
 
 clean: ## remove what `make run` made: database, model, emulator state
