@@ -55,11 +55,11 @@ async def provision(clients: Clients, name: str, *, visibility_timeout_seconds: 
 async def whereabouts(clients: Clients) -> Place:
     """Ask whose account it is, and where. Raises ``Unavailable``."""
     with translated("account"):
-        sts = await clients.another("sts")
-        told = await sts.get_caller_identity()
+        async with clients.another("sts") as sts:
+            told = await sts.get_caller_identity()
     return Place(
         partition=told["Arn"].split(":")[1],
-        region=sts.meta.region_name,
+        region=clients.sqs.meta.region_name,
         account=told["Account"],
     )
 

@@ -2,12 +2,17 @@
 
 import contextlib
 import ipaddress
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from aiobotocore.config import AioConfig
@@ -71,8 +76,8 @@ class Clients:
     read_timeout_seconds: float
     #: What the answers say about this machine's clock.
     skew: Skew
-    #: Opens a client of another service, by its name, on the same terms.
-    another: Callable[[str], Awaitable[Any]]
+    #: Opens a client of another service, by its name, on the same terms, for a while.
+    another: Callable[[str], AbstractAsyncContextManager[Any]]
 
 
 @asynccontextmanager
@@ -110,7 +115,9 @@ async def open_clients(
             where=terms.where,
             read_timeout_seconds=terms.read_timeout_seconds,
             skew=skew,
-            another=lambda service: client(service, calls),
+            another=lambda service: session.create_client(
+                cast("Any", service), config=calls, **common
+            ),
         )
 
 

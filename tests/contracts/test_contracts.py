@@ -1,13 +1,12 @@
 """Two emulators of AWS and the simulated one keep the contracts: none of them is the truth."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
 from fraudd.aws.session import Clients
-from fraudd.local.process import Command, answers, free_port, running
-from tests.conftest import ROOT, Aws, clients_of, provisioned
+from tests.conftest import Aws, provisioned
 from tests.contracts.parts import Contract, Parts
 from tests.contracts.queue import QUEUE_CONTRACTS
 from tests.contracts.store import STORE_CONTRACTS, of_many_who_open_at_once_one_does
@@ -43,22 +42,6 @@ def test_the_simulated_aws_keeps(contract: Contract) -> None:
     finally:
         cancel_all(loop)
         loop.close()
-
-
-@pytest.fixture(scope="session")
-async def moto(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clients]:
-    """Clients of another emulator, which reads AWS's documentation in its own way."""
-    port = free_port()
-    server = Command(
-        name="moto's server",
-        arguments=[str(ROOT / ".tools/moto/bin/moto_server"), "-H", "127.0.0.1", "-p", str(port)],
-        environment=None,
-        log=tmp_path_factory.mktemp("moto") / "moto.log",
-        is_up=lambda: answers(port),
-    )
-    with running(server):
-        async with clients_of(f"http://127.0.0.1:{port}") as clients:
-            yield clients
 
 
 def _emulated(aws: Aws) -> Parts:

@@ -1,0 +1,25 @@
+"""A second emulator of AWS: no test of an adapter shall lean on one reading of AWS alone."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from fraudd.aws.session import Clients
+from fraudd.local.process import Command, answers, free_port, running
+from tests.conftest import ROOT, clients_of
+
+
+@pytest.fixture(scope="session")
+async def moto(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clients]:
+    """Clients of another emulator, which reads AWS's documentation in its own way."""
+    port = free_port()
+    server = Command(
+        name="moto's server",
+        arguments=[str(ROOT / ".tools/moto/bin/moto_server"), "-H", "127.0.0.1", "-p", str(port)],
+        environment=None,
+        log=tmp_path_factory.mktemp("moto") / "moto.log",
+        is_up=lambda: answers(port),
+    )
+    with running(server):
+        async with clients_of(f"http://127.0.0.1:{port}") as clients:
+            yield clients
