@@ -17,7 +17,8 @@ DEAD_LETTER_RETENTION_SECONDS = 14 * _DAY_SECONDS
 #: shorter this is, the more of the fortnight is left there. Shorter than a long weekend would be
 #: too short: the record of a run outlives its message, but another service's event is all there is.
 RETENTION_SECONDS = 4 * _DAY_SECONDS
-#: The longest long poll, for receivers that do not say how long they wait. fraudd does say.
+#: The longest long poll, for receivers that do not say how long they wait: a short one asks some
+#: of SQS's servers only. fraudd does say. Whoever looks through dead letters wants no wait.
 WAIT_SECONDS = 20
 
 #: Keys as DynamoDB orders them, hash before range, each with its type.
@@ -92,6 +93,7 @@ def installation(name: str, place: Place, *, visibility_timeout_seconds: int) ->
     names = Names(name)
     waiting = {
         "VisibilityTimeout": visibility_timeout_seconds,
+        "ReceiveMessageWaitTimeSeconds": WAIT_SECONDS,
         "RedrivePolicy": {
             "deadLetterTargetArn": place.arn("sqs", names.dead),
             "maxReceiveCount": MAX_RECEIVE_COUNT,
@@ -143,7 +145,6 @@ def _queue(
         name=name,
         attributes={
             "MessageRetentionPeriod": retention_seconds,
-            "ReceiveMessageWaitTimeSeconds": WAIT_SECONDS,
             "DelaySeconds": 0,
             "SqsManagedSseEnabled": True,
             **(more or {}),

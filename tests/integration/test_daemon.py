@@ -468,7 +468,7 @@ async def test_what_cannot_be_stored_is_not_announced_and_its_message_kept(
     async with start(config) as fraudd:
         await fraudd.ask("shop-1")
         await observer.busy("User lock")
-        await aws.clients.dynamodb.delete_table(TableName=aws.names.table)
+        await _drop_table(aws)
         await observer.let_go("shop-1")
         await fraudd.breaker("outage")
         depth = await aws.queue.depth()
@@ -484,7 +484,7 @@ async def test_what_cannot_be_queued_again_in_the_record_stays_hidden_in_the_que
     async with start(config) as fraudd:
         await fraudd.ask("shop-1")
         await observer.busy("User sleep")
-        await aws.clients.dynamodb.delete_table(TableName=aws.names.table)
+        await _drop_table(aws)
         await fraudd.breaker("outage")
         depth = await aws.queue.depth()
         assert (depth.visible, depth.in_flight) == (0, 1)
@@ -789,7 +789,7 @@ async def test_where_the_store_is_out_asking_is_answered_503_and_told_to_come_ag
     start: Start, config: Config, aws: Aws
 ) -> None:
     async with start(config) as fraudd:
-        await aws.clients.dynamodb.delete_table(TableName=aws.names.table)
+        await _drop_table(aws)
         body = {"entity_id": "shop-1"}
         async with fraudd.http.post("/v1/predictions", json=body) as answer:
             assert answer.status == 503
@@ -862,7 +862,7 @@ async def test_a_run_that_cannot_be_given_back_does_not_keep_the_daemon_from_sto
     async with start(changed(config, consumers={"drain_seconds": 0.0})) as fraudd:
         await fraudd.ask("shop-1")
         await observer.busy("User lock")
-        await aws.clients.dynamodb.delete_table(TableName=aws.names.table)
+        await _drop_table(aws)
         fraudd.daemon.stop()
         await fraudd.task
     depth = await aws.queue.depth()
@@ -937,6 +937,12 @@ async def _given_back(aws: Aws) -> None:
     assert (record.state, record.attempts, record.worker) == ("queued", 0, None)
     depth = await aws.queue.depth()
     assert (depth.visible, depth.in_flight) == (1, 0)
+
+
+async def _drop_table(aws: Aws) -> None:
+    table = aws.names.table
+    await aws.clients.dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
+    await aws.clients.dynamodb.delete_table(TableName=table)
 
 
 async def _provision_again(aws: Aws) -> None:
