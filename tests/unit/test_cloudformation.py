@@ -1,8 +1,11 @@
 """config/cloudformation.yaml: the same as `fraudd provision` makes, and no right too many."""
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -91,6 +94,22 @@ def test_with_a_token_for_the_database_the_role_may_log_in_and_reads_no_password
     assert "ssm:GetParameter" in _rights(role, "start")
 
 
+def test_the_tables_of_rights_in_the_documents_are_those_of_the_template_and_of_the_code() -> None:
+    [(_, with_password)] = Template(PLACE).of_type("AWS::IAM::Role")
+    rights = _rights(with_password, "fraudd") | _rights(with_password, "start")
+    makes = _called_in(ROOT / "fraudd/aws/provision.py") | _called_in(ROOT / "fraudd/aws/found.py")
+    _, _, text = (ROOT / "docs/aws.md").read_text().partition("| right of who runs it |")
+    operator, _, role = text.partition("### What its role may do")
+    assert _told(operator) == makes
+    assert _told(role) == rights | {"rds-db:connect"}
+
+
+def test_every_alarm_is_in_the_documents(template: Template) -> None:
+    text = (ROOT / "docs/aws.md").read_text().partition("## Alarms")[2]
+    alarms = [alarm["AlarmName"] for _, alarm in template.of_type("AWS::CloudWatch::Alarm")]
+    assert re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE) == alarms
+
+
 def test_rights_are_for_the_parts_of_this_installation_alone(template: Template) -> None:
     [(_, role)] = template.of_type("AWS::IAM::Role")
     arns = {
@@ -171,22 +190,41 @@ def _listed(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
+def _told(section: str) -> set[str]:
+    """The rights in the tables of a section, which ends where the next one begins."""
+    rows = [line for line in section.partition("\n#")[0].splitlines() if line.startswith("|")]
+    return set(re.findall(r"`([a-z0-9-]+:[A-Za-z]+)`", "\n".join(rows)))
+
+
 def _called() -> set[str]:
-    """Every operation of AWS that the sources call, as a right."""
+    """Every operation of AWS that an instance may come to call, as a right."""
+    return {
+        right
+        for folder in ("fraudd/aws", "fraudd/commands")
+        for path in (ROOT / folder).glob("*.py")
+        if str(path.relative_to(ROOT)) not in _NOT_THE_ROLE
+        for right in _called_in(path)
+    }
+
+
+def _called_in(path: Path) -> set[str]:
+    operations = _operations()
+    return {
+        f"{service}:{name.removesuffix('Batch') if name in _BATCHES else name}"
+        for service, method in _calls(ast.parse(path.read_text()))
+        if (name := operations[service][method])
+    }
+
+
+@cache
+def _operations() -> dict[str, dict[str, str]]:
+    """What each service can be asked for, by the name of the client's method."""
     session = botocore.session.get_session()
-    operations = {
+    return {
         service: {
             xform_name(name): name for name in session.get_service_model(service).operation_names
         }
         for service in set(_CLIENTS.values())
-    }
-    return {
-        f"{service}:{name.removesuffix('Batch') if name in _BATCHES else name}"
-        for folder in ("fraudd/aws", "fraudd/commands")
-        for path in (ROOT / folder).glob("*.py")
-        if str(path.relative_to(ROOT)) not in _NOT_THE_ROLE
-        for service, method in _calls(ast.parse(path.read_text()))
-        if (name := operations[service][method])
     }
 
 
