@@ -117,8 +117,8 @@ class Queue(_Section):
     """The queue of request events."""
 
     url: str
-    dead_letter_url: str | None = None
     bulk_url: str | None = None
+    dead_letter_url: str | None = None
     #: SQS takes whole seconds, 20 at most for a long poll and 43,200 for the visibility.
     wait_seconds: Annotated[int, Field(ge=0, le=20)] = 20
     visibility_timeout_seconds: Annotated[int, Field(ge=10, le=43_200)] = 120

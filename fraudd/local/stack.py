@@ -39,6 +39,7 @@ endpoint_url = "{endpoint_url}"
 
 [queue]
 url = "{aws.queue_url}"
+bulk_url = "{aws.bulk_url}"
 # Shorter than in production: stopping waits for the outstanding poll.
 wait_seconds = 2
 visibility_timeout_seconds = {visibility}
