@@ -121,9 +121,11 @@ def installation(name: str, place: Place, *, visibility_timeout_seconds: int) ->
             kind="table",
             name=names.name,
             attributes={
+                # In the order in which they are changed: a table that is not paid by request
+                # would want capacities for its index.
                 "KeySchema": [*KEY],
-                f"Index {INDEX}": {"KeySchema": [*INDEX_KEY], "Projection": "KEYS_ONLY"},
                 "BillingMode": "PAY_PER_REQUEST",
+                f"Index {INDEX}": {"KeySchema": [*INDEX_KEY], "Projection": "KEYS_ONLY"},
                 "TimeToLive": TTL_ATTRIBUTE,
                 "PointInTimeRecovery": True,
                 "DeletionProtection": True,

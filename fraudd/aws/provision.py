@@ -48,7 +48,7 @@ async def provision(clients: Clients, name: str, *, visibility_timeout_seconds: 
     steps = plan(parts, await find(clients, parts, place))
     if problems := [problem for step in steps for problem in step.problems]:
         raise Misconfigured(*problems)
-    await carry_out(clients, steps, place)
+    await carry_out(clients, steps, place, begin=lambda _: None)
     return await provisioned(clients, name, place)
 
 
@@ -78,9 +78,16 @@ async def provisioned(clients: Clients, name: str, place: Place) -> Provisioned:
         )
 
 
-async def carry_out(clients: Clients, steps: Sequence[Step], place: Place) -> None:
-    """Create and update what the steps say, one after the other. Raises ``Unavailable``."""
+async def carry_out(
+    clients: Clients, steps: Sequence[Step], place: Place, *, begin: Callable[[Step], None]
+) -> None:
+    """Create and update what the steps say, one after the other. Raises ``Unavailable``.
+
+    ``begin`` is told each step that does something, before it does: some take minutes.
+    """
     for step in steps:
+        if step.changes or step.action == "create":
+            begin(step)
         with translated(f"{step.part.kind} {step.part.name}"):
             if step.action == "create":
                 await _create(clients, step.part, place)

@@ -78,7 +78,8 @@ async def _provision(name: str, settings: Config | None, arguments: argparse.Nam
         made = None
         refused = any(step.action == "refuse" for step in steps)
         if not refused and not arguments.plan:
-            await carry_out(clients, steps, place)
+            begin = (lambda _: None) if arguments.json else _begin
+            await carry_out(clients, steps, place, begin=begin)
             made = await provisioned(clients, name, place)
         if arguments.json:
             print(json.dumps(as_json(steps, place, made), indent=2))
@@ -87,6 +88,10 @@ async def _provision(name: str, settings: Config | None, arguments: argparse.Nam
         elif refused:
             print("fraudd: nothing was changed: see the lines with !", file=sys.stderr)
     return 1 if refused else 0
+
+
+def _begin(step: Step) -> None:
+    print(f"{step.action.removesuffix('e')}ing {step.part.kind} {step.part.name}", flush=True)
 
 
 def misnamed(settings: Config, names: Names, place: Place) -> list[str]:

@@ -139,3 +139,9 @@ def test_what_a_table_lacks_is_added(lacking: str) -> None:
     [step] = plan([TABLE], [has])
     assert step.action == "update"
     assert [change.attribute for change in step.changes] == [lacking]
+
+
+def test_a_table_with_capacities_is_paid_by_request_before_it_gets_an_index() -> None:
+    has = {**TABLE.attributes, "BillingMode": "PROVISIONED", "Index by_state": None}
+    [step] = plan([TABLE], [has])
+    assert [change.attribute for change in step.changes] == ["BillingMode", "Index by_state"]

@@ -78,7 +78,7 @@ def described(table: str, index: str | None) -> Any:
 
 
 def make(step: Step, **services: Any) -> None:
-    run_virtually(carry_out(clients(**services), [step], PLACE))
+    run_virtually(carry_out(clients(**services), [step], PLACE, begin=lambda _: None))
 
 
 @pytest.mark.parametrize(
