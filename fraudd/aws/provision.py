@@ -86,7 +86,7 @@ async def carry_out(
     ``begin`` is told each step that does something, before it does: some take minutes.
     """
     for step in steps:
-        if step.changes or step.action == "create":
+        if step.action in ("create", "update"):
             begin(step)
         with translated(f"{step.part.kind} {step.part.name}"):
             if step.action == "create":
@@ -106,7 +106,7 @@ async def _create(clients: Clients, part: Part, place: Place) -> None:
                 lambda: clients.sqs.create_queue(
                     QueueName=part.name, Attributes=_texts(part.attributes)
                 ),
-                unless="QueueDeletedRecently",
+                refused="QueueDeletedRecently",
             )
         case "subscription":
             topic, _, queue = part.name.partition(" to ")
@@ -183,7 +183,7 @@ async def _change_table(clients: Clients, part: Part, change: Change) -> None:
                     TableName=part.name,
                     PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": change.new},
                 ),
-                unless="ContinuousBackupsUnavailableException",
+                refused="ContinuousBackupsUnavailableException",
             )
         case _:
             await dynamodb.update_table(
@@ -235,13 +235,13 @@ async def _until_active(clients: Clients, table: str) -> None:
     raise Unavailable("store", f"{slow} after {_ACTIVE_SECONDS:g} s: run this again later")
 
 
-async def _patiently(call: Callable[[], Awaitable[T]], *, unless: str) -> T:
-    """Call until AWS no longer refuses with an error that passes by itself, for a while."""
+async def _patiently(call: Callable[[], Awaitable[T]], *, refused: str) -> T:
+    """Call again while AWS refuses with an error that passes by itself; then raise it."""
     for _ in range(int(_REFUSED_SECONDS / _PAUSE_SECONDS)):
         try:
             return await call()
         except ClientError as error:
-            if error.response["Error"]["Code"].rpartition(".")[2] != unless:
+            if error.response["Error"]["Code"].rpartition(".")[2] != refused:
                 raise
         await asyncio.sleep(_PAUSE_SECONDS)
     return await call()
