@@ -61,6 +61,13 @@ class Breaker:
             return None
         return f"runs fail one after the other, the last of them: {self._fault.detail}"
 
+    def retry(self, now: float) -> None:
+        """Let the next probe be now: somebody may have mended what is wrong."""
+        for outage in self._outages.values():
+            outage.probe_at = min(outage.probe_at, now)
+        if self._fault is not None:
+            self._fault.probe_at = min(self._fault.probe_at, now)
+
     # A part out of reach
 
     def enter(self, part: str, now: float) -> float:

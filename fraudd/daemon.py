@@ -1,9 +1,8 @@
 """The composition root: what there is, how it is wired, and the order in which it stops."""
 
 import asyncio
+import faulthandler
 import gc
-import math
-import os
 import random
 import signal
 import socket
@@ -13,24 +12,27 @@ from typing import Any
 
 from aiohttp import web
 
-from fraudd import __version__, log, systemd
+from fraudd import __version__, loading, log, systemd
 from fraudd.answer import rfc3339
 from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.session import Clients, open_clients
 from fraudd.clock import SystemClock
 from fraudd.config import Config
+from fraudd.consumers import POLL_MARGIN_SECONDS
 from fraudd.database.connections import Connections
 from fraudd.engine import Engine
+from fraudd.heartbeat import Heartbeat
 from fraudd.lag import LoopLag
+from fraudd.listening import BACKLOG, address_of, listener
+from fraudd.loading import Loaded, Scorers
 from fraudd.metrics import Metrics
 from fraudd.ports import Misconfigured
-from fraudd.scoring import files, model
-from fraudd.scoring.features import SqlFeatures
-from fraudd.scoring.files import FeatureFiles
-from fraudd.scoring.model import XgboostModel
+from fraudd.reload import Reloads
+from fraudd.status_line import Doing, Phase, status_line
 from fraudd.web.app import make_app, request_ids
 from fraudd.web.door import Door
 from fraudd.web.handlers import Handlers
+from fraudd.web.parting import MOST_SECONDS as PARTING_SECONDS
 from fraudd.web.server import Runner, most_connections
 from fraudd.wiring import (
     aws_terms,
@@ -42,10 +44,10 @@ from fraudd.wiring import (
     tokens,
 )
 
-#: Requests in hand get this long when the server closes; none takes as long.
+#: What is still answered after the parting gets this long; nothing takes as long.
 _CLOSING_SECONDS = 5.0
-#: Callers that come at once wait for so long as it takes to accept them.
-_BACKLOG = 1024
+#: To give runs back to the queue, beyond what there is to wait for; AWS answers within seconds.
+_RELEASING_SECONDS = 30.0
 
 
 async def serve(config: Config) -> None:
@@ -53,59 +55,52 @@ async def serve(config: Config) -> None:
 
     Raises ``Misconfigured`` or ``Unavailable`` where it cannot start.
     """
-    feature_files = files.load(config.features.directory)
-    scorer = model.load(
-        config.model.path,
-        feature_files,
-        review_threshold=config.model.review_threshold,
-        block_threshold=config.model.block_threshold,
-    )
+    # Where the watchdog finds the loop stalled, SIGABRT tells the journal what it was stuck in.
+    faulthandler.enable()
+    systemd.notify("STATUS=starting: loading features and model")
+    loaded = loading.load(config)
     metrics = Metrics()
-    with _listening(config) as listener:
+    with listener(config) as listening:
         async with open_clients(aws_terms(config), metrics.aws_called, SystemClock()) as clients:
-            daemon = Daemon(config, clients, feature_files, scorer, metrics)
+            daemon = Daemon(config, clients, metrics)
             daemon.heed_signals()
-            await daemon.check()
+            await daemon.check(loaded)
             # All that there is by now stays; to look through it for garbage takes as long as
             # several requests, and nothing else is done meanwhile.
             gc.collect()
             gc.freeze()
-            await daemon.run(listener)
+            await daemon.run(listening)
 
 
 class Daemon:
     """Everything, built and wired; nothing happens before ``check`` and ``run``."""
 
-    def __init__(
-        self,
-        config: Config,
-        clients: Clients,
-        feature_files: FeatureFiles,
-        scorer: XgboostModel,
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, config: Config, clients: Clients, metrics: Metrics) -> None:
         self._config = config
         self._metrics = metrics
-        self._model = scorer
         self._clock = clock = SystemClock()
         # Ids are unique among all daemons: they come from the system's own randomness.
         self._rng = random.SystemRandom()
         self._started_at = clock.now()
-        self._stopping = False
+        self._stopping = self._released = False
+        self._phase: Phase = "serving"
+        self._address = ""
+        self._runner: Runner | None = None
 
         self._store = DynamoDbStore(clients, config.results.table)
         self._topics = sns_topics(config, clients)
         self._queue = sqs_queue(config, clients, clock)
         self._permits = database_permits(config, clock)
         self._connections = Connections(database_server(config), self._permits, clock=clock)
-        self._features = SqlFeatures(feature_files, self._connections, clock)
+        self._scorers = Scorers(
+            config, connections=self._connections, permits=self._permits, clock=clock
+        )
 
         self._engine = Engine(
             store=self._store,
             queue=self._queue,
             topics=self._topics,
-            features=self._features,
-            model=scorer,
+            scorer=self._scorers.current,
             permits=self._permits,
             clock=clock,
             rng=self._rng,
@@ -119,27 +114,30 @@ class Daemon:
             clock=clock,
         )
         self._lag = LoopLag(busy=lambda: bool(self._engine.consumers.jobs), clock=clock)
+        self._heartbeat = Heartbeat(
+            watchdog_seconds=systemd.watchdog_seconds(),
+            deaf=lambda: self._engine.consumers.deaf,
+            status=self._status_line,
+            clock=clock,
+        )
+        self._reloads = Reloads(
+            self._reload, tell=self._heartbeat.beat, clock=clock, metrics=metrics
+        )
 
-    async def check(self) -> None:
+    async def check(self, loaded: Loaded) -> None:
         """See that everything is there and fits, before anyone is told that we are ready."""
+        systemd.notify("STATUS=starting: looking at table, queue and topics")
         await self._store.check()
         await self._queue.check()
         await self._topics.check()
-        permit = await self._permits.acquire()
-        try:
-            await self._features.check(permit)
-        finally:
-            permit.release()
-        # A canary: it shows that the model can be used, and spares the first caller its warm-up.
-        self._model.score(dict.fromkeys(self._features.files.features, math.nan))
-        if not self._model.same_sql:
-            log.warning("model.other_sql", model=self._model.version, path=self._config.model.path)
+        systemd.notify("STATUS=starting: trying features and model on the database")
+        await self._scorers.use(loaded)
 
-    async def run(self, listener: socket.socket) -> None:
+    async def run(self, listening: socket.socket) -> None:
         """Serve and consume until told to stop; then the consumers drain, and HTTP closes last."""
         self._watch()
         new_id = request_ids(self._clock, self._rng)
-        runner = Runner(
+        self._runner = runner = Runner(
             self._app(new_id),
             new_id=new_id,
             most_connections=most_connections(),
@@ -153,9 +151,13 @@ class Daemon:
                     background.create_task(self._connections.close_idle()),
                     background.create_task(self._lag.run()),
                 ]
-                await web.SockSite(runner, listener, backlog=_BACKLOG).start()
-                self._say_ready(listener)
+                await web.SockSite(runner, listening, backlog=BACKLOG).start()
+                self._say_ready(listening)
+                watching.append(background.create_task(self._heartbeat.run()))
+                watching.append(background.create_task(self._reloads.run()))
                 await self._engine.run()
+                self._phase = "closing"
+                await runner.part(listening, patient=not self._released)
                 for task in watching:
                     task.cancel()
         finally:
@@ -164,13 +166,51 @@ class Daemon:
         log.info("daemon.stopped")
 
     def heed_signals(self) -> None:
-        """Stop on SIGTERM and SIGINT; read the tokens again on SIGHUP."""
+        """Stop on SIGTERM and SIGINT; reload on SIGHUP."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
 
     def reload(self) -> None:
+        """Ask for feature SQL, model and tokens to be read again; see ``Reloads``."""
+        self._reloads.ask()
+
+    def stop(self) -> None:
+        """Begin to drain; called again, release at once."""
+        if self._stopping:
+            self._released = True
+            log.warning("daemon.releasing", jobs=len(self._engine.consumers.jobs))
+            self._engine.release()
+            return
+        self._stopping, self._phase = True, "draining"
+        self._reloads.stop()
+        # In case that the unit allows less; every wait of a drain has its limit.
+        most = (
+            self._config.queue.wait_seconds
+            + POLL_MARGIN_SECONDS
+            + self._config.consumers.drain_seconds
+            + _RELEASING_SECONDS
+            + PARTING_SECONDS
+            + _CLOSING_SECONDS
+        )
+        self._heartbeat.beat("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int(most * 1e6)}")
+        log.info("daemon.stopping", jobs=len(self._engine.consumers.jobs))
+        self._engine.stop()
+        if self._runner is not None:
+            self._runner.say_goodbye()
+
+    async def _reload(self) -> None:
+        """Read the tokens again, and apart from them features and model."""
+        self._reload_tokens()
+        before = self._scorers.model, self._scorers.sql
+        await self._scorers.reload()
+        model, sql = self._scorers.model, self._scorers.sql
+        self._metrics.describe(model=model, sql=sql)
+        log.info("reload.done", model=model, sql=sql, model_before=before[0], sql_before=before[1])
+        self._engine.mended()
+
+    def _reload_tokens(self) -> None:
         """Read the tokens again; where the file is wrong those of before stay good."""
         try:
             self._door.tokens = read = tokens(self._config)
@@ -179,25 +219,35 @@ class Daemon:
         else:
             log.info("tokens.reloaded", count=len(read) if read is not None else 0)
 
-    def stop(self) -> None:
-        """Begin to drain; called again, release at once."""
-        if self._stopping:
-            log.warning("daemon.releasing", jobs=len(self._engine.consumers.jobs))
-            self._engine.release()
-            return
-        self._stopping = True
-        systemd.notify("STOPPING=1", "STATUS=draining")
-        log.info("daemon.stopping", jobs=len(self._engine.consumers.jobs))
-        self._engine.stop()
+    def _say_ready(self, listening: socket.socket) -> None:
+        self._address = address_of(listening)
+        log.info(
+            "daemon.ready",
+            address=self._address,
+            version=__version__,
+            model=self._scorers.model,
+            sql=self._scorers.sql,
+        )
+        self._heartbeat.beat("READY=1")
 
-    def _say_ready(self, listener: socket.socket) -> None:
-        host, port = listener.getsockname()[:2]
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        log.info("daemon.ready", address=address, version=__version__, model=self._model.version)
-        systemd.notify("READY=1", f"STATUS=serving at {address}")
+    def _status_line(self) -> str:
+        consumers, depth = self._engine.consumers, self._engine.sampler.depth
+        reloading = self._phase == "serving" and self._reloads.running
+        return status_line(
+            Doing(
+                phase="reloading" if reloading else self._phase,
+                address=self._address,
+                jobs=len(consumers.jobs),
+                consumers=consumers.count,
+                trouble=consumers.trouble,
+                waiting=None if depth is None else depth.visible,
+                model=self._scorers.model,
+                refusal=self._reloads.refusal,
+            )
+        )
 
     def _watch(self) -> None:
-        self._metrics.describe(model=self._model.version)
+        self._metrics.describe(model=self._scorers.model, sql=self._scorers.sql)
         self._metrics.watch_permits(self._permits)
         self._metrics.watch_breaker(lambda: self._engine.breaker.state)
         self._metrics.watch_database(
@@ -232,7 +282,9 @@ class Daemon:
         now = self._clock.now()
         return {
             "version": __version__,
-            "model": self._model.version,
+            "model": self._scorers.model,
+            "sql": self._scorers.sql,
+            "reload": self._reloads.last,
             "state": "draining" if self._stopping else "serving",
             "started_at": rfc3339(self._started_at),
             "breaker": self._engine.breaker.state,
@@ -257,16 +309,3 @@ class Daemon:
             "waiters": self._engine.waiters.count,
             "estimated_seconds": sampler.estimate(),
         }
-
-
-def _listening(config: Config) -> socket.socket:
-    """Take the address before anything else: another daemon there is the commonest mistake."""
-    host, port = config.http.address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise Misconfigured(
-            f"cannot listen on {config.http.listen}: {os.strerror(error.errno or 0)};"
-            " see [http] listen"
-        ) from None

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fraudd.breaker import Breaker
@@ -15,7 +16,7 @@ from fraudd.lease import Lease
 from fraudd.limiter import RunTimes
 from fraudd.listing import Listing
 from fraudd.metrics import Metrics
-from fraudd.ports import Clock, Features, Model, Permits, Queue, Store, Topics
+from fraudd.ports import Clock, Permits, Queue, Scorer, Store, Topics
 from fraudd.record import Record
 from fraudd.sampler import DepthSampler
 from fraudd.settlement import Settlement
@@ -53,7 +54,10 @@ class Terms:
 
 
 class Engine:
-    """Intake, consumers, waiters, sweeper and sampler of one daemon."""
+    """Intake, consumers, waiters, sweeper and sampler of one daemon.
+
+    ``scorer`` gives what makes scores now: it may be another one for the next run.
+    """
 
     def __init__(
         self,
@@ -61,8 +65,7 @@ class Engine:
         store: Store,
         queue: Queue,
         topics: Topics,
-        features: Features,
-        model: Model,
+        scorer: Callable[[], Scorer],
         permits: Permits,
         clock: Clock,
         rng: random.Random,
@@ -115,7 +118,7 @@ class Engine:
             store=GatedStore(store, gate.once),
             queue=GatedQueue(queue, gate.once),
             permits=permits,
-            worker=self._worker(features, model, permits),
+            worker=self._worker(scorer, permits),
             gate=gate,
             skew=skew,
             clock=clock,
@@ -138,6 +141,10 @@ class Engine:
             await self.consumers.run()
             for task in tasks:
                 task.cancel()
+
+    def mended(self) -> None:
+        """Try again at once what failed: somebody may have mended it."""
+        self._gate.retry()
 
     def stop(self) -> None:
         """Begin to drain."""
@@ -182,7 +189,7 @@ class Engine:
             source=self._terms.source,
         )
 
-    def _worker(self, features: Features, model: Model, permits: Permits) -> Worker:
+    def _worker(self, scorer: Callable[[], Scorer], permits: Permits) -> Worker:
         """What the consumers do with a message, from its claim to its settlement."""
         terms, gate = self._terms, self._gate
         patient = self._intake(gate.patiently)
@@ -204,8 +211,7 @@ class Engine:
             settlement=settlement,
             parting=self._settlement(gate.once, self.intake),
             store=GatedStore(self._store, gate.once),
-            features=features,
-            model=model,
+            scorer=scorer,
             permits=permits,
             gate=gate,
             skew=self._skew,

@@ -96,6 +96,11 @@ class Gate:
             log.error("breaker.opened", part="runs", reason=detail)
         self.changed()
 
+    def retry(self) -> None:
+        """Let what failed be tried at once."""
+        self.breaker.retry(self._clock.monotonic())
+        self.changed()
+
     def changed(self) -> None:
         """Wake all who wait, to look again."""
         self._change.set()

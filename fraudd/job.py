@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,13 +16,13 @@ from fraudd.limiter import RunTimes
 from fraudd.metrics import Metrics
 from fraudd.ports import (
     Clock,
-    Features,
     FeatureValues,
     Model,
     PermanentError,
     Permit,
     Permits,
     RunError,
+    Scorer,
     Store,
     TransientError,
     Unavailable,
@@ -60,7 +61,10 @@ class Job:
 
 
 class Worker:
-    """Works on jobs. ``settlement`` waits through outages, ``parting`` does not."""
+    """Works on jobs. ``settlement`` waits through outages, ``parting`` does not.
+
+    ``scorer`` gives what makes scores now: features of one are never scored by another's model.
+    """
 
     def __init__(
         self,
@@ -69,8 +73,7 @@ class Worker:
         settlement: Settlement,
         parting: Settlement,
         store: Store,
-        features: Features,
-        model: Model,
+        scorer: Callable[[], Scorer],
         permits: Permits,
         gate: Gate,
         skew: Skew,
@@ -90,8 +93,7 @@ class Worker:
         self._settlement = settlement
         self._parting = parting
         self._store = store
-        self._features = features
-        self._model = model
+        self._scorer = scorer
         self._permits = permits
         self._gate = gate
         self._skew = skew
@@ -181,16 +183,16 @@ class Worker:
         """Read the features under the permit, give it back, score; gives the result to store."""
         job.phase = "database"
         if job.trial is None:
-            features = await self._gate.patiently("database", lambda: self._read(job, claim))
+            features, model = await self._gate.patiently("database", lambda: self._read(job, claim))
         else:
             # It needs no database, keeps nobody from it, and tells nothing about it.
             job.permit.release()
             await asyncio.sleep(job.trial.seconds)
-            features = job.trial.features(self._clock.now())
+            features, model = job.trial.features(self._clock.now()), self._scorer().model
         self._leave_database(job)
         began = self._clock.monotonic()
         job.phase = "model"
-        scored = self._model.score(features.values) if job.trial is None else job.trial.scored
+        scored = model.score(features.values) if job.trial is None else job.trial.scored
         assert scored is not None, "a trial without a score has failed"
         now = self._clock.now()
         timing = {
@@ -208,7 +210,7 @@ class Worker:
         return _test_mark(job) | {
             "score": scored.score,
             "decision": scored.decision,
-            "model": self._model.version,
+            "model": model.version,
             "as_of": features.as_of,
             "scored_at": now,
             "reasons": list(scored.reasons),
@@ -219,12 +221,18 @@ class Worker:
             },
         }
 
-    async def _read(self, job: Job, claim: Record) -> FeatureValues:
-        """Read the features within what is left of the job's time, which outages do not use up."""
+    async def _read(self, job: Job, claim: Record) -> tuple[FeatureValues, Model]:
+        """Read the features within what is left of the job's time, which outages do not use up.
+
+        Gives the model that they are for, too. Each try takes what there is now: where the SQL
+        was at fault, what is in hand is to go on with the one that mends it.
+        """
         began = self._clock.monotonic()
         left = self._job_timeout_seconds - job.worked_seconds
+        scorer = self._scorer()
         try:
-            return await self._features.read(claim.entity_id, job.permit, seconds=left)
+            values = await scorer.features.read(claim.entity_id, job.permit, seconds=left)
+            return values, scorer.model
         finally:
             job.worked_seconds += self._clock.monotonic() - began
 

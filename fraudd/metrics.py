@@ -64,6 +64,14 @@ class Metrics:
             "fraudd_swept", "Wake-ups that the sweeper sent again", registry=registry
         )
         self.poll_errors = Counter("fraudd_poll_errors", "Receives that failed", registry=registry)
+        self.reloads = Counter(
+            "fraudd_reloads",
+            "Reloads of feature SQL and model, by what came of them",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in ("done", "refused"):
+            self.reloads.labels(outcome)
         self._aws_calls = Counter(
             "fraudd_aws_calls", "Calls of AWS, retries apart", ["operation"], registry=registry
         )
@@ -154,9 +162,9 @@ class Metrics:
         self._breaker.labels("outage").set_function(lambda: state() == "outage")
         self._breaker.labels("fault").set_function(lambda: state() == "fault")
 
-    def describe(self, *, model: str) -> None:
-        """Say which version and which model this is."""
-        self._info.info({"version": __version__, "model": model})
+    def describe(self, *, model: str, sql: str) -> None:
+        """Say which version this is, with which model and which feature SQL."""
+        self._info.info({"version": __version__, "model": model, "sql": sql})
 
     def run_computed(
         self, phases_ms: Mapping[str, int], files_ms: Mapping[str, int], score: float

@@ -258,3 +258,11 @@ class Model(Protocol):
 
     def score(self, values: Mapping[str, float]) -> Scored:
         """Score one entity; raises ``PermanentError`` where the model refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """What makes a score: feature SQL and the model that fits it, which change together only."""
+
+    features: Features
+    model: Model

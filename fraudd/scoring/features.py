@@ -94,21 +94,24 @@ class SqlFeatures:
             computation.values |= found
             computation.files_ms[file.name] = round(seconds * 1000)
 
-    async def check(self, permit: Permit) -> None:
+    async def check(self, permit: Permit) -> Mapping[str, float]:
         """Run each file for an entity that nobody is, and look at what comes.
 
-        Raises ``Misconfigured`` with all that is wrong, or ``Unavailable``.
+        Gives the values by name; the file that knows who exists has none for nobody. Raises
+        ``Misconfigured`` with all that is wrong, or ``Unavailable``.
         """
         problems: list[str] = []
+        values: dict[str, float] = {}
         for file in self.files.files:
             try:
                 # A snapshot each: what is wrong with one file may cost the connection.
                 async with self._connections.snapshot(permit) as snapshot:
-                    await self._values(snapshot, file, _NOBODY, snapshot.as_of)
+                    values |= await self._values(snapshot, file, _NOBODY, snapshot.as_of) or {}
             except RunError as error:
                 problems.append(error.detail)
         if problems:
             raise Misconfigured(*problems)
+        return values
 
     async def _values(
         self, snapshot: Snapshot, file: FeatureFile, entity_id: str, as_of: datetime

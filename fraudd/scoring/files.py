@@ -122,7 +122,7 @@ def load(directory: Path) -> FeatureFiles:
     if not paths:
         raise Misconfigured(f"no feature files (*.sql) in {directory}: see [features] directory")
     problems: list[str] = []
-    files = [_parse(path, problems) for path in paths]
+    files = [_parse(path, text, problems) for path, text in _texts(paths)]
     owner: dict[str, str] = {}
     for file in files:
         for feature in file.features:
@@ -144,9 +144,19 @@ def load(directory: Path) -> FeatureFiles:
     return FeatureFiles(files=sorted(files, key=lambda file: (not file.exists, file.name)))
 
 
-def _parse(path: Path, problems: list[str]) -> FeatureFile:
+def _texts(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    for path in paths:
+        try:
+            yield path, path.read_text("utf-8")
+        except OSError as error:
+            raise Misconfigured(f"cannot read {path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise Misconfigured(f"{path} is not a text in UTF-8") from None
+
+
+def _parse(path: Path, text: str, problems: list[str]) -> FeatureFile:
     """Read one file; what is wrong with it is added to ``problems``."""
-    lines = path.read_text("utf-8").splitlines()
+    lines = text.splitlines()
     features = []
     for number, line in enumerate(lines, 1):
         if (declared := _FEATURE.fullmatch(line.strip())) is not None:

@@ -12,6 +12,7 @@ import xgboost
 
 from fraudd.ports import Decision, Misconfigured, PermanentError, Scored
 from fraudd.scoring.files import FeatureFiles
+from fraudd.scoring.proof import how_it_dies
 
 #: So many reasons are given with a score.
 _REASONS = 5
@@ -47,8 +48,10 @@ class XgboostModel:
         self._features = files.features
         self._thresholds = thresholds
         self.version = version
+        #: Short for the SQL that it is used with.
+        self.sql = (digest := files.digest)[:12]
         #: Whether it was trained with this very SQL, not only with features of the same names.
-        self.same_sql = booster.attr("sql_digest") == files.digest
+        self.same_sql = booster.attr("sql_digest") == digest
 
     def score(self, values: Mapping[str, float]) -> Scored:
         """Score one entity; NaN is missing. Raises ``PermanentError`` where a feature is absent."""
@@ -59,8 +62,9 @@ class XgboostModel:
         # One row for one thread here too: another one would spin until it gets a core.
         matrix = xgboost.DMatrix(vector, feature_names=self._names, nthread=1)
         score = float(self._booster.predict(matrix)[0])
-        if not math.isfinite(score):
-            raise PermanentError("model_refused", f"the model's score is {score}")
+        if not 0 <= score <= 1:  # nor is NaN
+            detail = f"the model's score is {score:g}, which is no probability"
+            raise PermanentError("model_refused", detail)
         contributions = self._booster.predict(matrix, pred_contribs=True)[0, :-1]
         largest = np.argsort(-np.abs(contributions), kind="stable")[:_REASONS]
         return Scored(
@@ -68,6 +72,21 @@ class XgboostModel:
             decision=self._thresholds.decide(score),
             reasons=[self._reason(i, vector[0, i], contributions[i]) for i in largest],
         )
+
+    def try_out(self, values: Mapping[str, float]) -> None:
+        """Score what there may be of an entity; raises ``Misconfigured`` where that cannot be.
+
+        A canary: it shows that the model can be used, and spares the first caller its warm-up.
+        """
+        try:
+            self.score({name: values.get(name, math.nan) for name in self._names})
+        except PermanentError as error:
+            raise Misconfigured(
+                f"the model {self.version} cannot be used: {error.detail}"
+            ) from None
+        except xgboost.core.XGBoostError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise Misconfigured(f"the model {self.version} cannot be used: {reason}") from None
 
     def _reason(self, index: int, value: float, contribution: float) -> Mapping[str, Any]:
         name = self._names[index]
@@ -86,10 +105,12 @@ def load(
     *,
     review_threshold: float | None = None,
     block_threshold: float | None = None,
+    prove: bool = False,
 ) -> XgboostModel:
     """Read a model file, and refuse it where its features are not those of ``files``.
 
-    The thresholds are the model's own unless given. Raises ``Misconfigured``.
+    The thresholds are the model's own unless given. ``prove``: this process must survive a file
+    that is damaged, which takes a second more. Raises ``Misconfigured``.
     """
     try:
         content = path.read_bytes()
@@ -97,12 +118,17 @@ def load(
         raise Misconfigured(
             f"cannot read the model {path}: {error.strerror}; train one with 'fraudd train'"
         ) from None
+    if prove and (death := how_it_dies(content)) is not None:
+        raise Misconfigured(
+            f"{path} is no xgboost model, or a part of one: reading it {death}; copy a model beside"
+            " its place, then rename it"
+        )
     # One row is scored at a time: more threads would only wake each other up.
     booster = xgboost.Booster({"nthread": 1})
     try:
         booster.load_model(bytearray(content))
-    except xgboost.core.XGBoostError:
-        raise Misconfigured(f"{path} is no xgboost model") from None
+    except (xgboost.core.XGBoostError, UnicodeDecodeError):
+        raise Misconfigured(f"{path} is no xgboost model, or a part of one") from None
     _compare(path, booster.feature_names or [], files)
     review = _attribute(path, booster, "review_threshold", review_threshold)
     block = _attribute(path, booster, "block_threshold", block_threshold)
@@ -138,4 +164,9 @@ def _attribute(path: Path, booster: xgboost.Booster, name: str, given: float | N
     stored = booster.attr(name)
     if stored is None:
         raise Misconfigured(f"{path} has no {name}: set [model] {name}, or train it again")
-    return float(stored)
+    try:
+        return float(stored)
+    except ValueError:
+        raise Misconfigured(
+            f"{path} has a {name} of {stored[:20]!r}: set [model] {name}, or train it again"
+        ) from None

@@ -16,6 +16,7 @@ from aiohttp import HttpVersion10, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from fraudd import log
+from fraudd.web import parting
 from fraudd.web.headers import complete
 from fraudd.web.problems import Problem, of_aiohttp
 
@@ -52,7 +53,7 @@ def most_connections() -> int:
 class Runner(web.AppRunner):
     """Runs an application on a server with limits. ``new_id`` makes the ids of requests."""
 
-    __slots__ = ("_most_connections", "_new_id")
+    __slots__ = ("_most_connections", "_new_id", "_parting_since")
 
     def __init__(
         self,
@@ -65,6 +66,24 @@ class Runner(web.AppRunner):
         super().__init__(app, handle_signals=False, shutdown_timeout=shutdown_timeout)
         self._new_id = new_id
         self._most_connections = most_connections
+        #: Since when each answer is the last of its connection, by the loop's clock.
+        self._parting_since: float | None = None
+
+    def say_goodbye(self) -> None:
+        """Make each answer from now on the last of its connection; go on serving all the same."""
+        self._parting_since = asyncio.get_running_loop().time()
+
+    async def part(self, listener: socket.socket, *, patient: bool) -> None:
+        """Accept no more callers, and let those go that are here, without losing a request.
+
+        ``patient``: who keeps an idle connection has time to ask once more, and to be told.
+        The listening socket is let go of, not shut down: it may be another daemon's next.
+        """
+        assert isinstance(self.server, _Server), "it was set up"
+        departure = parting.Departure(self.server.connected, self.server.lost)
+        if patient and self._parting_since is not None:
+            await departure.of_the_idle(self._parting_since)
+        await departure.of_the_rest(listener)
 
     @property
     def connections(self) -> int:
@@ -74,11 +93,20 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         return _Server(
-            _refusals_as_problems(server.request_handler, self._new_id),
+            self._last_while_parting(_refusals_as_problems(server.request_handler, self._new_id)),
             request_factory=server.request_factory,
             new_id=self._new_id,
             most_connections=self._most_connections,
         )
+
+    def _last_while_parting(self, answer: Answer) -> Answer:
+        async def answered(request: web.BaseRequest) -> web.StreamResponse:
+            response = await answer(request)
+            if self._parting_since is not None:
+                response.force_close()
+            return response
+
+        return answered
 
 
 class _Server(web.Server):
@@ -103,6 +131,12 @@ class _Server(web.Server):
         )
         self.new_id = new_id
         self._most_connections = most_connections
+        #: Set whenever a caller is gone.
+        self.lost = asyncio.Event()
+
+    def connected(self) -> list[parting.Connection]:
+        """Give the connections of those who are here."""
+        return [cast(_Connection, one) for one in self._connections]
 
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
@@ -126,7 +160,7 @@ class _Server(web.Server):
 class _Connection(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ("_begun_bytes", "_headers_due", "_new_id")
+    __slots__ = ("_begun_bytes", "_headers_due", "_new_id", "made_at")
 
     def __init__(self, server: _Server, **more: Any) -> None:
         super().__init__(server, **more)
@@ -134,11 +168,28 @@ class _Connection(web.RequestHandler):
         #: Of headers that have begun: how much has come, and when they are late.
         self._begun_bytes = 0
         self._headers_due: asyncio.TimerHandle | None = None
+        #: By the loop's clock.
+        self.made_at = self._loop.time()
 
     @property
     def idle(self) -> bool:
         """Whether it waits for a request."""
         return self._waiter is not None and not self._waiter.done()
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is closed already."""
+        return self.transport is None or self.transport.is_closing()
+
+    @property
+    def owed(self) -> bool:
+        """Whether a request is being answered, or has begun to come."""
+        return not self.idle or self._headers_due is not None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether no request has come on it yet."""
+        return self._request_count == 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         server = cast(_Server, self._manager)
@@ -161,6 +212,8 @@ class _Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._headers_came()
+        if self._manager is not None:
+            cast(_Server, self._manager).lost.set()
         super().connection_lost(exc)
 
     def handle_error(

@@ -18,9 +18,9 @@ from fraudd.aws.session import Clients
 from fraudd.config import Config
 from fraudd.daemon import Daemon
 from fraudd.database.server import Server
+from fraudd.loading import load
 from fraudd.local.settings import DatabaseServer
 from fraudd.metrics import Metrics
-from fraudd.scoring import files, model
 from tests.conftest import REGION, Aws
 from tests.database import PLAIN, READER, Pool, given, server_of
 from tests.model import ignorant_model
@@ -271,11 +271,9 @@ def start(aws_clients: Clients) -> Start:
 
     @asynccontextmanager
     async def started(config: Config) -> AsyncIterator[Fraudd]:
-        feature_files = files.load(config.features.directory)
-        scorer = model.load(config.model.path, feature_files)
         metrics = Metrics()
-        daemon = Daemon(config, aws_clients, feature_files, scorer, metrics)
-        await daemon.check()
+        daemon = Daemon(config, aws_clients, metrics)
+        await daemon.check(load(config))
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
             async with (

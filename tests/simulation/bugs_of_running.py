@@ -15,7 +15,7 @@ from fraudd.intake import Intake
 from fraudd.job import Job, Worker
 from fraudd.lease import Lease
 from fraudd.limiter import AdaptiveLimit
-from fraudd.ports import BackPressure, FeatureValues, Message, TransientError, Unavailable
+from fraudd.ports import BackPressure, FeatureValues, Message, Model, TransientError, Unavailable
 from fraudd.prediction import completed, forgotten, opened, released, republished
 from fraudd.record import Record, Transition, new_run_id
 from fraudd.skew import Skew
@@ -40,7 +40,7 @@ def let_the_limit_fall_to_nothing(stack: ExitStack) -> None:
 def count_a_refused_connection_as_a_failed_attempt(stack: ExitStack) -> None:
     real = Worker._read
 
-    async def _read(self: Worker, job: Job, claim: Record) -> FeatureValues:
+    async def _read(self: Worker, job: Job, claim: Record) -> tuple[FeatureValues, Model]:
         try:
             return await real(self, job, claim)
         except BackPressure as error:
@@ -79,7 +79,7 @@ def poll_without_a_permit(stack: ExitStack) -> None:
 def release_the_permit_before_the_features_are_read(stack: ExitStack) -> None:
     real = Worker._read
 
-    async def _read(self: Worker, job: Job, claim: Record) -> FeatureValues:
+    async def _read(self: Worker, job: Job, claim: Record) -> tuple[FeatureValues, Model]:
         job.permit.release()
         return await real(self, job, claim)
 
@@ -155,7 +155,7 @@ def leave_what_is_in_hand_when_it_drains(stack: ExitStack) -> None:
 def take_an_outage_for_a_failure(stack: ExitStack) -> None:
     real = Worker._read
 
-    async def _read(self: Worker, job: Job, claim: Record) -> FeatureValues:
+    async def _read(self: Worker, job: Job, claim: Record) -> tuple[FeatureValues, Model]:
         try:
             return await real(self, job, claim)
         except Unavailable as error:

@@ -10,6 +10,7 @@ from fraudd.database.permits import Permits
 from fraudd.engine import Engine, Terms
 from fraudd.limiter import AdaptiveLimit
 from fraudd.metrics import Metrics
+from fraudd.ports import Scorer
 from fraudd.skew import Skew
 from tests.simulation.clocks import SimulatedClock, true_ms
 from tests.simulation.database import BUSY_THREADS, SimulatedFeatures, SimulatedModel
@@ -69,12 +70,14 @@ class Process:
         self.probed_at = float("-inf")
         # Jobs whose feature phase is over, by the tokens of their leases.
         self._read: set[str] = set()
+        scorer = Scorer(
+            SimulatedFeatures(world.database, self), SimulatedModel(world.database, self)
+        )
         self.engine = Engine(
             store=SimulatedStore(world.table, self),
             queue=SimulatedQueue(world.queue, self),
             topics=SimulatedTopics(world.topics, self),
-            features=SimulatedFeatures(world.database, self),
-            model=SimulatedModel(world.database, self),
+            scorer=lambda: scorer,
             permits=self.permits,
             clock=self.clock,
             rng=random.Random(f"process {world.plan.seed} {serial}"),
