@@ -24,7 +24,8 @@ class Loaded:
 def load(config: Config, *, prove: bool = False) -> Loaded:
     """Read feature files and model, and compare them; blocks meanwhile.
 
-    ``prove``: a damaged model must not end this process, which has work in hand. Raises ``Misconfigured`` with all that is wrong with the files, or with the model.
+    ``prove``: a damaged model must not end this process, which has work in hand. Raises
+    ``Misconfigured`` with all that is wrong with the files, or with the model.
     """
     feature_files = files.load(config.features.directory)
     return Loaded(
