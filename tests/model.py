@@ -1,4 +1,4 @@
-"""A model for daemons under test."""
+"""Models for daemons under test."""
 
 from pathlib import Path
 
@@ -8,12 +8,17 @@ import xgboost
 from fraudd.scoring import files
 
 
-def ignorant_model(folder: Path) -> Path:
-    """Write a model that knows the features of a folder's files, and nothing about fraud."""
+def ignorant_model(
+    folder: Path, *, seed: int = 1, objective: str = "binary:logistic", base_score: float = 0.5
+) -> Path:
+    """Write a model that knows the features of a folder's files, and nothing about fraud.
+
+    Another ``seed`` makes another version; another objective than this makes no probabilities.
+    """
     names = sorted(files.load(folder).features)
-    matrix = np.random.default_rng(1).random((200, len(names)))
+    matrix = np.random.default_rng(seed).random((200, len(names)))
     booster = xgboost.train(
-        {"objective": "binary:logistic", "base_score": 0.5},
+        {"objective": objective, "base_score": base_score},
         xgboost.DMatrix(matrix, label=matrix.sum(axis=1) > len(names) / 2, feature_names=names),
         num_boost_round=5,
     )

@@ -1,7 +1,6 @@
 """Callers that keep their connections, and try nothing again: what is lost is seen."""
 
 import asyncio
-import socket
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -68,8 +67,3 @@ class Callers:
         length = head.partition("content-length:")[2].split("\r\n")[0]
         await reader.readexactly(int(length))
         return head.split()[1], "connection: close" in head
-
-
-def quiet(address: tuple[str, int]) -> socket.socket:
-    """Connect and say nothing."""
-    return socket.create_connection(address, timeout=_PATIENCE_SECONDS)

@@ -1,7 +1,6 @@
 """Plays systemd: opens the socket, starts daemons on it one by one, and hears what they say."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -37,6 +36,12 @@ class Manager:
         self._came = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where callers connect."""
+        host, port = self.listening.getsockname()[:2]
+        return host, port
 
     @contextmanager
     def service(
@@ -86,6 +91,18 @@ class Manager:
         assert datagram is not None
         return datagram
 
+    def starved(self, seconds: float) -> None:
+        """Wait until the watchdog was not fed for so long."""
+
+        so_far = 0
+
+        def fed() -> bool:
+            return sum("WATCHDOG" in one for one in self._datagrams) > so_far
+
+        with self._came:
+            while self._came.wait_for(fed, seconds):
+                so_far = sum("WATCHDOG" in one for one in self._datagrams)
+
     def close(self) -> None:
         """Hear no more."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
@@ -111,8 +128,3 @@ def manager(folder: Path, host: str = "127.0.0.1") -> Iterator[Manager]:
             yield playing
         finally:
             playing.close()
-
-
-def block(process: Process) -> None:
-    """Tell a daemon that was started with ``stalling.py`` to stall its loop."""
-    process.process.send_signal(signal.SIGUSR1)

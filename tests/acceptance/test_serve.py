@@ -1,6 +1,5 @@
 """``fraudd serve`` as a process: a score over HTTP, signals, and what it says when it cannot."""
 
-import asyncio
 import json
 import signal
 import socket
@@ -148,25 +147,6 @@ async def test_ctrl_c_stops_it_as_cleanly(tmp_path: Path, config: Path) -> None:
         daemon.wait_for("daemon.ready")
         assert daemon.end(signal.SIGINT) == 0
     assert "Traceback" not in daemon.printed()
-
-
-async def test_systemd_is_told_when_it_is_ready_and_when_it_stops(
-    tmp_path: Path, config: Path, port: int
-) -> None:
-    address = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(address)
-        manager.settimeout(30)
-        with command(
-            tmp_path, FRAUDD, "serve", "--config", str(config), NOTIFY_SOCKET=address
-        ) as daemon:
-            ready = await asyncio.to_thread(manager.recv, 1000)
-            assert ready.startswith(b"READY=1\n")
-            assert http("GET", f"http://127.0.0.1:{port}/readyz")[0] == 200
-            daemon.process.send_signal(signal.SIGTERM)
-            stopping = await asyncio.to_thread(manager.recv, 1000)
-            assert stopping.startswith(b"STOPPING=1\n")
-            assert daemon.process.wait(30) == 0
 
 
 async def test_tokens_are_read_again_at_sighup(tmp_path: Path, config: Path, port: int) -> None:

@@ -151,3 +151,16 @@ def test_only_an_attempt_that_began_puts_the_next_probe_off(breaker: Breaker) ->
     assert breaker.poll_in(FAULT_PROBE_SECONDS, in_hand=0) == 0
     breaker.run_began(FAULT_PROBE_SECONDS)
     assert breaker.poll_in(FAULT_PROBE_SECONDS, in_hand=0) == FAULT_PROBE_SECONDS
+
+
+def test_what_somebody_may_have_mended_is_tried_at_once(breaker: Breaker) -> None:
+    breaker.failed("database", "no such column", 0.0)
+    assert breaker.enter("database", 1.0) == 1.0
+    breaker.retry(1.0)
+    assert breaker.enter("database", 1.0) == 0
+    breaker.answered("database", 1.0)
+    for number in range(FAULT_RUNS):
+        breaker.run_failed(f"shop-{number}", "no such column", 1.0)
+    assert breaker.poll_in(2.0, in_hand=0) > 0
+    breaker.retry(2.0)
+    assert breaker.poll_in(2.0, in_hand=0) == 0

@@ -1,0 +1,252 @@
+"""SIGHUP: new feature SQL and a new model while runs go on, or none of it."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fraudd.config import Config
+from tests.integration.conftest import FEATURES, Fraudd, Observer, Start, changed
+from tests.model import ignorant_model
+
+#: A feature that only new SQL has.
+NEW = """\
+-- feature length: characters of the name, once more | {value:.0f} characters
+SELECT CHAR_LENGTH(%(entity_id)s) AS length"""
+
+
+@pytest.fixture
+def folder(model_file: Path, tmp_path: Path) -> Path:
+    """Feature files and a model that may be changed."""
+    return Path(shutil.copytree(model_file.parent, tmp_path / "scorer"))
+
+
+@pytest.fixture
+def config(config: Config, folder: Path) -> Config:
+    return changed(
+        config,
+        features={"directory": str(folder)},
+        model={"path": str(folder / "model.ubj")},
+        database={"password_credential": str(folder / "password")},
+    )
+
+
+async def reloaded(fraudd: Fraudd) -> Any:
+    """Reload once; gives what the status says of it."""
+    before = (await fraudd.status())["reload"]
+    fraudd.daemon.reload()
+    async with asyncio.timeout(20):
+        while (told := (await fraudd.status())["reload"]) == before:
+            await asyncio.sleep(0.01)
+    return told
+
+
+async def served(fraudd: Fraudd, entity_id: str) -> Any:
+    """Let an entity be scored anew; gives its result."""
+    await fraudd.ask(entity_id, force=True)
+    async with fraudd.http.get(
+        f"/v1/predictions/{entity_id}?include=features", headers={"Prefer": "wait=20"}
+    ) as answer:
+        body = await answer.json()
+    assert body["status"] == "done", body
+    return body["result"]
+
+
+async def test_new_sql_and_a_new_model_serve_from_the_next_run_on(
+    start: Start, config: Config, folder: Path
+) -> None:
+    async with start(config) as fraudd:
+        before = await fraudd.status()
+        old = await served(fraudd, "shop-1")
+        (folder / "length.sql").write_text(NEW)
+        ignorant_model(folder)
+        told = await reloaded(fraudd)
+        assert (told["outcome"], told["problems"]) == ("done", [])
+        new = await served(fraudd, "shop-1")
+        assert old["model"] == before["model"]
+        assert new["features"] == old["features"] | {"length": 6.0}
+        after = await fraudd.status()
+        assert after["model"] == new["model"] != old["model"]
+        assert after["sql"] != before["sql"]
+        assert fraudd.sample("fraudd_reloads_total", outcome="done") == 1
+        assert fraudd.sample(
+            "fraudd_info", version=after["version"], model=after["model"], sql=after["sql"]
+        )
+
+
+Break = Callable[[Path], object]
+
+
+def cut_off_the_model(folder: Path) -> None:
+    content = (folder / "model.ubj").read_bytes()
+    (folder / "model.ubj").write_bytes(content[: len(content) // 3])
+
+
+def make_a_model_of_other_features(folder: Path) -> None:
+    (folder / "length.sql").write_text(NEW)
+    (folder / "size.sql").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (cut_off_the_model, "no xgboost model, or a part of one"),
+        (lambda folder: (folder / "model.ubj").unlink(), "cannot read the model"),
+        (
+            make_a_model_of_other_features,
+            "the SQL lacks size; the model does not know length",
+        ),
+        (
+            lambda folder: ignorant_model(folder, objective="reg:squarederror", base_score=37),
+            "which is no probability",
+        ),
+        (
+            lambda folder: (folder / "size.sql").write_text(
+                FEATURES["size"].replace("CHAR_LENGTH", "CHARLENGTH")
+            ),
+            "size.sql: ",
+        ),
+        (
+            lambda folder: (folder / "size.sql").write_text(
+                FEATURES["size"].replace("CHAR_LENGTH(%(entity_id)s)", "n", 1) + " FROM gone"
+                " WHERE id = %(entity_id)s"
+            ),
+            "size.sql: ",
+        ),
+        (
+            lambda folder: (folder / "size.sql").write_text(
+                FEATURES["size"].replace("AS size", "AS size, 1 AS more")
+            ),
+            "size.sql: column more is not declared",
+        ),
+        (
+            lambda folder: (folder / "size.sql").write_bytes(b"-- \xff"),
+            "size.sql is not a text in UTF-8",
+        ),
+    ],
+)
+async def test_what_cannot_be_used_leaves_the_old_in_place_and_is_told(
+    start: Start, config: Config, folder: Path, spoil: Break, says: str
+) -> None:
+    spare = Path(shutil.copytree(folder, folder.with_name("spare")))
+    async with start(config) as fraudd:
+        before = await fraudd.status()
+        spoil(folder)
+        told = await reloaded(fraudd)
+        assert told["outcome"] == "refused"
+        assert says in "; ".join(told["problems"])
+        after = await fraudd.status()
+        assert (after["model"], after["sql"]) == (before["model"], before["sql"])
+        assert after["breaker"] == "closed"
+        assert fraudd.sample("fraudd_reloads_total", outcome="refused") == 1
+        shutil.copytree(spare, folder, dirs_exist_ok=True)
+        assert (await served(fraudd, "shop-1"))["features"]["size"] == 6.0
+        (folder / "length.sql").unlink(missing_ok=True)
+        assert (await reloaded(fraudd))["outcome"] == "done"
+
+
+async def test_a_run_keeps_the_sql_and_the_model_it_began_with(
+    start: Start, config: Config, folder: Path, observer: Observer
+) -> None:
+    await observer.hold_up("shop-1")
+    async with start(config) as fraudd:
+        before = await fraudd.status()
+        await fraudd.ask("shop-1")
+        await observer.busy("User lock")
+        (folder / "length.sql").write_text(NEW)
+        (folder / "size.sql").unlink()
+        ignorant_model(folder)
+        assert (await reloaded(fraudd))["outcome"] == "done"
+        new = await served(fraudd, "shop-2")
+        await observer.let_go("shop-1")
+        await fraudd.ended("shop-1")
+        async with fraudd.http.get("/v1/predictions/shop-1?include=features") as answer:
+            old = (await answer.json())["result"]
+        after = await fraudd.status()
+    assert (old["model"], new["model"]) == (before["model"], after["model"])
+    assert "length" in new["features"] and "size" not in new["features"]
+    assert "size" in old["features"] and "length" not in old["features"]
+
+
+async def in_check(observer: Observer) -> Callable[[], Awaitable[None]]:
+    """Hold up the trying out of feature files; gives what lets it go on."""
+    await observer.hold_up("fraudd:nobody")
+    return lambda: observer.let_go("fraudd:nobody")
+
+
+async def test_what_is_asked_for_meanwhile_is_done_once_afterwards_and_reads_anew(
+    start: Start, config: Config, folder: Path, observer: Observer
+) -> None:
+    async with start(config) as fraudd:
+        let_go = await in_check(observer)
+        ignorant_model(folder, seed=2)
+        fraudd.daemon.reload()
+        await observer.busy("User lock")
+        ignorant_model(folder, seed=3)
+        for _ in range(5):
+            fraudd.daemon.reload()
+        await let_go()
+        async with asyncio.timeout(20):
+            while fraudd.sample("fraudd_reloads_total", outcome="done") < 2:
+                await asyncio.sleep(0.01)
+        third = (await fraudd.status())["model"]
+        # Nothing is left to be done: one more finds the same.
+        await reloaded(fraudd)
+        assert (await fraudd.status())["model"] == third
+        assert fraudd.sample("fraudd_reloads_total", outcome="done") == 3
+
+
+async def test_a_stop_drops_what_is_under_way(
+    start: Start, config: Config, folder: Path, observer: Observer
+) -> None:
+    async with start(config) as fraudd:
+        before = await fraudd.status()
+        let_go = await in_check(observer)
+        ignorant_model(folder, seed=2)
+        fraudd.daemon.reload()
+        await observer.busy("User lock")
+        await fraudd.ask("shop-1")
+        fraudd.daemon.stop()
+        fraudd.daemon.reload()
+        assert (await fraudd.status())["reload"] is None
+        assert (await fraudd.status())["model"] == before["model"]
+        async with asyncio.timeout(20):
+            await fraudd.task
+    await let_go()
+    assert await observer.theirs() == []
+
+
+async def test_what_is_in_hand_goes_on_with_the_sql_that_mends_it(
+    start: Start, config: Config, folder: Path, observer: Observer
+) -> None:
+    """A table that is renamed is an outage: its runs wait, and cost no attempt."""
+    config = changed(config, jobs={"backoff_base_seconds": 300, "backoff_max_seconds": 600})
+    async with start(config) as fraudd:
+        await observer.rows("RENAME TABLE things TO items")
+        await fraudd.ask("shop-1")
+        await fraudd.breaker("outage")
+        (folder / "things.sql").write_text(FEATURES["things"].replace("FROM things", "FROM items"))
+        assert (await reloaded(fraudd))["outcome"] == "done"
+        done = await fraudd.ended("shop-1")
+        assert (done["status"], done["attempts"]) == ("done", 1)
+        assert (await fraudd.status())["breaker"] == "closed"
+
+
+async def test_in_an_outage_of_the_database_nothing_is_exchanged(
+    start: Start, config: Config, folder: Path, observer: Observer
+) -> None:
+    async with start(config) as fraudd:
+        before = await fraudd.status()
+        (folder / "password").rename(folder / "hidden")
+        await observer.hang_up()
+        ignorant_model(folder, seed=2)
+        told = await reloaded(fraudd)
+        assert told["outcome"] == "refused"
+        assert "database" in told["problems"][0]
+        assert (await fraudd.status())["model"] == before["model"]
+        (folder / "hidden").rename(folder / "password")
+        assert (await reloaded(fraudd))["outcome"] == "done"
+        assert (await fraudd.status())["model"] != before["model"]
