@@ -173,7 +173,11 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
 
     def reload(self) -> None:
-        """Ask for feature SQL, model and tokens to be read again; see ``Reloads``."""
+        """Read the tokens again, and ask for feature SQL and model to be, see ``Reloads``.
+
+        The tokens do not wait: one that was taken away is to be good for nothing at once.
+        """
+        self._reload_tokens()
         self._reloads.ask()
 
     def stop(self) -> None:
@@ -201,8 +205,7 @@ class Daemon:
             self._runner.say_goodbye()
 
     async def _reload(self) -> None:
-        """Read the tokens again, and apart from them features and model."""
-        self._reload_tokens()
+        """Exchange feature SQL and model; what waited for others goes on with these."""
         before = self._scorers.model, self._scorers.sql
         await self._scorers.reload()
         model, sql = self._scorers.model, self._scorers.sql
