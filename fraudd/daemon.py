@@ -18,7 +18,6 @@ from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.session import Clients, open_clients
 from fraudd.clock import SystemClock
 from fraudd.config import Config
-from fraudd.consumers import POLL_MARGIN_SECONDS
 from fraudd.database.connections import Connections
 from fraudd.engine import Engine
 from fraudd.heartbeat import Heartbeat
@@ -39,6 +38,7 @@ from fraudd.wiring import (
     database_permits,
     database_server,
     engine_terms,
+    longest_stop_seconds,
     sns_topics,
     sqs_queue,
     tokens,
@@ -46,8 +46,6 @@ from fraudd.wiring import (
 
 #: What is still answered after the parting gets this long; nothing takes as long.
 _CLOSING_SECONDS = 5.0
-#: To give runs back to the queue, beyond what there is to wait for; AWS answers within seconds.
-_RELEASING_SECONDS = 30.0
 
 
 async def serve(config: Config) -> None:
@@ -92,7 +90,7 @@ class Daemon:
         self._queue = sqs_queue(config, clients, clock)
         self._permits = database_permits(config, clock)
         self._connections = Connections(database_server(config), self._permits, clock=clock)
-        self._scorers = Scorers(
+        self.scorers = Scorers(
             config, connections=self._connections, permits=self._permits, clock=clock
         )
 
@@ -100,7 +98,7 @@ class Daemon:
             store=self._store,
             queue=self._queue,
             topics=self._topics,
-            scorer=self._scorers.current,
+            scorer=self.scorers.current,
             permits=self._permits,
             clock=clock,
             rng=self._rng,
@@ -131,7 +129,7 @@ class Daemon:
         await self._queue.check()
         await self._topics.check()
         systemd.notify("STATUS=starting: trying features and model on the database")
-        await self._scorers.use(loaded)
+        await self.scorers.use(loaded)
 
     async def run(self, listening: socket.socket) -> None:
         """Serve and consume until told to stop; then the consumers drain, and HTTP closes last."""
@@ -189,15 +187,8 @@ class Daemon:
             return
         self._stopping, self._phase = True, "draining"
         self._reloads.stop()
-        # In case that the unit allows less; every wait of a drain has its limit.
-        most = (
-            self._config.queue.wait_seconds
-            + POLL_MARGIN_SECONDS
-            + self._config.consumers.drain_seconds
-            + _RELEASING_SECONDS
-            + PARTING_SECONDS
-            + _CLOSING_SECONDS
-        )
+        most = longest_stop_seconds(self._config) + PARTING_SECONDS + _CLOSING_SECONDS
+        # The unit may allow less than this configuration needs.
         self._heartbeat.beat("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int(most * 1e6)}")
         log.info("daemon.stopping", jobs=len(self._engine.consumers.jobs))
         self._engine.stop()
@@ -206,9 +197,9 @@ class Daemon:
 
     async def _reload(self) -> None:
         """Exchange feature SQL and model; what waited for others goes on with these."""
-        before = self._scorers.model, self._scorers.sql
-        await self._scorers.reload()
-        model, sql = self._scorers.model, self._scorers.sql
+        before = self.scorers.model, self.scorers.sql
+        await self.scorers.reload()
+        model, sql = self.scorers.model, self.scorers.sql
         self._metrics.describe(model=model, sql=sql)
         log.info("reload.done", model=model, sql=sql, model_before=before[0], sql_before=before[1])
         self._engine.mended()
@@ -228,8 +219,8 @@ class Daemon:
             "daemon.ready",
             address=self._address,
             version=__version__,
-            model=self._scorers.model,
-            sql=self._scorers.sql,
+            model=self.scorers.model,
+            sql=self.scorers.sql,
         )
         self._heartbeat.beat("READY=1")
 
@@ -244,13 +235,13 @@ class Daemon:
                 consumers=consumers.count,
                 trouble=consumers.trouble,
                 waiting=None if depth is None else depth.visible,
-                model=self._scorers.model,
+                model=self.scorers.model,
                 refusal=self._reloads.refusal,
             )
         )
 
     def _watch(self) -> None:
-        self._metrics.describe(model=self._scorers.model, sql=self._scorers.sql)
+        self._metrics.describe(model=self.scorers.model, sql=self.scorers.sql)
         self._metrics.watch_permits(self._permits)
         self._metrics.watch_breaker(lambda: self._engine.breaker.state)
         self._metrics.watch_database(
@@ -285,8 +276,8 @@ class Daemon:
         now = self._clock.now()
         return {
             "version": __version__,
-            "model": self._scorers.model,
-            "sql": self._scorers.sql,
+            "model": self.scorers.model,
+            "sql": self.scorers.sql,
             "reload": self._reloads.last,
             "state": "draining" if self._stopping else "serving",
             "started_at": rfc3339(self._started_at),

@@ -18,6 +18,8 @@ from fraudd.web import auth
 from fraudd.web.auth import Tokens
 
 _DAY_SECONDS = 24 * 3600.0
+#: Giving runs back takes several calls of AWS, each of which has its time-outs and retries.
+_RELEASING_SECONDS = 30.0
 
 
 def aws_terms(config: Config) -> Terms:
@@ -78,6 +80,12 @@ def engine_terms(config: Config) -> EngineTerms:
         test_entities=config.http.test_entities,
         source=f"urn:fraudd:{config.results.table}",
     )
+
+
+def longest_stop_seconds(config: Config) -> float:
+    """How long consumers may take to stop: the outstanding poll, the drain, and giving back."""
+    polling = config.queue.wait_seconds + POLL_MARGIN_SECONDS
+    return polling + config.consumers.drain_seconds + _RELEASING_SECONDS
 
 
 def tokens(config: Config) -> Tokens | None:

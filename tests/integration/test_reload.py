@@ -1,7 +1,10 @@
 """SIGHUP: new feature SQL and a new model while runs go on, or none of it."""
 
 import asyncio
+import gc
+import os
 import shutil
+import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,8 @@ from typing import Any
 import pytest
 
 from fraudd.config import Config
+from fraudd.ports import Misconfigured
+from fraudd.scoring import files, model, proof
 from tests.integration.conftest import FEATURES, Fraudd, Observer, Start, changed
 from tests.model import ignorant_model
 
@@ -233,6 +238,56 @@ async def test_what_is_in_hand_goes_on_with_the_sql_that_mends_it(
         done = await fraudd.ended("shop-1")
         assert (done["status"], done["attempts"]) == ("done", 1)
         assert (await fraudd.status())["breaker"] == "closed"
+
+
+async def test_a_slow_disk_holds_up_nobody(start: Start, config: Config, folder: Path) -> None:
+    """A pipe in the model's place: reading it waits until somebody writes."""
+    async with start(config) as fraudd:
+        content = ignorant_model(folder, seed=2).read_bytes()
+        (folder / "model.ubj").unlink()
+        os.mkfifo(folder / "model.ubj")
+        before = await fraudd.status()
+        fraudd.daemon.reload()
+        assert (await served(fraudd, "shop-1"))["model"] == before["model"]
+        await asyncio.to_thread((folder / "model.ubj").write_bytes, content)
+        async with asyncio.timeout(20):
+            while (after := await fraudd.status())["reload"] is None:
+                await asyncio.sleep(0.01)
+        assert after["model"] != before["model"]
+
+
+async def test_what_served_before_is_let_go_of_once_no_run_needs_it(
+    start: Start, config: Config, folder: Path, observer: Observer
+) -> None:
+    """Without the garbage collector, which never looks at what there was at start."""
+    gc.disable()
+    try:
+        async with start(config) as fraudd:
+            first = weakref.ref(fraudd.daemon.scorers.current().model)
+            await observer.hold_up("shop-1")
+            await fraudd.ask("shop-1")
+            await observer.busy("User lock")
+            ignorant_model(folder, seed=2)
+            assert (await reloaded(fraudd))["outcome"] == "done"
+            assert first() is not None
+            await observer.let_go("shop-1")
+            assert (await fraudd.ended("shop-1"))["status"] == "done"
+            await fraudd.jobs("done")
+            assert first() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("of_200", [0, 5, 7, 19, 100, 199])
+def test_a_model_that_was_cut_off_is_refused_by_a_process_that_lives_on(
+    folder: Path, of_200: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Some never come to an end.
+    monkeypatch.setattr(proof, "_MOST_SECONDS", 4.0)
+    content = (folder / "model.ubj").read_bytes()
+    (folder / "model.ubj").write_bytes(content[: len(content) * of_200 // 200])
+    with pytest.raises(Misconfigured, match="model"):
+        model.load(folder / "model.ubj", files.load(folder), prove=True)
 
 
 async def test_in_an_outage_of_the_database_nothing_is_exchanged(
