@@ -195,9 +195,11 @@ class _Connection(web.RequestHandler):
         server = cast(_Server, self._manager)
         if server.full():
             self.transport = cast(asyncio.Transport, transport)
-            log.warning("http.full", address=self.peername)
+            request_id = self._new_id()
+            log.warning("http.full", request_id=request_id, address=self.peername)
             retry = {"Retry-After": "1"}
-            self._refuse(Problem(503, "overloaded", "too many connections", headers=retry))
+            full = Problem(503, "overloaded", "too many connections", headers=retry)
+            self._refuse(full, request_id)
             return
         super().connection_made(transport)
         sock: socket.socket = transport.get_extra_info("socket")
@@ -226,7 +228,7 @@ class _Connection(web.RequestHandler):
         """Answer what the parser refused, or an error of fraudd's own, by a problem document."""
         request_id = self._new_id()
         if status == 400:
-            log.info("http.malformed", reason=type(exc).__name__, address=request.remote)
+            _log_malformed(type(exc).__name__, request_id, request.remote)
             problem = _malformed(exc)
         else:
             log.error("http.bug", traceback=True, request_id=request_id)
@@ -241,7 +243,7 @@ class _Connection(web.RequestHandler):
     def _headers_began(self, size: int) -> None:
         self._begun_bytes += size
         if self._begun_bytes > _HEADER_BYTES:
-            self._refuse(_too_large())
+            self._refuse_headers(_too_large())
         elif self._headers_due is None:
             self._headers_due = self._loop.call_later(HEADERS_SECONDS, self._headers_late)
 
@@ -253,12 +255,17 @@ class _Connection(web.RequestHandler):
 
     def _headers_late(self) -> None:
         detail = f"the headers did not come within {HEADERS_SECONDS:g} s"
-        self._refuse(Problem(408, "too-slow", detail))
+        self._refuse_headers(Problem(408, "too-slow", detail))
 
-    def _refuse(self, problem: Problem) -> None:
+    def _refuse_headers(self, problem: Problem) -> None:
+        request_id = self._new_id()
+        _log_malformed(problem.slug, request_id, self.peername and self.peername[0])
+        self._refuse(problem, request_id)
+
+    def _refuse(self, problem: Problem, request_id: str) -> None:
         """Answer without a request, and close."""
         response = problem.response("")
-        complete(response.headers, self._new_id())
+        complete(response.headers, request_id)
         body = response.body
         assert isinstance(body, bytes)
         response.headers["Content-Length"] = str(len(body))
@@ -282,12 +289,19 @@ def _refusals_as_problems(answer: Answer, new_id: Callable[[], str]) -> Answer:
             problem = _malformed(None)
         except web.HTTPException as error:
             problem = of_aiohttp(error, cast(web.Request, request))
+        request_id = new_id()
+        _log_malformed(problem.slug, request_id, request.remote)
         response = problem.response("")
-        complete(response.headers, new_id())
+        complete(response.headers, request_id)
         response.force_close()
         return response
 
     return answered
+
+
+def _log_malformed(reason: str, request_id: str, address: str | None) -> None:
+    """Log what no handler saw; whoever was answered names it by the request's id."""
+    log.info("http.malformed", reason=reason, request_id=request_id, address=address)
 
 
 def _malformed(error: BaseException | None) -> Problem:

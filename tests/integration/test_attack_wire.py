@@ -1,5 +1,6 @@
 """Attacks by bytes: what is no HTTP, what is ambiguous, what is too large. See docs/security.md."""
 
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
@@ -177,3 +178,23 @@ async def test_requests_sent_at_once_are_answered_in_their_order(fraudd: Fraudd)
         )
         for number in range(200):
             assert (await caller.answer()).headers["x-request-id"] == str(number)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /healthz HTTP/3.7\r\nHost: a\r\n\r\n",
+        head(POST, JSON, "Expect: the impossible", "Content-Length: 0"),
+        # Headers without end, as far as anybody looks.
+        b"GET /healthz HTTP/1.1\r\n" + b"".join(b"X: " + b"a" * 8_000 + b"\r\n" for _ in range(5)),
+    ],
+)
+async def test_what_no_handler_saw_is_in_the_log_by_the_id_that_was_answered(
+    fraudd: Fraudd, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "fraudd")
+    answer = await exchange(fraudd.port, data)
+    [line] = [one for one in caplog.records if one.getMessage() == "http.malformed"]
+    fields = line.__dict__["fields"]
+    assert fields["request_id"] == answer.headers["x-request-id"]
+    assert fields["address"] == "127.0.0.1"
