@@ -222,7 +222,8 @@ class Daemon:
             model=self.scorers.model,
             sql=self.scorers.sql,
         )
-        self._heartbeat.beat("READY=1")
+        if not self._stopping:
+            self._heartbeat.beat("READY=1")
 
     def _status_line(self) -> str:
         consumers, depth = self._engine.consumers, self._engine.sampler.depth

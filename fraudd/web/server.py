@@ -93,20 +93,13 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         return _Server(
-            self._last_while_parting(_refusals_as_problems(server.request_handler, self._new_id)),
+            _refusals_as_problems(
+                server.request_handler, self._new_id, lambda: self._parting_since is not None
+            ),
             request_factory=server.request_factory,
             new_id=self._new_id,
             most_connections=self._most_connections,
         )
-
-    def _last_while_parting(self, answer: Answer) -> Answer:
-        async def answered(request: web.BaseRequest) -> web.StreamResponse:
-            response = await answer(request)
-            if self._parting_since is not None:
-                response.force_close()
-            return response
-
-        return answered
 
 
 class _Server(web.Server):
@@ -279,13 +272,21 @@ class _Connection(web.RequestHandler):
         self.force_close()
 
 
-def _refusals_as_problems(answer: Answer, new_id: Callable[[], str]) -> Answer:
-    """Refuse HTTP/0.9; and what aiohttp refuses before any middleware sees it, as ``Expect: x``."""
+def _refusals_as_problems(
+    answer: Answer, new_id: Callable[[], str], parting: Callable[[], bool]
+) -> Answer:
+    """Refuse HTTP/0.9; and what aiohttp refuses before any middleware sees it, as ``Expect: x``.
+
+    While ``parting`` an answer is the last of its connection.
+    """
 
     async def answered(request: web.BaseRequest) -> web.StreamResponse:
         try:
             if request.version >= HttpVersion10:
-                return await answer(request)
+                response = await answer(request)
+                if parting():
+                    response.force_close()
+                return response
             problem = _malformed(None)
         except web.HTTPException as error:
             problem = of_aiohttp(error, cast(web.Request, request))
