@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import shutil
+import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -247,8 +248,12 @@ async def test_a_slow_disk_holds_up_nobody(start: Start, config: Config, folder:
         (folder / "model.ubj").unlink()
         os.mkfifo(folder / "model.ubj")
         before = await fraudd.status()
+        # Where the loop itself reads, nothing else would ever end this.
+        rescue = threading.Timer(15, (folder / "model.ubj").write_bytes, [content])
+        rescue.start()
         fraudd.daemon.reload()
         assert (await served(fraudd, "shop-1"))["model"] == before["model"]
+        rescue.cancel()
         await asyncio.to_thread((folder / "model.ubj").write_bytes, content)
         async with asyncio.timeout(20):
             while (after := await fraudd.status())["reload"] is None:
