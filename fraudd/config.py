@@ -310,18 +310,22 @@ def credential(name: str | None) -> str:
     """
     if name is None:
         return ""
-    if "/" in name:
-        path = Path(name)
-    elif (directory := os.environ.get("CREDENTIALS_DIRECTORY")) is not None:
-        path = Path(directory) / name
-    else:
-        raise Misconfigured(
-            f"credential {name}: $CREDENTIALS_DIRECTORY is not set; run under systemd with"
-            f" LoadCredential={name}:/path, or name a file by its path"
-        )
+    path = credential_path(name)
     try:
         return path.read_text("utf-8").rstrip("\r\n")
     except OSError as error:
         raise Misconfigured(f"credential {name}: cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise Misconfigured(f"credential {name}: {path} is not a text in UTF-8") from None
+
+
+def credential_path(name: str) -> Path:
+    """Say where a secret is. Raises ``Misconfigured`` where systemd does not say it."""
+    if "/" in name:
+        return Path(name)
+    if (directory := os.environ.get("CREDENTIALS_DIRECTORY")) is not None:
+        return Path(directory) / name
+    raise Misconfigured(
+        f"credential {name}: $CREDENTIALS_DIRECTORY is not set; run under systemd with"
+        f" LoadCredential={name}:/path, or name a file by its path"
+    )

@@ -8,6 +8,8 @@ class Skew:
 
     def __init__(self) -> None:
         self._off_ms = 0
+        #: Whether any answer came.
+        self.compared = False
 
     def answered(self, *, date: int, sent: int, received: int) -> None:
         """Take in an answer: ``date`` in whole seconds, when it was asked for, when it came.
@@ -15,6 +17,7 @@ class Skew:
         It was written between the two, at some time within that second; what cannot be
         explained by either is the clock's fault.
         """
+        self.compared = True
         ahead = sent - (date + 999)
         behind = date - received
         self._off_ms = ahead if ahead > 0 else -behind if behind > 0 else 0

@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic_core import from_json
 
 from fraudd import __version__
-from fraudd.ports import Clock, RunError, Unavailable
+from fraudd.ports import Clock, Misconfigured, RunError, Unavailable
 from fraudd.skew import Skew
 
 if TYPE_CHECKING:
@@ -62,6 +62,13 @@ class Terms:
         """What a message calls the place."""
         return self.endpoint_url or f"region {self.region}"
 
+    @property
+    def placeholders(self) -> bool:
+        """Whether placeholders are sent: what is on loopback is an emulator, which real
+        credentials must never reach.
+        """
+        return _is_loopback(self.endpoint_url)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
@@ -84,12 +91,14 @@ class Clients:
 async def open_clients(
     terms: Terms, count: Callable[[str], None], clock: Clock
 ) -> AsyncIterator[Clients]:
-    """Open the clients; ``count`` is told the name of each operation called."""
+    """Open the clients; ``count`` is told the name of each operation called.
+
+    Raises ``Misconfigured`` where the AWS SDK's own configuration, as a profile, is wrong.
+    """
     skew = Skew()
     session = get_session()
     common: dict[str, Any] = {"region_name": terms.region, "endpoint_url": terms.endpoint_url}
-    if _is_loopback(terms.endpoint_url):
-        # Whatever listens there is an emulator, which real credentials must never reach.
+    if terms.placeholders:
         common |= {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
     calls = _client_config(terms, terms.read_timeout_seconds, attempts=3)
     # A receive that is tried again by the SDK would outlive its own time-out unseen.
@@ -97,9 +106,12 @@ async def open_clients(
     async with AsyncExitStack() as stack:
 
         async def client(service: Any, config: AioConfig) -> Any:
-            made = await stack.enter_async_context(
-                session.create_client(service, config=config, **common)
-            )
+            try:
+                made = await stack.enter_async_context(
+                    session.create_client(service, config=config, **common)
+                )
+            except BotoCoreError as error:
+                raise Misconfigured(f"AWS credentials: {error}") from None
             made.meta.events.register("before-call", lambda model, **_: count(model.name))
             _compare_clocks(made.meta.events, skew, clock)
             return made

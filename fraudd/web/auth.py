@@ -8,7 +8,7 @@ import hmac
 import random
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -47,6 +47,9 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self._tokens)
+
+    def __iter__(self) -> Iterator[Token]:
+        return iter(self._tokens)
 
     def holder(self, bearer: str) -> Token | None:
         """Find whose token this is.
