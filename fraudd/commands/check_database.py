@@ -1,181 +1,197 @@
-"""The part of ``fraudd check`` that asks the database: the account, the feature SQL, its plans."""
+"""The part of ``fraudd check`` that asks the database: the server, and the account."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from fraudd.clock import SystemClock
-from fraudd.commands.findings import Findings
+from fraudd.commands.check_features import Database, see_features
+from fraudd.commands.findings import Finding, Findings, failed, ok, warning
 from fraudd.config import Config
-from fraudd.database.account import Account, describe
+from fraudd.database import account as accounts
+from fraudd.database import vitals as servers
+from fraudd.database.account import Account
 from fraudd.database.connections import Connections
-from fraudd.ports import Clock, Permit, RunError
-from fraudd.scoring.features import SqlFeatures
-from fraudd.scoring.files import FeatureFile, FeatureFiles
-from fraudd.scoring.plans import Scan, scans
+from fraudd.database.vitals import TRIED_SECONDS, Lag, Vitals
+from fraudd.ports import Permit, RunError
+from fraudd.scoring.files import FeatureFiles
+from fraudd.scoring.model import XgboostModel
 from fraudd.wiring import database_permits, database_server
 
-#: A sample is to name a few entities; more plans than these would take long, and say no more.
-_IDS_A_SAMPLE = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Database:
-    """The database, by one connection: each question in a snapshot of its own, which is short."""
-
-    connections: Connections
-    permit: Permit
-    clock: Clock
-
-    async def rows(
-        self, sql: str, parameters: Mapping[str, Any] | None = None
-    ) -> list[Mapping[str, Any]]:
-        """Run one statement as of now; gives each row by column name."""
-        async with self.connections.snapshot(self.permit) as snapshot:
-            told = await snapshot.query(sql, {"as_of": snapshot.as_of} | dict(parameters or {}))
-        return [dict(zip(told.columns, row, strict=True)) for row in told.rows]
+#: A statement may end this much after its deadline: the machine is busy, the way is long.
+_LATE_SECONDS = 0.5
 
 
 async def see_database(
     settings: Config,
     feature_files: FeatureFiles | None,
+    model: XgboostModel | None,
     entities: Sequence[str],
     findings: Findings,
 ) -> None:
-    """Look at the database; at its account alone where there are no feature files that load."""
-    with findings.caught(remedy="; see [database]"):
+    """Look at the server and the account, and at the feature files where they load."""
+    with findings.caught("database: ", remedy="; see [database]"):
         clock = SystemClock()
+        server = database_server(settings)
         permits = database_permits(settings, clock)
-        connections = Connections(database_server(settings), permits, clock=clock)
+        connections = Connections(server, permits, clock=clock)
         permit = await permits.acquire()
-        database = _Database(connections=connections, permit=permit, clock=clock)
         try:
             async with connections.snapshot(permit) as snapshot:
-                account = await describe(snapshot, settings.database.name)
-            _see_account(settings, account, findings)
+                vitals = await servers.look(snapshot)
+                account = await accounts.describe(snapshot)
+            findings.add(*judge_server(settings, vitals))
+            findings.add(*judge_replica(settings, vitals))
+            await _see_lag(settings, vitals, connections, permit, findings)
+            findings.add(*judge_account(settings, account))
+            # One connection at a time is all that a fleet at work may have left.
+            await connections.close()
+            with findings.caught("deadlines: "):
+                findings.add(judge_deadline(await servers.deadline_seconds(server, clock)))
             if feature_files is not None:
-                running = await _see_files(database, feature_files, findings)
-                await _see_plans(database, feature_files, running, entities, findings)
+                database = Database(
+                    connections=connections,
+                    permit=permit,
+                    clock=clock,
+                    seconds=settings.consumers.job_timeout_seconds,
+                )
+                await see_features(feature_files, model, entities, database, findings)
         finally:
             permit.release()
             await connections.close()
 
 
-def _see_account(settings: Config, account: Account, findings: Findings) -> None:
-    host, port = settings.database.host, settings.database.port
-    cipher = f"TLS ({account.cipher})" if account.cipher else "no TLS"
-    findings.ok(f"database: {account.server} at {host}:{port}, {cipher}")
-    limit = settings.database.max_connections
-    needed = settings.consumers.fleet * (limit + 1)
+async def _see_lag(
+    settings: Config,
+    vitals: Vitals,
+    connections: Connections,
+    permit: Permit,
+    findings: Findings,
+) -> None:
+    """Look at how far a replica lags behind, where the configuration says that it is one."""
+    allowed = settings.database.replica_lag_seconds
+    if not (vitals.read_only and allowed):
+        return
+    try:
+        async with connections.snapshot(permit) as snapshot:
+            lag = await servers.replica_lag(snapshot)
+    except RunError as error:
+        if error.type != "bad_statement":
+            raise
+        findings.add(
+            warning(
+                f"replica: its lag cannot be looked at: {error.detail}: GRANT one of these to"
+                f" {settings.database.user}; only 'fraudd check' needs it"
+            )
+        )
+    else:
+        findings.add(judge_lag(lag, allowed))
+
+
+def judge_server(settings: Config, vitals: Vitals) -> Iterator[Finding]:
+    """Judge the way to the server, its room, its load and its zone."""
+    database = settings.database
+    tls = f"{vitals.tls} ({vitals.cipher}), verified" if vitals.tls else "no TLS, on this machine"
+    yield ok(f"database: {vitals.version} at {database.host}:{database.port}, {tls}")
+    needed, free = _needed(settings), vitals.max_connections - vitals.connected
+    room = (
+        f"server: takes {vitals.max_connections} connections and has {vitals.connected}; fraudd"
+        f" needs up to {needed}"
+    )
+    if needed >= vitals.max_connections:
+        yield failed(
+            f"{room}: raise the server's max_connections, or lower [consumers] fleet or [database]"
+            " max_connections"
+        )
+    elif needed > free:
+        yield warning(f"{room}: unless its own are among them, it is nearly full: see who has them")
+    else:
+        yield ok(room)
+    load = f"server: at work on {vitals.running} statements"
+    if vitals.running > settings.busy_threads:
+        yield warning(
+            f"{load}, above [database] busy_threads ({settings.busy_threads}): fraudd would take"
+            " fewer connections now; if this is its usual load, raise it"
+        )
+    else:
+        yield ok(f"{load}; busy above {settings.busy_threads}")
+    if vitals.own_zone_seconds not in (None, vitals.zone_seconds):
+        yield warning(
+            f"time zone: [database] time_zone is {database.time_zone}, the server's own is"
+            f" {vitals.own_zone}: it must be the zone in which the platform writes its DATETIME"
+            " columns, or windows are hours off"
+        )
+    else:
+        yield ok(f"time zone: {database.time_zone}, as the server's own")
+
+
+def judge_replica(settings: Config, vitals: Vitals) -> Iterator[Finding]:
+    """Compare what the configuration says of replication with what the server is."""
+    lag = settings.database.replica_lag_seconds
+    if vitals.read_only and not lag:
+        yield warning(
+            "replica: the server is read-only, as a replica is: [database] replica_lag_seconds"
+            " must say how far it may lag behind, or new entities count as unknown"
+        )
+    elif lag and not vitals.read_only:
+        yield warning(
+            f"replica: [database] replica_lag_seconds is {lag:g}, but the server is no replica:"
+            " unknown entities are looked for twice; remove it"
+        )
+
+
+def judge_lag(lag: Lag, allowed_seconds: float) -> Finding:
+    """Judge how far the replica lags behind."""
+    if lag == "not shown":
+        return ok(
+            f"replica: it does not show its lag; believed to be {allowed_seconds:g} s at most"
+        )
+    if lag == "stopped":
+        return failed(
+            "replica: it is not replicating, so that scores are those of a platform that stands"
+            " still: see SHOW REPLICA STATUS there"
+        )
+    told = f"replica: lags {lag:g} s behind, [database] replica_lag_seconds is {allowed_seconds:g}"
+    if lag > allowed_seconds:
+        return warning(f"{told}: new entities count as unknown: raise it, or see what holds it up")
+    return ok(told)
+
+
+def judge_account(settings: Config, account: Account) -> Iterator[Finding]:
+    """Judge how many connections the account may have, and that it may only read."""
+    needed = _needed(settings)
     needs = f"{needed}, [consumers] fleet x ([database] max_connections + 1 to kill)"
     alter = f"ALTER USER {account.name} WITH MAX_USER_CONNECTIONS {needed}"
     if account.max_connections == 0:
-        findings.note(
+        yield warning(
             "account: the server sets no limit to its connections; a hard one, for all daemons"
             f" together: {alter}"
         )
     elif account.max_connections < needed:
-        findings.problem(
+        yield failed(
             f"account: MAX_USER_CONNECTIONS is {account.max_connections}, too few for"
             f" {needs}: lower these, or {alter}"
         )
     else:
-        findings.ok(
-            f"account: MAX_USER_CONNECTIONS is {account.max_connections}, enough for {needs}"
-        )
+        yield ok(f"account: MAX_USER_CONNECTIONS is {account.max_connections}, enough for {needs}")
     if account.writes:
-        findings.note(
-            f"account: {account.name} may write ({', '.join(account.writes)}) in"
-            f" {settings.database.name}; fraudd needs SELECT alone: REVOKE the others"
+        yield failed(
+            f"account: {account.name} may write ({'; '.join(account.writes)}); fraudd needs SELECT"
+            " alone: REVOKE the others"
         )
     else:
-        findings.ok(f"account: {account.name} may only read in {settings.database.name}")
+        yield ok(f"account: {account.name} may only read")
 
 
-async def _see_files(
-    database: _Database, feature_files: FeatureFiles, findings: Findings
-) -> list[FeatureFile]:
-    """Run each file for an entity that nobody is; gives those that run."""
-    running = []
-    for file in feature_files.files:
-        with findings.caught():
-            alone = FeatureFiles(files=[file])
-            features = SqlFeatures(alone, database.connections, database.clock)
-            await features.check(database.permit)
-            running.append(file)
-    if running:
-        findings.ok(f"features: {len(running)} of {len(feature_files.files)} files run")
-    return running
-
-
-async def _see_plans(
-    database: _Database,
-    feature_files: FeatureFiles,
-    running: Sequence[FeatureFile],
-    entities: Sequence[str],
-    findings: Findings,
-) -> None:
-    """Look at the plan of each file that runs, for entities that the platform has."""
-    known = feature_files.files[0]
-    assert known.exists, "the file that knows who exists comes first"
-    if known not in running:
-        findings.note(f"plans: not looked at, as long as {known.name} does not run")
-        return
-    if not entities and not known.samples:
-        findings.note(
-            "plans: not looked at; name an entity with --entity, or add a line"
-            f" '-- sample: SELECT ...' that gives ids to {known.name}"
+def judge_deadline(seconds: float) -> Finding:
+    """Judge whether the server ended a statement at its deadline."""
+    told = f"deadlines: a statement that had {TRIED_SECONDS} s ended after {seconds:.1f} s"
+    if seconds > TRIED_SECONDS + _LATE_SECONDS:
+        return failed(
+            f"{told}: the server does not keep them, or something on the way to it drops SET"
+            " SESSION: go to it directly, with MySQL 8.0 or MariaDB 10.6 at least"
         )
-        return
-    named = entities or await _sampled(database, known, findings)
-    there = [entity for entity in named if await _exists(database, known, entity, findings)]
-    if there:
-        clean = [await _see_plan(database, file, there, findings) for file in running]
-        if all(clean):
-            findings.ok(f"plans: no file reads a whole table for {', '.join(there)}")
+    return ok(told)
 
 
-async def _sampled(database: _Database, known: FeatureFile, findings: Findings) -> list[str]:
-    """Give the ids that come of the sample queries, each once."""
-    ids: dict[str, None] = {}
-    for sample in known.samples:
-        where = f"{known.name}: sample {sample!r}: "
-        with findings.caught(where, remedy="; change it, or name an entity with --entity"):
-            rows = await database.rows(sample)
-            first = [next(iter(row.values())) for row in rows[:_IDS_A_SAMPLE]]
-            given = [str(value) for value in first if value is not None]
-            if not given:
-                findings.note(f"{where}gave nobody to look at plans for")
-            ids |= dict.fromkeys(given)
-    return list(ids)
-
-
-async def _exists(database: _Database, known: FeatureFile, entity: str, findings: Findings) -> bool:
-    """Whether an entity is there: for one that is not, a server plans next to nothing."""
-    with findings.caught(f"{known.name}: for {entity}: "):
-        if await database.rows(known.sql, {"entity_id": entity}):
-            return True
-        findings.problem(f"plans: {entity} is not on the platform: name one that is")
-    return False
-
-
-async def _see_plan(
-    database: _Database, file: FeatureFile, entities: Sequence[str], findings: Findings
-) -> bool:
-    """Whether a file was seen to read no whole table for any of the entities."""
-    whom: dict[Scan, list[str]] = {}
-    try:
-        for entity in entities:
-            explain = f"EXPLAIN FORMAT=TRADITIONAL {file.sql}"
-            for scan in dict.fromkeys(scans(await database.rows(explain, {"entity_id": entity}))):
-                whom.setdefault(scan, []).append(entity)
-    except RunError as error:
-        findings.note(
-            f"{file.name}: its plan cannot be looked at: {error.detail}; of a view, EXPLAIN takes"
-            " SHOW VIEW and SELECT on its tables"
-        )
-        return False
-    for scan, affected in whom.items():
-        tell = findings.note if scan.is_choice(affected, entities) else findings.problem
-        tell(scan.describe(file, affected))
-    return not whom
+def _needed(settings: Config) -> int:
+    """How many connections all daemons together have at most, those that kill among them."""
+    return settings.consumers.fleet * (settings.database.max_connections + 1)

@@ -3,17 +3,36 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from fraudd.aws.inspection import Denied
 from fraudd.ports import Misconfigured, RunError, Unavailable
+
+#: As it should be; works, but should be better, or could not be looked at; will not work.
+Verdict = Literal["ok", "warning", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that was looked at: a sentence that names it, and the remedy if it needs one."""
 
-    verdict: Literal["ok", "note", "problem"]
+    verdict: Verdict
     detail: str
+
+
+def ok(detail: str) -> Finding:
+    """Tell what is as it should be."""
+    return Finding(verdict="ok", detail=detail)
+
+
+def warning(detail: str) -> Finding:
+    """Tell what works, but should be better, or could not be looked at."""
+    return Finding(verdict="warning", detail=detail)
+
+
+def failed(detail: str) -> Finding:
+    """Tell what will not work, or breaks a promise."""
+    return Finding(verdict="failed", detail=detail)
 
 
 class Findings:
@@ -23,38 +42,36 @@ class Findings:
         self.all: list[Finding] = []
         self._show = show
 
-    def ok(self, detail: str) -> None:
-        """Tell what is as it should be."""
-        self._add(Finding(verdict="ok", detail=detail))
-
-    def note(self, detail: str) -> None:
-        """Tell what works, but could be better, or could not be looked at."""
-        self._add(Finding(verdict="note", detail=detail))
-
-    def problem(self, detail: str) -> None:
-        """Tell what will not work."""
-        self._add(Finding(verdict="problem", detail=detail))
+    def add(self, *findings: Finding) -> None:
+        """Take findings in, and show them."""
+        for finding in findings:
+            self.all.append(finding)
+            self._show(finding)
 
     @property
     def bad(self) -> bool:
-        """Whether there is any problem."""
-        return any(finding.verdict == "problem" for finding in self.all)
+        """Whether anything failed."""
+        return any(finding.verdict == "failed" for finding in self.all)
+
+    @property
+    def summary(self) -> str:
+        """How many findings there are of each verdict: ``27 ok, 1 warning, 0 failed``."""
+        verdicts = [finding.verdict for finding in self.all]
+        return ", ".join(f"{verdicts.count(one)} {one}" for one in get_args(Verdict))
 
     @contextmanager
     def caught(self, where: str = "", *, remedy: str = "") -> Iterator[None]:
-        """Make a problem of what cannot be used or reached; the block ends, the check goes on.
+        """Tell what cannot be used, reached or seen; the block ends, the check goes on.
 
-        The remedy is added where the error does not name a part of the configuration itself.
+        ``where`` takes the place of the part that an error names; the remedy is added where the
+        error does not name a part of the configuration itself.
         """
         try:
             yield
         except Misconfigured as error:
-            for problem in error.problems:
-                self.problem(f"{where}{problem}")
+            self.add(*(failed(f"{where}{problem}") for problem in error.problems))
         except (Unavailable, RunError) as error:
-            detail = error.detail if isinstance(error, RunError) else str(error)
-            self.problem(f"{where}{detail}" + ("" if "see [" in detail else remedy))
-
-    def _add(self, finding: Finding) -> None:
-        self.all.append(finding)
-        self._show(finding)
+            detail = str(error) if isinstance(error, Unavailable) and not where else error.detail
+            self.add(failed(f"{where}{detail}" + ("" if "see [" in detail else remedy)))
+        except Denied as error:
+            self.add((failed if error.daemon_needs_it else warning)(f"{where}{error}"))

@@ -25,6 +25,8 @@ from fraudd.ports import Misconfigured
 _NOT_ALLOWED = (1044, 1227)
 #: What a server answers that takes no LOAD DATA LOCAL: MySQL 1148 or 3948, MariaDB 4166.
 _NO_LOCAL_INFILE = (1148, 3948, 4166)
+#: What four daemons need that are started by hand: two connections each, and one that kills.
+_READER_CONNECTIONS = 12
 
 
 async def seed(
@@ -93,7 +95,8 @@ async def _make_reader(
     # The daemon comes from where we come from, whatever the server calls that.
     [[host]] = await _rows(connection, "SELECT SUBSTRING_INDEX(USER(), '@', -1)")
     await _rows(connection, "CREATE USER IF NOT EXISTS %s@%s", name, host)
-    await _rows(connection, "ALTER USER %s@%s IDENTIFIED BY %s", name, host, password)
+    change = f"ALTER USER %s@%s IDENTIFIED BY %s WITH MAX_USER_CONNECTIONS {_READER_CONNECTIONS}"
+    await _rows(connection, change, name, host, password)
     await _rows(connection, f"GRANT SELECT ON `{database}`.* TO %s@%s", name, host)
 
 

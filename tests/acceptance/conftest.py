@@ -10,13 +10,16 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fraudd.aws.session import Clients
+from fraudd.local.settings import DatabaseServer, Settings
+from tests.acceptance.installation import Installation, installed
 from tests.conftest import ROOT
 
 FRAUDD = str(Path(sys.executable).with_name("fraudd"))
@@ -155,3 +158,16 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("config", ".tools"):
         (folder / name).symlink_to(ROOT / name)
     return folder
+
+
+@pytest.fixture
+async def installation(
+    tmp_path: Path,
+    aws_clients: Clients,
+    aws_endpoint: str,
+    database: DatabaseServer,
+    platform: Settings,
+) -> AsyncIterator[Installation]:
+    """An installation that works, of which nobody else knows but the database server."""
+    async with installed(tmp_path, aws_clients, aws_endpoint, database) as one:
+        yield one
