@@ -1,0 +1,53 @@
+"""Misconfigurations: each is planted alone into an installation that works."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fraudd.commands.findings import Verdict
+from tests.acceptance.installation import Installation
+
+Act = Callable[[Installation], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plant:
+    """One thing that is made wrong, and the one line that tells it."""
+
+    name: str
+    act: Act
+    verdict: Verdict
+    #: What the line begins with, and what its remedy has in it; NAME and FOLDER stand for those of
+    #: the installation, 0 for every number.
+    says: str
+    remedy: str
+    #: Parts that it keeps from being looked at, besides that which the line is about.
+    hides: tuple[str, ...] = ()
+    #: What undoes it on the database server; all else is of one test alone.
+    undo: tuple[str, ...] = ()
+
+
+def configured(key: str, value: str) -> Act:
+    """Give a key of the configuration file another value."""
+
+    async def act(one: Installation) -> None:
+        one.change(key, f"{key} = {value}")
+
+    return act
+
+
+def added(section: str, line: str) -> Act:
+    """Add a line to a section of the configuration file."""
+
+    async def act(one: Installation) -> None:
+        one.add(section, line)
+
+    return act
+
+
+def sql(*statements: str) -> Act:
+    """Run statements as the database's administrator."""
+
+    async def act(one: Installation) -> None:
+        one.sql(*(statement.replace("DEMO", one.database.name) for statement in statements))
+
+    return act

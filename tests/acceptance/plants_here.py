@@ -1,0 +1,232 @@
+"""Misconfigurations of what is on this machine: configuration, secrets, model, feature files."""
+
+from tests.acceptance.installation import GUEST, Installation, save_model
+from tests.acceptance.plants import Act, Plant, added, configured
+
+#: What is not looked at where AWS, or the database, is not.
+_ABOUT_AWS = (
+    "AWS credentials",
+    "table",
+    "queue",
+    "bulk queue",
+    "dead-letter queue",
+    "topic of requests",
+    "topic of completions",
+    "queue policy",
+    "subscription",
+    "clock",
+)
+_ABOUT_DATABASE = (
+    "database",
+    "server",
+    "time zone",
+    "account",
+    "deadlines",
+    "features",
+    "plans",
+    "score",
+)
+#: No index knows what an order is worth.
+_WHOLE_TABLE = """\
+-- feature dear_orders_1d: dear orders of everybody in one day | {value:.0f} dear orders
+SELECT COUNT(*) AS dear_orders_1d FROM orders AS o
+ WHERE o.amount > 100 AND o.user_id <> LENGTH(%(entity_id)s) AND o.created_at <> %(as_of)s
+"""
+_A_TEXT = """\
+-- feature letter_1d: a letter of one day | {value:.0f}
+SELECT LEFT(%(entity_id)s, 1) AS letter_1d FROM shops WHERE shop_id = 'shop-1' OR %(as_of)s IS NULL
+"""
+#: One row for nobody, and one more for each country of those who are there.
+_SEVERAL_ROWS = """\
+-- feature countries_1d: countries of one day | {value:.0f} countries
+SELECT 0 AS countries_1d UNION ALL
+SELECT 1 FROM shops WHERE shop_id = %(entity_id)s AND created_at <= %(as_of)s
+"""
+
+
+def secret(name: str, text: str = "", *, mode: int = 0o600) -> Act:
+    """Write another secret, or change who may read it."""
+
+    async def act(one: Installation) -> None:
+        if text:
+            (one.folder / name).write_text(text)
+        (one.folder / name).chmod(mode)
+
+    return act
+
+
+def feature(name: str, text: str) -> Act:
+    """Add a feature file, and train a model with it."""
+
+    async def act(one: Installation) -> None:
+        (one.folder / "features" / name).write_text(text)
+        save_model(one.folder)
+
+    return act
+
+
+async def _trained_with_one_feature_more(one: Installation) -> None:
+    more = one.folder / "features" / "countries.sql"
+    more.write_text(_SEVERAL_ROWS)
+    save_model(one.folder)
+    more.unlink()
+
+
+async def _other_sql(one: Installation) -> None:
+    shop = one.folder / "features" / "shop.sql"
+    shop.write_text(shop.read_text().replace("/ 24", "/ 24.0"))
+
+
+async def _no_samples(one: Installation) -> None:
+    shop = one.folder / "features" / "shop.sql"
+    shop.write_text(shop.read_text().replace("-- sample:", "-- no sample:"))
+    save_model(one.folder)
+
+
+async def _blanks_in_the_password(one: Installation) -> None:
+    one.sql(f"ALTER USER {GUEST}@HOST IDENTIFIED BY ' open sesame'")
+    (one.folder / "password").write_text(" open sesame\n")
+
+
+async def _no_password(one: Installation) -> None:
+    one.sql(f"ALTER USER {GUEST}@HOST IDENTIFIED BY ''")
+    one.change("password_credential", "")
+
+
+PLANTS = [
+    Plant(
+        name="another region",
+        act=configured("requests_arn", '"arn:aws:sns:us-east-1:000000000000:fraudd-requests"'),
+        verdict="failed",
+        says="region: [topics] requests_arn is of us-east-0, but [aws] region is eu-central-0",
+        remedy="correct one of them",
+        hides=_ABOUT_AWS,
+    ),
+    Plant(
+        name="tokens with an unknown scope",
+        act=secret("tokens", f"shop write {'0' * 64}\n"),
+        verdict="failed",
+        says="tokens: FOLDER/tokens:0: 'write' is not a scope",
+        remedy="they are read, request, admin",
+    ),
+    Plant(
+        name="tokens nobody may ask with",
+        act=secret("tokens", f"shop read {'0' * 64}\n"),
+        verdict="warning",
+        says="tokens: none has the scope request",
+        remedy="fraudd token new NAME --scope read,request",
+        hides=("tokens",),
+    ),
+    Plant(
+        name="tokens for the whole machine",
+        act=secret("tokens", mode=0o644),
+        verdict="failed",
+        says="tokens: anybody on this machine may open FOLDER/tokens",
+        remedy="chmod 0 FOLDER/tokens",
+    ),
+    Plant(
+        name="a password for the whole machine",
+        act=secret("password", mode=0o604),
+        verdict="failed",
+        says="password: anybody on this machine may open FOLDER/password",
+        remedy="chmod 0 FOLDER/password",
+    ),
+    Plant(
+        name="a password for the group",
+        act=secret("password", mode=0o640),
+        verdict="warning",
+        says="password: others of its group may open FOLDER/password",
+        remedy="chmod 0 FOLDER/password",
+    ),
+    Plant(
+        name="an empty password",
+        act=secret("password", "\n"),
+        verdict="failed",
+        says="password: FOLDER/password is empty",
+        remedy="write the account's password into it",
+        hides=_ABOUT_DATABASE,
+    ),
+    Plant(
+        name="no password file",
+        act=configured("password_credential", '"./gone"'),
+        verdict="failed",
+        says="password: credential FOLDER/gone: cannot read FOLDER/gone",
+        remedy="No such file",
+        hides=_ABOUT_DATABASE,
+    ),
+    Plant(
+        name="a password with a blank before it",
+        act=_blanks_in_the_password,
+        verdict="warning",
+        says="password: FOLDER/password has blanks at its ends",
+        remedy="all of it is the password",
+    ),
+    Plant(
+        name="an account without a password",
+        act=_no_password,
+        verdict="warning",
+        says="password: the account fraudd_test_guest logs in without one",
+        remedy="give it one, and name its file in [database] password_credential",
+    ),
+    Plant(
+        name="no model",
+        act=configured("path", '"gone.ubj"'),
+        verdict="failed",
+        says="model: cannot read the model FOLDER/gone.ubj",
+        remedy="train one with 'fraudd train'",
+        hides=("score",),
+    ),
+    Plant(
+        name="a model of other features",
+        act=_trained_with_one_feature_more,
+        verdict="failed",
+        says="model: FOLDER/model.ubj was trained with other features: the SQL lacks countries_0d",
+        remedy="train it again",
+        hides=("score",),
+    ),
+    Plant(
+        name="a model of other SQL",
+        act=_other_sql,
+        verdict="warning",
+        says="model: FOLDER/model.ubj was trained with other SQL than is served",
+        remedy="train it again with 'fraudd train'",
+    ),
+    Plant(
+        name="thresholds in the wrong order",
+        act=added("model", "review_threshold = 0.95"),
+        verdict="failed",
+        says="model: FOLDER/model.ubj: thresholds must be 0 <= review (0.0) <= block (0.0)",
+        remedy="<= 0",
+        hides=("score",),
+    ),
+    Plant(
+        name="a feature that is a text",
+        act=feature("letter.sql", _A_TEXT),
+        verdict="failed",
+        says="features: letter.sql: column letter_0d is not a number",
+        remedy="is not a number",
+        hides=("score",),
+    ),
+    Plant(
+        name="a feature of several rows, for who is there",
+        act=feature("countries.sql", _SEVERAL_ROWS),
+        verdict="failed",
+        says="score: for shop-0: countries.sql: gave more than one row",
+        remedy="more than one row",
+    ),
+    Plant(
+        name="a feature that reads a whole table",
+        act=feature("dear.sql", _WHOLE_TABLE),
+        verdict="failed",
+        says="plans: dear.sql: reads all of table orders, about 0,0 rows, for shop-0, shop-0",
+        remedy="add an index to orders",
+    ),
+    Plant(
+        name="nobody to look at plans for",
+        act=_no_samples,
+        verdict="warning",
+        says="plans: not looked at; name an entity with --entity",
+        remedy="add a line '-- sample: SELECT ...' that gives ids to shop.sql",
+        hides=("score",),
+    ),
+]

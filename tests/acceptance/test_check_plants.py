@@ -1,0 +1,78 @@
+"""``fraudd check`` is silent on an installation that works, and finds each thing that is wrong."""
+
+from collections import Counter
+
+import pytest
+
+from fraudd.aws.session import Clients
+from fraudd.local.settings import DatabaseServer, Settings
+from tests.acceptance import plants_aws, plants_database, plants_here
+from tests.acceptance.installation import Installation, Report, checked, installed
+from tests.acceptance.plants import Plant
+
+PLANTS = [*plants_here.PLANTS, *plants_aws.PLANTS, *plants_database.PLANTS]
+
+
+@pytest.fixture(scope="module")
+async def good(
+    tmp_path_factory: pytest.TempPathFactory,
+    aws_clients: Clients,
+    aws_endpoint: str,
+    database: DatabaseServer,
+    platform: Settings,
+) -> Report:
+    """What is said of an installation that works."""
+    folder = tmp_path_factory.mktemp("good")
+    async with installed(folder, aws_clients, aws_endpoint, database) as one:
+        return await checked(one)
+
+
+def test_of_what_works_nothing_is_said_but_ok(good: Report) -> None:
+    assert good.marked("warning", "failed") == []
+    assert good.status == 0
+    assert good.summary == f"{len(good.lines)} ok, 0 warning, 0 failed"
+    assert list(dict.fromkeys(line.part for line in good.lines)) == [
+        "configuration",
+        "tokens",
+        "model",
+        "region",
+        "AWS credentials",
+        "table",
+        "queue",
+        "bulk queue",
+        "dead-letter queue",
+        "topic of requests",
+        "queue policy",
+        "subscription",
+        "topic of completions",
+        "clock",
+        "password",
+        "database",
+        "server",
+        "time zone",
+        "account",
+        "deadlines",
+        "features",
+        "plans",
+        "score",
+    ]
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
+async def test_what_is_planted_is_told_in_one_line_and_nothing_else_changes(
+    plant: Plant, good: Report, installation: Installation
+) -> None:
+    try:
+        await plant.act(installation)
+        report = await checked(installation)
+    finally:
+        installation.sql(*plant.undo)
+    [told] = [line for line in report.lines if line.verdict != "ok"]
+    found = installation.plain(told.detail)
+    assert (told.verdict, found[: len(plant.says)]) == (plant.verdict, plant.says)
+    assert plant.remedy in found
+    assert report.status == (plant.verdict == "failed")
+    changed = Counter(line.part for line in good.lines)
+    changed.subtract(line.part for line in report.lines if line is not told)
+    others = {part for part, times in changed.items() if times} - {told.part, *plant.hides}
+    assert not others, "what else is told, or is told no more"
