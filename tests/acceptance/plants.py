@@ -25,6 +25,11 @@ class Plant:
     #: What undoes it on the database server; all else is of one test alone.
     undo: tuple[str, ...] = ()
 
+    @property
+    def part(self) -> str:
+        """What the line is about."""
+        return self.says.partition(":")[0]
+
 
 def configured(key: str, value: str) -> Act:
     """Give a key of the configuration file another value."""

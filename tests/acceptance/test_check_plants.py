@@ -9,6 +9,7 @@ from fraudd.local.settings import DatabaseServer, Settings
 from tests.acceptance import plants_aws, plants_database, plants_here
 from tests.acceptance.installation import Installation, Report, checked, installed
 from tests.acceptance.plants import Plant
+from tests.conftest import ROOT
 
 PLANTS = [*plants_here.PLANTS, *plants_aws.PLANTS, *plants_database.PLANTS]
 
@@ -56,6 +57,19 @@ def test_of_what_works_nothing_is_said_but_ok(good: Report) -> None:
         "plans",
         "score",
     ]
+
+
+def test_the_reference_names_every_part(good: Report) -> None:
+    reference = (ROOT / "docs" / "reference.md").read_text()
+    section = reference.partition("### `fraudd check`")[2].partition("\n### ")[0]
+    named = {
+        part
+        for row in section.splitlines()
+        if row.startswith("| `")
+        for part in row.split("|")[1].strip(" `").split("`, `")
+    }
+    told = {line.part for line in good.lines} | {plant.part for plant in PLANTS}
+    assert told <= named, told - named
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
