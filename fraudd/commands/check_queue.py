@@ -199,5 +199,6 @@ def _encryption(label: str, queue: Queue, *, fed_by_topic: bool) -> Finding:
 
 def _days(seconds: int) -> str:
     if seconds % _DAY_SECONDS == 0:
-        return f"{seconds // _DAY_SECONDS} days"
+        days = seconds // _DAY_SECONDS
+        return f"{days} day{'s'[: days != 1]}"
     return f"{seconds / 3600:.3g} hours"
