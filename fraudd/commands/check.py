@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -91,8 +90,9 @@ def _see_model(settings: Config, feature_files: FeatureFiles, findings: Findings
         feature_files,
         review_threshold=settings.model.review_threshold,
         block_threshold=settings.model.block_threshold,
+        prove=True,
     )
-    scorer.score(dict.fromkeys(feature_files.features, math.nan))
+    scorer.try_out({})
     findings.add(ok(f"model: {scorer.version} fits {len(feature_files.features)} features"))
     if not scorer.same_sql:
         findings.add(

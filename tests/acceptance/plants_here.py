@@ -65,6 +65,11 @@ def feature(name: str, text: str) -> Act:
     return act
 
 
+async def _cut_off(one: Installation) -> None:
+    path = one.folder / "model.ubj"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+
+
 async def _trained_with_one_feature_more(one: Installation) -> None:
     more = one.folder / "features" / "countries.sql"
     more.write_text(_SEVERAL_ROWS)
@@ -174,6 +179,14 @@ PLANTS = [
         verdict="failed",
         says="model: cannot read the model FOLDER/gone.ubj",
         remedy="train one with 'fraudd train'",
+        hides=("score",),
+    ),
+    Plant(
+        name="a model that was cut off",
+        act=_cut_off,
+        verdict="failed",
+        says="model: FOLDER/model.ubj is no xgboost model, or a part of one",
+        remedy="or a part of one",
         hides=("score",),
     ),
     Plant(
