@@ -15,7 +15,7 @@ run: setup ## run everything on this machine: http://127.0.0.1:8080 (HTTP_PORT, 
 stack: setup ## run everything but the daemon, to start daemons by hand
 	@$(BIN)/fraudd demo --stack-only
 
-test: setup .venv/installed-test .tools/moto/installed .tools/schemathesis/installed .tools/cfn-lint/installed check ## run everything that CI runs
+test: setup .venv/installed-test .tools/moto/installed .tools/schemathesis/installed .tools/cfn-lint/installed .tools/prometheus check ## run everything that CI runs
 	@$(BIN)/pytest tests/simulation tests/contracts tests/integration tests/docs tests/acceptance
 	@$(BIN)/pytest tests/chaos
 
@@ -92,6 +92,10 @@ setup: .venv/installed .tools/emulator/installed ## install fraudd and the AWS e
 	@$(PYTHON) -m venv .tools/cfn-lint
 	@.tools/cfn-lint/bin/pip install --quiet -c constraints-cfn-lint.txt cfn-lint
 	@touch $@
+
+.tools/prometheus: | .venv/installed-test
+	@echo "unpacking Prometheus' promtool into .tools"
+	@$(BIN)/python -m tests.prometheus
 
 clean: ## remove what `make run` made: database, model, emulator state
 	rm -rf .local build dist *.egg-info

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from fraudd import log
 from fraudd.event import RequestEvent
 from fraudd.gate import Gate
 from fraudd.intake import Intake
@@ -165,6 +166,7 @@ class Claiming:
     ) -> Outcome:
         match verdict:
             case GiveUp(record, type_):
+                log.trace(record.traceparent)
                 return await self._settlement.fail(
                     lease,
                     record,

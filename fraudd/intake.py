@@ -162,5 +162,10 @@ class Intake:
         try:
             await self._topics.request(wake_up(record))
         except Unavailable as error:
-            log.warning("run.not_published", run_id=record.run_id, reason=str(error))
+            log.warning(
+                "run.not_published",
+                entity_id=record.entity_id,
+                run_id=record.run_id,
+                reason=str(error),
+            )
             await self._store.apply(unpublished(record))

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Any, Literal
 
 from fraudd import log
 from fraudd.ports import Clock, Message, Queue, Store, Unavailable
@@ -102,10 +102,17 @@ class Lease:
 
     async def _beat(self) -> None:
         """Renew the visibility, then the claim: it too where the visibility could not be."""
+        if self.claim is not None:
+            log.trace(self.claim.traceparent)
         try:
             await self._hide()
         except Unavailable as error:
-            log.warning("lease.not_hidden", message_id=self.message.message_id, reason=str(error))
+            log.warning(
+                "lease.not_hidden",
+                **self._names,
+                message_id=self.message.message_id,
+                reason=str(error),
+            )
         if self.claim is None:
             return
         now = self._clock.now()
@@ -114,11 +121,17 @@ class Lease:
             async with self._in_time("store"):
                 applied = await self._store.apply(renewed(self.claim, lease_until=until))
         except Unavailable as error:
-            log.warning("lease.not_renewed", run_id=self.claim.run_id, reason=str(error))
+            log.warning("lease.not_renewed", **self._names, reason=str(error))
             return
         if not applied.done:
-            log.warning("lease.lost", run_id=self.claim.run_id, entity_id=self.claim.entity_id)
+            log.warning("lease.lost", **self._names)
             self.ended = "lost"
+
+    @property
+    def _names(self) -> dict[str, Any]:
+        """What a log line calls the run; nothing is known of it before it is claimed."""
+        claim = self.claim
+        return {"entity_id": claim and claim.entity_id, "run_id": claim and claim.run_id}
 
     async def _hide(self) -> None:
         """Hide the message for another visibility, counted from before the call."""

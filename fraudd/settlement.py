@@ -103,7 +103,7 @@ class Settlement:
         if (record := await self._end(lease, claim, end)) is None:
             return "superseded"
         if dead_letter:
-            await self.bury(lease, reason=why["type"], detail=why["detail"])
+            await self.bury(lease, reason=why["type"], detail=why["detail"], claim=claim)
         else:
             await self.delete(lease)
         await self._open_next(record, claim.run_id)
@@ -148,13 +148,17 @@ class Settlement:
         await self._queue.delete(lease.message)
         self._metrics.deleted.inc()
 
-    async def bury(self, lease: Lease, *, reason: str, detail: str) -> None:
-        """Move a message to the dead-letter queue, saying why."""
+    async def bury(
+        self, lease: Lease, *, reason: str, detail: str, claim: Record | None = None
+    ) -> None:
+        """Move a message to the dead-letter queue, saying why; ``claim`` is its run, if any."""
         await lease.stop()
         await self._queue.dead_letter(lease.message, reason=reason, detail=detail)
         self._metrics.dead_lettered.labels(reason).inc()
         log.warning(
             "message.dead_lettered",
+            entity_id=claim and claim.entity_id,
+            run_id=claim and claim.run_id,
             message_id=lease.message.message_id,
             reason=reason,
             detail=detail,

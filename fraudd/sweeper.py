@@ -129,5 +129,10 @@ class Sweeper:
             await self._topics.request(wake_up(record))
         except Unavailable as error:
             # It counts as sent: it may have been. Otherwise its next turn comes.
-            log.warning("run.not_published", run_id=record.run_id, reason=str(error))
+            log.warning(
+                "run.not_published",
+                entity_id=record.entity_id,
+                run_id=record.run_id,
+                reason=str(error),
+            )
         return True

@@ -68,7 +68,9 @@ def bury_before_the_failure_is_written(stack: ExitStack) -> None:
 
 @bug
 def delete_what_is_malformed_without_a_copy(stack: ExitStack) -> None:
-    async def bury(self: Settlement, lease: Lease, *, reason: str, detail: str) -> None:
+    async def bury(
+        self: Settlement, lease: Lease, *, reason: str, detail: str, claim: Record | None = None
+    ) -> None:
         await self.delete(lease)
 
     put(stack, Settlement, "bury", bury)
