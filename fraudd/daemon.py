@@ -85,6 +85,7 @@ class Daemon:
         self._address = ""
         self._runner: Runner | None = None
 
+        self._skew = clients.skew
         self._store = DynamoDbStore(clients, config.results.table)
         self._topics = sns_topics(config, clients)
         self._queue = sqs_queue(config, clients, clock)
@@ -249,6 +250,17 @@ class Daemon:
             lambda: self._connections.open, lambda: self._permits.threads_running
         )
         self._metrics.watch_loop_lag(lambda: self._lag.seconds)
+        engine = self._engine
+        self._metrics.watch_daemon(
+            ready=lambda: self._unready() is None,
+            deaf=lambda: engine.consumers.deaf,
+            clock_off=lambda: self._skew.off_seconds,
+            waiters=lambda: engine.waiters.count,
+        )
+        self._metrics.watch_consumers(lambda: len(engine.consumers.jobs), engine.consumers.count)
+        self._metrics.watch_oldest_pending(
+            "interactive", lambda: engine.sweeper.oldest.seconds("interactive", self._clock.now())
+        )
 
     def _app(self, new_id: Callable[[], str]) -> web.Application:
         handlers = Handlers(

@@ -100,7 +100,7 @@ class Engine:
         self.intake = self._intake(gate.once)
         self.listing = Listing(GatedStore(store, gate.once), clock)
         self.waiters = Waiters(self.intake.look_up)
-        self._sweeper = Sweeper(
+        self.sweeper = Sweeper(
             store=GatedStore(store, gate.once),
             queue=queue,
             topics=GatedTopics(topics, gate.once),
@@ -134,7 +134,7 @@ class Engine:
         """Consume, sweep and sample until told to stop and drained."""
         async with asyncio.TaskGroup() as background:
             tasks = [
-                background.create_task(self._sweeper.run()),
+                background.create_task(self.sweeper.run()),
                 background.create_task(self.sampler.run()),
                 background.create_task(self.waiters.run()),
             ]

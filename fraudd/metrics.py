@@ -35,6 +35,9 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        for outcome in ("done", "failed"):
+            # From 0 on: what appears as 1 is no increase to Prometheus.
+            self.jobs.labels(outcome)
         self.run_seconds = Histogram(
             "fraudd_run_seconds",
             "Where a run's time went, by phase",
@@ -116,6 +119,34 @@ class Metrics:
             ["cause"],
             registry=registry,
         )
+        self._ready = Gauge(
+            "fraudd_ready", "Whether /readyz says that requests are welcome", registry=registry
+        )
+        self._deaf = Gauge(
+            "fraudd_deaf",
+            "Whether the poll loop hangs: the watchdog should have ended the process",
+            registry=registry,
+        )
+        self._clock_off = Gauge(
+            "fraudd_clock_off_seconds",
+            "How far the clock is ahead of that of AWS, or behind (below 0), at least",
+            registry=registry,
+        )
+        self._consumers = Gauge(
+            "fraudd_consumers",
+            "Consumers: busy, and how many there are",
+            ["kind"],
+            registry=registry,
+        )
+        self._waiters = Gauge(
+            "fraudd_waiters", "Callers that wait for the end of a run", registry=registry
+        )
+        self._oldest_pending = Gauge(
+            "fraudd_oldest_pending_seconds",
+            "Age of the oldest run that is owed, as the sweeper last saw it; 0 where none is old",
+            ["lane"],
+            registry=registry,
+        )
         self._queue = Gauge(
             "fraudd_queue_messages",
             "About how many messages there are",
@@ -161,6 +192,29 @@ class Metrics:
         """Show whether the breaker is open whenever somebody looks."""
         self._breaker.labels("outage").set_function(lambda: state() == "outage")
         self._breaker.labels("fault").set_function(lambda: state() == "fault")
+
+    def watch_daemon(
+        self,
+        *,
+        ready: Callable[[], bool],
+        deaf: Callable[[], bool],
+        clock_off: Callable[[], float],
+        waiters: Callable[[], int],
+    ) -> None:
+        """Show how the daemon is whenever somebody looks."""
+        self._ready.set_function(ready)
+        self._deaf.set_function(deaf)
+        self._clock_off.set_function(clock_off)
+        self._waiters.set_function(waiters)
+
+    def watch_consumers(self, busy: Callable[[], int], count: int) -> None:
+        """Show how many consumers are busy whenever somebody looks."""
+        self._consumers.labels("busy").set_function(busy)
+        self._consumers.labels("count").set(count)
+
+    def watch_oldest_pending(self, lane: str, seconds: Callable[[], float]) -> None:
+        """Show for how long a run has been owed whenever somebody looks."""
+        self._oldest_pending.labels(lane).set_function(seconds)
 
     def describe(self, *, model: str, sql: str) -> None:
         """Say which version this is, with which model and which feature SQL."""

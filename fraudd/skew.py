@@ -23,6 +23,11 @@ class Skew:
         self._off_ms = ahead if ahead > 0 else -behind if behind > 0 else 0
 
     @property
+    def off_seconds(self) -> float:
+        """How far the clock is off at least: above 0 ahead of AWS, below 0 behind."""
+        return self._off_ms / 1000
+
+    @property
     def trouble(self) -> str | None:
         """Say that the clock is off by more than leases allow for; None where it is not."""
         if abs(self._off_ms) <= SKEW_MARGIN_MS:

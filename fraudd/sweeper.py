@@ -7,6 +7,7 @@ from fraudd import log
 from fraudd.breaker import Breaker
 from fraudd.event import wake_up
 from fraudd.metrics import Metrics
+from fraudd.oldest import OldestPending
 from fraudd.ports import Clock, Entry, Queue, Store, Topics, Unavailable
 from fraudd.prediction import republished
 from fraudd.record import SHARDS, Record
@@ -47,6 +48,7 @@ class Sweeper:
         self._visibility_timeout_seconds = visibility_timeout_seconds
         self._shard = rng.randrange(SHARDS)
         self._after: Entry | None = None
+        self.oldest = OldestPending()
         #: When the latest look began that found an empty queue, and the one before it.
         self._empty_at: int | None = None
         self._emptied_at: int | None = None
@@ -65,6 +67,7 @@ class Sweeper:
 
         The page is asked for in an outage too: on an idle daemon nothing else would tell its end.
         """
+        log.trace(None)
         may_sweep = self._may_sweep()
         began = self._clock.now()
         page = await self._store.listed(
@@ -76,6 +79,8 @@ class Sweeper:
             return 0
         records = [await self._store.get(entry.entity_id) for entry in page.entries]
         pending = [record for record in records if record is not None and record.pending]
+        seen = [("interactive", record.requested_at) for record in pending]
+        self.oldest.saw(self._shard, seen, more=page.more)
         await self._look_whether_empty(began, pending)
         self._after = page.entries[-1] if page.more else None
         if not page.more:

@@ -34,3 +34,13 @@ def test_a_clock_that_was_set_right_is_trusted_again() -> None:
     assert skew.trouble is not None
     skew.answered(date=NOW, sent=NOW, received=NOW + 50)
     assert skew.trouble is None
+
+
+def test_how_far_it_is_off_is_told_with_its_direction() -> None:
+    skew = Skew()
+    skew.answered(date=NOW, sent=NOW + 600_000, received=NOW + 600_050)
+    assert skew.off_seconds == 599.001
+    skew.answered(date=NOW + 3_000, sent=NOW - 50, received=NOW)
+    assert skew.off_seconds == -3
+    skew.answered(date=NOW, sent=NOW, received=NOW + 50)
+    assert skew.off_seconds == 0
