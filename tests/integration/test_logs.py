@@ -48,7 +48,7 @@ async def test_every_line_of_a_run_says_which_run_and_which_trace(
     assert {(line["entity_id"], line["trace_id"]) for line in of_the_run} == {("shop-1", TRACE)}
 
 
-async def test_no_line_has_a_secret_and_none_above_debug_a_feature(
+async def test_no_line_has_token_or_password_and_none_above_debug_a_feature(
     start: Start, config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "fraudd")
