@@ -16,7 +16,17 @@ EX_CONFIG = 78
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; gives the exit status: 0 ok, 1 failed, 2 usage, 78 configuration."""
-    from fraudd.commands import backfill, check, dlq, provision, request, result, token, train
+    from fraudd.commands import (
+        backfill,
+        check,
+        dlq,
+        provision,
+        request,
+        result,
+        status,
+        token,
+        train,
+    )
     from fraudd.local import run as demo
 
     parser = argparse.ArgumentParser(
@@ -25,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"fraudd {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
-    for command in (check, provision, request, result, backfill, train, dlq, token, demo):
+    for command in (check, provision, request, result, status, backfill, train, dlq, token, demo):
         command.add_parser(commands)
     chosen = parser.parse_args(arguments)
     try:

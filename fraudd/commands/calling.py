@@ -15,7 +15,7 @@ from fraudd.client import Client, Prediction, Problem
 #: Somebody sits and waits; a daemon that is started anew is back sooner.
 _PATIENCE_SECONDS = 10.0
 #: The shell's status of what SIGINT ended.
-_INTERRUPTED = 130
+INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +74,7 @@ def call(
         say(str(problem))
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def say(text: str) -> None:
