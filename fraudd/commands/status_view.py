@@ -81,7 +81,7 @@ def _work(status: Mapping[str, Any]) -> Iterator[str]:
     yield _line(
         "permits",
         f"{_bar(permits['in_use'], permits['most'])} {permits['in_use']} of"
-        f" {permits['limit']} in use{limited};"
+        f" {permits['limit']} taken{limited};"
         f" {status['database_connections']} connections open",
     )
     yield _line(

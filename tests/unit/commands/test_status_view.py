@@ -50,7 +50,7 @@ model       2026-11-24-3f9ac1
 breaker     closed: messages are taken
 trouble     none
 
-permits     [#...] 1 of 4 in use; 2 connections open
+permits     [#...] 1 of 4 taken; 2 connections open
 consumers   [##...] 2 of 5 busy
 queue       7 wait, 2 in hand, 1 delayed; 3 dead letters
 callers     6 wait for a run; one asked for now ends in about 1 min 15 s
@@ -63,7 +63,7 @@ shop-1                         01M882XAC44Z2ZSZT7E7GR8CYW storing            0.0
 
 def test_a_daemon_at_rest_that_was_just_started() -> None:
     told = shown(jobs=[], queue=None, permits={"most": 2, "limit": 2, "in_use": 0})
-    assert "\npermits     [..] 0 of 2 in use; " in told
+    assert "\npermits     [..] 0 of 2 taken; " in told
     assert "\nqueue       not seen: it does not answer, or was not asked yet\n" in told
     assert told.endswith("\n\nno message in hand")
 
@@ -81,7 +81,7 @@ def test_why_no_messages_are_taken_is_told_in_full_but_in_three_lines() -> None:
 
 def test_a_limit_that_fell_says_what_it_was() -> None:
     told = shown(permits={"most": 40, "limit": 10, "in_use": 10})
-    assert "[#####...............] 10 of 10 in use, of 40 at best; " in told
+    assert "[#####...............] 10 of 10 taken, of 40 at best; " in told
 
 
 def test_a_bulk_lane_and_a_refused_reload_show_where_there_are_any() -> None:
