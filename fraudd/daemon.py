@@ -259,7 +259,7 @@ class Daemon:
         )
         self._metrics.watch_consumers(lambda: len(engine.consumers.jobs), engine.consumers.count)
         self._metrics.watch_oldest_pending(
-            "interactive", lambda: engine.sweeper.oldest.seconds("interactive", self._clock.now())
+            ["interactive"], lambda lane: engine.sweeper.oldest.seconds(lane, self._clock.now())
         )
 
     def _app(self, new_id: Callable[[], str]) -> web.Application:

@@ -1,6 +1,7 @@
 """What Prometheus sees: every metric of the daemon, in one registry of its own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -212,9 +213,10 @@ class Metrics:
         self._consumers.labels("busy").set_function(busy)
         self._consumers.labels("count").set(count)
 
-    def watch_oldest_pending(self, lane: str, seconds: Callable[[], float]) -> None:
-        """Show for how long a run has been owed whenever somebody looks."""
-        self._oldest_pending.labels(lane).set_function(seconds)
+    def watch_oldest_pending(self, lanes: Iterable[str], seconds: Callable[[str], float]) -> None:
+        """Show for how long a run of each lane has been owed whenever somebody looks."""
+        for lane in lanes:
+            self._oldest_pending.labels(lane).set_function(partial(seconds, lane))
 
     def describe(self, *, model: str, sql: str) -> None:
         """Say which version this is, with which model and which feature SQL."""
