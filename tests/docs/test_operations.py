@@ -16,7 +16,7 @@ from botocore import xform_name
 from fraudd.aws.dead_letters import DeadLetters, find
 from fraudd.config import Config, load
 from fraudd.local.settings import DatabaseServer
-from tests.conftest import REGION, Aws
+from tests.conftest import REGION, ROOT, Aws
 from tests.database import PLAIN, PREFIX
 from tests.integration.conftest import Fraudd, Observer, Start
 from tests.integration.test_dlq import dead, put
@@ -173,6 +173,14 @@ def test_commands_for_aws_are_such_as_aws_knows() -> None:
         options = [word[2:] for word in more if word.startswith("--")]
         assert options
         assert members >= set(options), operation
+
+
+def test_every_alarm_of_cloudwatch_has_its_section() -> None:
+    template = (ROOT / "config" / "cloudformation.yaml").read_text("utf-8")
+    alarms = re.findall(r'AlarmName: !Sub "\$\{Name\}-([a-z-]+)"', template)
+    assert len(alarms) >= 3
+    for alarm in alarms:
+        assert f"\n### NAME-{alarm}\n" in section("Alarms")
 
 
 def test_the_capacity_table_is_as_its_formula_says() -> None:
