@@ -26,6 +26,7 @@ from fraudd.listening import BACKLOG, address_of, listener
 from fraudd.loading import Loaded, Scorers
 from fraudd.metrics import Metrics
 from fraudd.ports import Misconfigured
+from fraudd.record import Lane
 from fraudd.reload import Reloads
 from fraudd.status_line import Doing, Phase, status_line
 from fraudd.web.app import make_app, request_ids
@@ -35,17 +36,20 @@ from fraudd.web.parting import MOST_SECONDS as PARTING_SECONDS
 from fraudd.web.server import Runner, most_connections
 from fraudd.wiring import (
     aws_terms,
+    check_queues,
     database_permits,
     database_server,
     engine_terms,
     longest_stop_seconds,
     sns_topics,
-    sqs_queue,
+    sqs_queues,
     tokens,
 )
 
 #: What is still answered after the parting gets this long; nothing takes as long.
 _CLOSING_SECONDS = 5.0
+#: Where the status shows what lies in each lane's queue.
+_DEPTHS: Mapping[Lane, str] = {"interactive": "queue", "bulk": "bulk_queue"}
 
 
 async def serve(config: Config) -> None:
@@ -87,7 +91,7 @@ class Daemon:
 
         self._store = DynamoDbStore(clients, config.results.table)
         self._topics = sns_topics(config, clients)
-        self._queue = sqs_queue(config, clients, clock)
+        self._queues = sqs_queues(config, clients, clock)
         self._permits = database_permits(config, clock)
         self._connections = Connections(database_server(config), self._permits, clock=clock)
         self.scorers = Scorers(
@@ -96,7 +100,7 @@ class Daemon:
 
         self._engine = Engine(
             store=self._store,
-            queue=self._queue,
+            queues=self._queues,
             topics=self._topics,
             scorer=self.scorers.current,
             permits=self._permits,
@@ -126,7 +130,7 @@ class Daemon:
         """See that everything is there and fits, before anyone is told that we are ready."""
         systemd.notify("STATUS=starting: looking at table, queue and topics")
         await self._store.check()
-        await self._queue.check()
+        await check_queues(self._queues)
         await self._topics.check()
         systemd.notify("STATUS=starting: trying features and model on the database")
         await self.scorers.use(loaded)
@@ -272,8 +276,8 @@ class Daemon:
 
     def _status(self) -> Mapping[str, Any]:
         """What this daemon does right now: the body of ``GET /v1/status``."""
-        consumers, sampler = self._engine.consumers, self._engine.sampler
-        depth = sampler.depth
+        consumers, samplers = self._engine.consumers, self._engine.samplers
+        depths = {lane: sampler.depth for lane, sampler in samplers.items()}
         now = self._clock.now()
         return {
             "version": __version__,
@@ -295,12 +299,13 @@ class Daemon:
                 {
                     "entity_id": job.entity_id,
                     "run_id": job.run_id,
+                    "lane": job.lease.message.lane,
                     "phase": job.phase,
                     "seconds": max(0, now - job.lease.message.received_at) / 1000,
                 }
                 for job in consumers.jobs
             ],
-            "queue": depth and asdict(depth),
+            **{_DEPTHS[lane]: depth and asdict(depth) for lane, depth in depths.items()},
             "waiters": self._engine.waiters.count,
-            "estimated_seconds": sampler.estimate(),
+            "estimated_seconds": samplers["interactive"].estimate(),
         }

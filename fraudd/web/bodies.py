@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
-from fraudd.record import ENTITY_ID, ENTITY_ID_RULE
+from fraudd.record import ENTITY_ID, ENTITY_ID_RULE, Lane
 from fraudd.web.problems import Problem
 
 EntityId = Annotated[str, StringConstraints(pattern=f"^{ENTITY_ID.pattern}$")]
@@ -40,6 +40,7 @@ class BatchRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     predictions: Annotated[list[Any], Field(min_length=1, max_length=MOST_AT_ONCE)]
+    lane: Lane = "interactive"
 
 
 class ShownQuery(BaseModel):
@@ -66,13 +67,14 @@ async def prediction_request(request: web.Request) -> PredictionRequest:
     return await _body(request, PredictionRequest)
 
 
-async def batch_request(request: web.Request) -> Sequence[PredictionRequest | Problem]:
-    """Read the requests of a batch, or what is wrong with each.
+async def batch_request(request: web.Request) -> tuple[Lane, Sequence[PredictionRequest | Problem]]:
+    """Read the lane of a batch and its requests, or what is wrong with each.
 
     Raises ``Problem`` 400, 413, 415 or 422 where it is no batch.
     """
     batch = await _body(request, BatchRequest)
-    return [_one_of_batch(number, given) for number, given in enumerate(batch.predictions)]
+    asked = [_one_of_batch(number, given) for number, given in enumerate(batch.predictions)]
+    return batch.lane, asked
 
 
 def query(request: web.Request, model: type[Model]) -> Model:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from fraudd.record import ENTITY_ID, RUN_ID
+from fraudd.record import ENTITY_ID, RUN_ID, Lane
 from fraudd.web.problem_types import TYPES, URN
 
 ENTITY_ID_SCHEMA: dict[str, Any] = {
@@ -165,6 +165,7 @@ class Job(BaseModel):
 
     entity_id: EntityId
     run_id: RunId
+    lane: Lane
     phase: str
     seconds: float = Field(ge=0)
 
@@ -192,6 +193,7 @@ class Status(BaseModel):
     consumers: Pool
     jobs: list[Job]
     queue: QueueDepth | None = Field(description="null until it was seen")
+    bulk_queue: QueueDepth | None = maybe("where there is a bulk lane; null until it was seen")
     waiters: int = Field(description="requests that wait for the end of a run")
     estimated_seconds: Seconds
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from fraudd.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS
+from fraudd.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Lane
 from tests.simulation.clocks import true_ms
 from tests.simulation.queue import Meaning, Receive, Stored
 
@@ -65,6 +65,8 @@ class Run:
     #: When it was claimed, queued again or ended last.
     changed_at: float = 0.0
     announced_at: float | None = None
+    #: The lanes that it was ever in.
+    lanes: set[Lane] = field(default_factory=set)
 
     @property
     def failures(self) -> int:
@@ -128,7 +130,7 @@ class Lives:
 
     # What happens to a run
 
-    def opened(self, process: "Process | None", entity_id: str, run_id: str) -> Run:
+    def opened(self, process: "Process | None", entity_id: str, run_id: str, lane: Lane) -> Run:
         """Note a run that was opened."""
         entity = self.entity(entity_id)
         run = Run(
@@ -137,6 +139,7 @@ class Lives:
             number=len(entity.runs),
             opened_at=self._world.loop.time(),
             opener=process,
+            lanes={lane},
         )
         entity.runs.append(run)
         self.runs[run_id] = run
