@@ -123,6 +123,7 @@ class Problem(BaseModel):
     detail: str
     instance: str = Field(description="the path that was asked for")
     errors: list[FieldError] = maybe("of `invalid-field`")
+    retry_after_seconds: int = maybe("as `Retry-After`: asking again before is of no use")
 
 
 class Refused(BaseModel):

@@ -2,12 +2,13 @@
 
 import asyncio
 
-from fraudd.commands.backfill import Pace, read_ids
+from fraudd.commands.backfill import read_ids
+from fraudd.commands.backfill_work import Pace
 
 
 def test_each_line_is_an_id_or_a_complaint_with_its_number() -> None:
     entity_ids, refused = read_ids("shop-1\r\n\n  shop-2 \na b\nshop-1\n-x")
-    assert entity_ids == ["shop-1", "shop-2", "shop-1"]
+    assert entity_ids == ["shop-1", "shop-2"]
     assert [complaint.partition(": must be ")[0] for complaint in refused] == [
         "line 4: 'a b'",
         "line 6: '-x'",
