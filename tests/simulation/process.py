@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fraudd.database.permits import Permits
 from fraudd.engine import Engine, Terms
+from fraudd.job import Job
 from fraudd.limiter import AdaptiveLimit
 from fraudd.metrics import Metrics
 from fraudd.ports import Scorer
@@ -158,13 +159,9 @@ class Process:
                 return job.lease.message.receipt_handle
         return None
 
-    def unread(self) -> list[str]:
-        """Give the entities in hand whose feature phase is to come or under way."""
-        return [
-            job.entity_id or "-"
-            for job in self.engine.consumers.jobs
-            if job.lease.token not in self._read
-        ]
+    def unread(self) -> list[Job]:
+        """Give the jobs in hand whose feature phase is to come or under way."""
+        return [job for job in self.engine.consumers.jobs if job.lease.token not in self._read]
 
     async def _live(self) -> None:
         try:
