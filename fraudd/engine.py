@@ -185,7 +185,7 @@ class Engine:
             skew=self._skew,
             default_max_age_seconds=self._terms.default_max_age_seconds,
             retry_failed_after_seconds=self._terms.retry_failed_after_seconds,
-            make_room=lambda lane: self.samplers[lane].make_room(),
+            room=lambda lane: self.samplers[lane].room(),
             note_opened=self._note_opened,
         )
 

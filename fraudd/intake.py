@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,7 +33,7 @@ class Asked:
 class Intake:
     """The door: every request for a score, by HTTP or by event, enters here.
 
-    ``make_room`` is called before a run is opened in a lane for who asks; it raises ``Full``.
+    ``room`` is entered while a run is being opened in a lane for who asks; it raises ``Full``.
     ``note_opened`` is told of every run that was opened.
     """
 
@@ -46,7 +47,7 @@ class Intake:
         skew: Skew,
         default_max_age_seconds: float | None,
         retry_failed_after_seconds: float,
-        make_room: Callable[[Lane], None],
+        room: Callable[[Lane], AbstractContextManager[None]],
         note_opened: Callable[[Record], None],
     ) -> None:
         self._store = store
@@ -56,7 +57,7 @@ class Intake:
         self._skew = skew
         self._default_max_age_seconds = default_max_age_seconds
         self._retry_failed_after_seconds = retry_failed_after_seconds
-        self._make_room = make_room
+        self._room = room
         self._note_opened = note_opened
 
     async def look_up(self, entity_id: str) -> Record | None:
@@ -92,11 +93,16 @@ class Intake:
                 retry_failed_after_seconds=self._retry_failed_after_seconds,
             )
             if verdict == "open":
-                self._make_room(lane)
                 # A caller who hangs up between the write and the wake-up would leave the run to
                 # the sweeper.
                 started, stored = await to_its_end(
-                    self.open(entity_id, stored, traceparent=traceparent, lane=lane)
+                    self.open(
+                        entity_id,
+                        stored,
+                        traceparent=traceparent,
+                        lane=lane,
+                        room=self._room(lane),
+                    )
                 )
                 if started:
                     assert stored is not None
@@ -133,19 +139,24 @@ class Intake:
         *,
         traceparent: str | None,
         lane: Lane = "interactive",
+        room: AbstractContextManager[None] | None = None,
     ) -> tuple[bool, Record | None]:
         """Open a run whatever is stored, provided the record still is as ``seen``.
 
-        Tells whether it did, and the record as it is now. Raises ``Unavailable``.
+        Tells whether it did, and the record as it is now. Raises ``Unavailable``, and what
+        ``room`` raises, which is entered for the write.
         """
         now = self._clock.now()
         run_id = new_run_id(now, self._rng.getrandbits(80))
-        applied = await self._store.apply(
-            opened(entity_id, seen, run_id=run_id, now=now, traceparent=traceparent, lane=lane)
+        opening = opened(
+            entity_id, seen, run_id=run_id, now=now, traceparent=traceparent, lane=lane
         )
+        with room or nullcontext():
+            applied = await self._store.apply(opening)
+            if applied.done and applied.record is not None:
+                self._note_opened(applied.record)
         if applied.done:
             assert applied.record is not None
-            self._note_opened(applied.record)
             log.trace(applied.record.traceparent)
             log.info("run.opened", entity_id=entity_id, run_id=run_id)
             await self.publish(applied.record)

@@ -1,8 +1,8 @@
 """Samples a lane's queue, for metrics, status and the estimate of how long a run will take."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from fraudd import log
 from fraudd.limiter import Backlog, RunTimes, bounded, estimated_seconds
@@ -49,6 +49,7 @@ class DepthSampler:
         self._fleet = fleet
         self._max_pending = max_pending
         self.backlog = Backlog(fleet=fleet)
+        self._being_opened = 0
         #: How many runs had been opened, and were owed, by the last sample.
         self._opened_before = self._owed_before = 0
         self._outdated = asyncio.Event()
@@ -97,15 +98,21 @@ class DepthSampler:
         if record.pending:
             self.note_opened(record)
 
-    def make_room(self) -> None:
-        """See that a run may be opened. Raises ``Full`` where too many are owed already."""
-        owed = self.backlog.owed
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """Have room for a run while it is being opened. Raises ``Full`` where too many are owed."""
+        owed = self.backlog.owed + self._being_opened
         if self._max_pending is not None and owed >= self._max_pending:
             raise Full(
                 f"about {owed} runs are pending in the {self._lane} lane, and [http] max_pending is"
                 f" {self._max_pending}",
                 retry_after_seconds=self.estimate(),
             )
+        self._being_opened += 1
+        try:
+            yield
+        finally:
+            self._being_opened -= 1
 
     def estimate(self, record: Record | None = None) -> int:
         """Estimate in how many seconds a pending run will have ended; None: the last of all."""

@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     except (OSError, UnicodeDecodeError) as error:
         calling.say(f"cannot read {arguments.file}: {getattr(error, 'strerror', error)}")
-        return 1
+        return 2
     entity_ids, refused = read_ids(text)
     for complaint in refused:
         calling.say(complaint)

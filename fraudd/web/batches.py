@@ -11,7 +11,7 @@ from fraudd.ports import Full, Unavailable
 from fraudd.record import Lane
 from fraudd.together import together
 from fraudd.traceparent import TRACEPARENT, taken
-from fraudd.web.bodies import PredictionRequest, ShownQuery, batch_request, query
+from fraudd.web.bodies import PredictionRequest, Refused, ShownQuery, batch_request, query
 from fraudd.web.problems import Problem, of_intake
 from fraudd.web.showing import Showing, answer
 
@@ -39,8 +39,9 @@ class Batches:
         shown: dict[int, Mapping[str, Any]] = {}
         by_entity: dict[str, dict[int, PredictionRequest]] = {}
         for number, one in enumerate(asked):
-            if isinstance(one, Problem):
-                shown[number] = {"problem": one.document(request.path)}
+            if isinstance(one, Refused):
+                named = {} if one.entity_id is None else {"entity_id": one.entity_id}
+                shown[number] = {**named, "problem": one.problem.document(request.path)}
             else:
                 by_entity.setdefault(one.entity_id, {})[number] = one
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from aiohttp import web
@@ -67,7 +68,15 @@ async def prediction_request(request: web.Request) -> PredictionRequest:
     return await _body(request, PredictionRequest)
 
 
-async def batch_request(request: web.Request) -> tuple[Lane, Sequence[PredictionRequest | Problem]]:
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request of a batch that is none: why, and the entity where it names one."""
+
+    entity_id: str | None
+    problem: Problem
+
+
+async def batch_request(request: web.Request) -> tuple[Lane, Sequence[PredictionRequest | Refused]]:
     """Read the lane of a batch and its requests, or what is wrong with each.
 
     Raises ``Problem`` 400, 413, 415 or 422 where it is no batch.
@@ -118,13 +127,14 @@ async def _body(request: web.Request, model: type[Model]) -> Model:
     raise _invalid("body", _errors(details, model))
 
 
-def _one_of_batch(number: int, given: Any) -> PredictionRequest | Problem:
+def _one_of_batch(number: int, given: Any) -> PredictionRequest | Refused:
     try:
         return PredictionRequest.model_validate(given)
     except ValidationError as error:
-        return _invalid(
-            "body", _errors(error.errors(), PredictionRequest, at=("predictions", number))
-        )
+        errors = _errors(error.errors(), PredictionRequest, at=("predictions", number))
+    named = given.get("entity_id") if isinstance(given, dict) else None
+    is_one = isinstance(named, str) and ENTITY_ID.fullmatch(named)
+    return Refused(named if is_one else None, _invalid("body", errors))
 
 
 def _invalid(part: str, errors: Sequence[dict[str, str]]) -> Problem:

@@ -211,5 +211,5 @@ async def test_nothing_to_ask_for_asks_nobody(tmp_path: Path) -> None:
 
 async def test_ids_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     status, _, err = await ran("backfill", str(tmp_path / "gone"))
-    assert status == 1
+    assert status == 2
     assert err == f"fraudd: cannot read {tmp_path / 'gone'}: No such file or directory\n"
