@@ -297,9 +297,12 @@ def let_the_bulk_lane_have_the_last_permit(stack: ExitStack) -> None:
 
 @bug
 def poll_the_bulk_lane_before_the_other(stack: ExitStack) -> None:
+    real = Consumers._receive_first
+
     async def _receive_first(self: Consumers, poll: FirstPoll, most: int) -> list[Message]:
-        messages = await self._receive_bulk(most) if poll.bulk == "after" else []
-        return messages or await self._receive("interactive", most, poll.wait_seconds)
+        if poll.bulk == "after" and (messages := await self._receive_bulk(most)):
+            return messages
+        return await real(self, poll, most)
 
     put(stack, Consumers, "_receive_first", _receive_first)
 
