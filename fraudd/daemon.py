@@ -25,7 +25,7 @@ from fraudd.lag import LoopLag
 from fraudd.listening import BACKLOG, address_of, listener
 from fraudd.loading import Loaded, Scorers
 from fraudd.metrics import Metrics
-from fraudd.ports import Misconfigured
+from fraudd.ports import Depth, Misconfigured
 from fraudd.record import Lane
 from fraudd.reload import Reloads
 from fraudd.status_line import Doing, Phase, status_line
@@ -305,7 +305,11 @@ class Daemon:
                 }
                 for job in consumers.jobs
             ],
-            **{_DEPTHS[lane]: depth and asdict(depth) for lane, depth in depths.items()},
+            **{_DEPTHS[lane]: depth and _shown(depth) for lane, depth in depths.items()},
             "waiters": self._engine.waiters.count,
             "estimated_seconds": samplers["interactive"].estimate(),
         }
+
+
+def _shown(depth: Depth) -> Mapping[str, int]:
+    return {kind: count for kind, count in asdict(depth).items() if count is not None}

@@ -178,10 +178,10 @@ class Metrics:
         self.scores.observe(score)
 
     def queue_depth(self, lane: Lane, depth: Depth) -> None:
-        """Note a sample of a lane's queue; what is dead-lettered is shown with the first."""
-        shared = ("dead_lettered",) if lane == "interactive" else ()
-        for kind in ("visible", "in_flight", "delayed", *shared):
-            self._queue.labels(lane, kind).set(getattr(depth, kind))
+        """Note a sample of a lane's queue."""
+        for kind in ("visible", "in_flight", "delayed", "dead_lettered"):
+            if (count := getattr(depth, kind)) is not None:
+                self._queue.labels(lane, kind).set(count)
 
     def exposition(self) -> bytes:
         """Write all metrics in Prometheus' text format, version 0.0.4."""

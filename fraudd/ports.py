@@ -139,12 +139,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
-    """About how many messages wait, are in hand, are delayed, and lie in the dead-letter queue."""
+    """About how many messages wait, are in hand, are delayed, and lie in the dead-letter queue.
+
+    The lanes share that one: it is counted with the interactive lane, and None with the bulk lane.
+    """
 
     visible: int
     in_flight: int
     delayed: int
-    dead_lettered: int
+    dead_lettered: int | None
 
 
 #: What a gate calls the queue of each lane. The bulk queue is needed by bulk runs alone.

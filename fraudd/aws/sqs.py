@@ -121,14 +121,15 @@ class SqsQueue:
         """
         counts = await self._counts(self._url, "RedrivePolicy")
         self._heed(counts.get("RedrivePolicy"))
-        dead: Mapping[str, str] = {}
+        dead = None
         if self._lane == "interactive":
-            dead = await self._counts(self.dead_letter_url)
+            counted = await self._counts(self.dead_letter_url)
+            dead = int(counted["ApproximateNumberOfMessages"])
         return Depth(
             visible=int(counts["ApproximateNumberOfMessages"]),
             in_flight=int(counts["ApproximateNumberOfMessagesNotVisible"]),
             delayed=int(counts["ApproximateNumberOfMessagesDelayed"]),
-            dead_lettered=int(dead.get("ApproximateNumberOfMessages", 0)),
+            dead_lettered=dead,
         )
 
     async def check(self) -> None:

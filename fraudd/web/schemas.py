@@ -177,7 +177,7 @@ class QueueDepth(BaseModel):
     visible: int
     in_flight: int
     delayed: int
-    dead_lettered: int
+    dead_lettered: int = maybe("with `queue`: the lanes share a dead-letter queue")
 
 
 class Status(BaseModel):

@@ -308,11 +308,6 @@ def poll_the_bulk_lane_before_the_other(stack: ExitStack) -> None:
 
 
 @bug
-def poll_the_bulk_lane_through_an_outage_of_it(stack: ExitStack) -> None:
-    put_at(stack, "fraudd.breaker._FOR_SOME", frozenset())
-
-
-@bug
 def send_bulk_runs_by_the_topic(stack: ExitStack) -> None:
     put_at(stack, "fraudd.wake_ups.lane_of", lambda record, queues: "interactive")
 
