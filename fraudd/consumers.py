@@ -8,14 +8,14 @@ bulk lane, it is polled with what the interactive lane leaves: ``fraudd/polling.
 import asyncio
 import math
 import random
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from fraudd import log
 from fraudd.gate import Gate
 from fraudd.job import Job, Worker
 from fraudd.lease import Lease
 from fraudd.metrics import Metrics
+from fraudd.pairs import Pairs
 from fraudd.polling import (
     EMPTY_SECONDS,
     MOST_A_POLL,
@@ -66,7 +66,7 @@ class Consumers:
         self._deaf_seconds = 3 * (wait_seconds + POLL_MARGIN_SECONDS)
         self._drain_seconds = drain_seconds
         self._visibility_timeout_seconds = visibility_timeout_seconds
-        self._idle = asyncio.Semaphore(count)
+        self._pairs = Pairs(permits, count)
         self._jobs: dict[asyncio.Task[None], Job] = {}
         self._stopping = asyncio.Event()
         self._pollers: list[asyncio.Task[None]] = []
@@ -141,15 +141,15 @@ class Consumers:
         brought = False
         while not self._stopping.is_set():
             self._round_at = self._clock.monotonic()
-            if wait := self._poll_in():
+            if wait := self._poll_in(outstanding=len(self._receiving)):
                 await self._gate.wait(wait)
                 continue
-            with self._reserved() as permits:
-                await self._reserve_one(permits)
-                if self._poll_in():
+            with self._pairs.reserved() as permits:
+                await self._pairs.wait_for_one(permits)
+                if self._poll_in(outstanding=len(self._receiving)):
                     continue
                 poll = self._first_poll(brought=brought)
-                await self._reserve_more(permits, poll.most)
+                await self._pairs.take_more(permits, poll.most)
                 messages = await self._receive_first(poll, len(permits))
                 brought = bool(messages)
                 if poll.bulk == "after" and not brought and self._is_bulks_turn():
@@ -163,20 +163,20 @@ class Consumers:
             if wait := self._bulk_in():
                 await self._gate.wait(wait)
                 continue
-            with self._reserved() as permits:
-                await self._reserve_more(permits, MOST_A_POLL)
+            with self._pairs.reserved() as permits:
+                await self._pairs.take_more(permits, MOST_A_POLL)
                 if some := len(permits):
                     for message in await self._receive_bulk(some):
                         self._start(group, message, permits.pop(0))
             if not some:
                 await self._gate.wait(math.inf)
 
-    def _poll_in(self) -> float:
+    def _poll_in(self, *, outstanding: int = 0) -> float:
+        """Seconds until a poll may go out beside those outstanding; infinity: not as it is."""
         if self._skew.trouble is not None:
             return _SKEW_SECONDS
         now = self._clock.monotonic()
-        in_hand = len(self._jobs) + len(self._receiving)
-        return self._gate.breaker.poll_in(now, in_hand=in_hand)
+        return self._gate.breaker.poll_in(now, in_hand=len(self._jobs) + outstanding)
 
     def _is_bulks_turn(self) -> bool:
         """Whether the bulk lane may have the pair that the interactive lane has no use for."""
@@ -203,33 +203,6 @@ class Consumers:
             full_look_seconds=now - self._full_look_at,
         )
 
-    @contextmanager
-    def _reserved(self) -> Iterator[list[Permit]]:
-        """Pairs of an idle consumer and a permit; those that get no message go back."""
-        permits: list[Permit] = []
-        try:
-            yield permits
-        finally:
-            for permit in permits:
-                self._give_back(permit)
-
-    async def _reserve_one(self, permits: list[Permit]) -> None:
-        """Wait for a pair."""
-        await self._idle.acquire()
-        try:
-            permits.append(await self._permits.acquire())
-        except asyncio.CancelledError:
-            self._idle.release()
-            raise
-
-    async def _reserve_more(self, permits: list[Permit], most: int) -> None:
-        """Take as many pairs as there are now, up to ``most`` in all."""
-        while len(permits) < most and not self._idle.locked():
-            if (permit := self._permits.try_acquire()) is None:
-                return
-            await self._idle.acquire()  # never waits: nobody else takes
-            permits.append(permit)
-
     async def _receive_first(self, poll: FirstPoll, most: int) -> list[Message]:
         """Poll the interactive lane; meanwhile the bulk lane may be, where it was so decided."""
         if poll.bulk == "beside":
@@ -244,9 +217,11 @@ class Consumers:
         return messages
 
     async def _receive_bulk(self, most: int) -> list[Message]:
+        # A run that is opened meanwhile makes it due again.
+        self._bulk_due_at = self._clock.monotonic() + EMPTY_SECONDS
         messages = await self._receive("bulk", most, SHORT_WAIT_SECONDS)
-        if not messages:
-            self._bulk_due_at = self._clock.monotonic() + EMPTY_SECONDS
+        if messages:
+            self._bulk_due_at = -math.inf
         self._gate.changed()
         return messages
 
@@ -282,13 +257,9 @@ class Consumers:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         """Give consumer and permit back, even of a job cancelled before its first step."""
-        self._give_back(self._jobs.pop(task).permit)
+        self._pairs.give_back(self._jobs.pop(task).permit)
         self._round_at = self._clock.monotonic()
         self._gate.changed()
-
-    def _give_back(self, permit: Permit) -> None:
-        permit.release()
-        self._idle.release()
 
     async def _work(self, job: Job) -> None:
         outcome = await self._worker.work(job)

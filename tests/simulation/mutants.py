@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.simulation import bugs_of_records, bugs_of_running
+from tests.simulation import bugs_of_lanes, bugs_of_records, bugs_of_running
 from tests.simulation.bugs import BUGS
 from tests.simulation.seed import run_seed
 
@@ -71,7 +71,7 @@ def main() -> int:
 
 
 #: The modules whose bugs are hunted; importing them registers them.
-BUG_MODULES = (bugs_of_records, bugs_of_running)
+BUG_MODULES = (bugs_of_records, bugs_of_running, bugs_of_lanes)
 
 if __name__ == "__main__":
     sys.exit(main())
