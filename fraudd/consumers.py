@@ -180,7 +180,8 @@ class Consumers:
 
     def _is_bulks_turn(self) -> bool:
         """Whether the bulk lane may have the pair that the interactive lane has no use for."""
-        return self._may_poll() and self._first_poll(brought=False).bulk == "after"
+        in_turn = self._first_poll(brought=False).bulk == "after"
+        return in_turn and self._may_poll() and not self._bulk_due_in()
 
     def _may_poll(self) -> bool:
         return not self._stopping.is_set() and not self._poll_in()
@@ -189,6 +190,10 @@ class Consumers:
         """Seconds until the bulk lane may be polled beside the other; infinity: not as it is."""
         if not (self._beside and self._may_poll() and self._gate.breaker.state == "closed"):
             return math.inf
+        return self._bulk_due_in()
+
+    def _bulk_due_in(self) -> float:
+        """Seconds until the bulk queue is worth a poll."""
         now = self._clock.monotonic()
         return max(self._gate.breaker.poll_bulk_in(now), self._bulk_due_at - now, 0.0)
 
@@ -199,7 +204,7 @@ class Consumers:
             pairs=min(self.count, self._permits.limit),
             closed=self._gate.breaker.state == "closed",
             brought=brought,
-            bulk_due=max(self._gate.breaker.poll_bulk_in(now), self._bulk_due_at - now) <= 0,
+            bulk_due=not self._bulk_due_in(),
             full_look_seconds=now - self._full_look_at,
         )
 

@@ -58,6 +58,7 @@ def first_poll(
             return FirstPoll(most=most, wait_seconds=0, bulk="no")
         return FirstPoll(most=1, wait_seconds=None, bulk="beside")
     if not bulk_due:
-        return FirstPoll(most=1, wait_seconds=None, bulk="no")
+        # It may be by the time that this poll is back.
+        return FirstPoll(most=1, wait_seconds=None, bulk="after")
     full_look = full_look_seconds >= _FULL_LOOK_SECONDS
     return FirstPoll(most=1, wait_seconds=SHORT_WAIT_SECONDS if full_look else 0, bulk="after")

@@ -8,11 +8,14 @@ import pytest
 
 from tests.simulation.clocks import true_ms
 from tests.simulation.loop import VirtualLoop, cancel_all
+from tests.simulation.network import Fate, Part
 from tests.simulation.plan import Plan, draw
+from tests.simulation.process import Process
 from tests.simulation.world import World
 
 BULK, OTHERS = 300, 20
 RUN_SECONDS = 4.0
+HOUR_SECONDS = 3600.0
 
 
 def calm(*, daemons: int, permits: int) -> Plan:
@@ -56,6 +59,15 @@ async def waited(world: World) -> list[float]:
     return [(int(str(items[one]["started_at"])) - at) / 1000 for one, at in asked.items()]
 
 
+def ended(world: World, loop: VirtualLoop) -> None:
+    """End all daemons, whatever they have in hand."""
+    world.over.set()
+    for process in world.everybody():
+        process.dead = True
+    cancel_all(loop)
+    loop.close()
+
+
 def play(*, daemons: int, permits: int) -> list[float]:
     """Give how long each waited, the shortest first."""
     loop = VirtualLoop()
@@ -65,11 +77,7 @@ def play(*, daemons: int, permits: int) -> list[float]:
     try:
         times = loop.run_until_complete(waited(world))
     finally:
-        world.over.set()
-        for process in world.everybody():
-            process.dead = True
-        cancel_all(loop)
-        loop.close()
+        ended(world, loop)
     assert world.failure is None, world.failure
     return sorted(times)
 
@@ -80,6 +88,31 @@ def test_where_there_are_two_permits_it_begins_at_once(daemons: int, permits: in
     # One permit is nobody else's: only who comes while another has it waits, for a part of a run.
     assert times[len(times) // 2] < 0.2
     assert times[-1] < RUN_SECONDS
+
+
+@pytest.mark.parametrize("permits", [1, 2])
+def test_at_rest_a_bulk_lane_costs_no_more_than_one_long_poll(permits: int) -> None:
+    def calls(kinds: set[str]) -> int:
+        loop = VirtualLoop()
+        plan = calm(daemons=1, permits=permits)
+        world = World(replace(plan, kinds=frozenset(kinds), sweep_interval=15.0), loop)
+        made = 0
+
+        def fate(process: Process, part: Part) -> Fate:
+            nonlocal made
+            made += 1
+            return "well"
+
+        world.faults.fate = fate  # type: ignore[method-assign]
+        try:
+            world.start_all()
+            loop.run_until_complete(asyncio.sleep(HOUR_SECONDS))
+        finally:
+            ended(world, loop)
+        return made
+
+    a_long_poll = HOUR_SECONDS / 20
+    assert calls({"bulk"}) - calls(set()) <= a_long_poll * 1.05
 
 
 def test_with_one_permit_it_is_the_next_to_begin() -> None:

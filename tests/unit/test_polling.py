@@ -47,7 +47,7 @@ def test_with_one_pair_the_lanes_take_turns() -> None:
 
 
 def test_what_is_known_to_be_empty_costs_no_turn() -> None:
-    assert decided(pairs=1, bulk_due=False) == FirstPoll(most=1, wait_seconds=None, bulk="no")
+    assert decided(pairs=1, bulk_due=False) == FirstPoll(most=1, wait_seconds=None, bulk="after")
 
 
 def test_while_something_is_wrong_one_message_is_tried_of_whichever_lane() -> None:
