@@ -9,6 +9,7 @@ from tests.simulation.promises import (
     COVERED,
     DRAINED,
     ENDS,
+    HASTENED,
     LET_GO,
     RECEIVES,
 )
@@ -95,6 +96,15 @@ class EndChecks:
             and not (run.published_by_opener or stopped)
         ):
             self._world.broken(ENDS, run.entity_id, f"{opener.name} did not publish what it opened")
+        hastener = run.hastener
+        if (
+            hastener is not None
+            and hastener.well(run.hastened_at - 15, run.hastened_at + 60)
+            and not (run.published_by_hastener or stopped)
+        ):
+            self._world.broken(
+                HASTENED, run.entity_id, f"{hastener.name} did not publish what it moved"
+            )
         # Who tries again to write what had landed may find a newer end, which was announced.
         newest = run is entity.newest
         if ender is None or run.hurt or not newest or stopped:

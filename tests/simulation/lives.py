@@ -65,8 +65,11 @@ class Run:
     #: When it was claimed, queued again or ended last.
     changed_at: float = 0.0
     announced_at: float | None = None
-    #: The lanes that it was ever in.
+    #: The lanes that it was ever in; who moved it to the interactive one, when, and published it.
     lanes: set[Lane] = field(default_factory=set)
+    hastener: "Process | None" = None
+    hastened_at: float = 0.0
+    published_by_hastener: bool = False
 
     @property
     def failures(self) -> int:
@@ -227,6 +230,8 @@ class Lives:
         run = self.runs.get(meaning.run_id or "")
         if run is not None and run.opener is not None and run.opener.name == who:
             run.published_by_opener = True
+        if run is not None and run.hastener is not None and run.hastener.name == who:
+            run.published_by_hastener = True
 
     def hurt(self, entity_id: str | None) -> None:
         """Note that a call about an entity failed in the end."""
