@@ -21,7 +21,7 @@ class Misconfigured(Exception):
 class Unavailable(Exception):
     """Something that every run needs is out of reach, or refuses us: no fault of this run.
 
-    ``part`` is ``store``, ``queue``, ``bulk_queue``, ``topics`` or ``database``; or ``clock``, where
+    ``part`` is ``store``, ``queue``, ``bulk_queue``, ``topics``, ``database``, or ``clock``:
     this daemon's own is off.
     """
 
