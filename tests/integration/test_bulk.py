@@ -45,7 +45,7 @@ async def test_a_bulk_batch_passes_the_topic_by_in_few_calls(
         answers = await client.batch(ids, lane="bulk")
     assert [(one.entity_id, one.status) for one in answers] == [(one, "started") for one in ids]  # type: ignore[union-attr]
     sent = calls(fraudd, "SendMessageBatch") - before["SendMessageBatch"]
-    await fraudd.jobs("done", 100)
+    await fraudd.jobs("done", 20)
     assert sent <= 30
     assert await requests.rest() == []
     # Once each: nobody sent a wake-up again.
