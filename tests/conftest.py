@@ -122,17 +122,6 @@ async def provisioned(aws_clients: Clients) -> Aws:
     )
 
 
-async def bulk_queue(aws: Aws) -> str:
-    """Make the queue of the bulk lane; gives its URL."""
-    sqs = aws.clients.sqs
-    url = (await sqs.create_queue(QueueName=f"{aws.names.table}-bulk"))["QueueUrl"]
-    main = await sqs.get_queue_attributes(
-        QueueUrl=aws.names.queue_url, AttributeNames=["RedrivePolicy", "VisibilityTimeout"]
-    )
-    await sqs.set_queue_attributes(QueueUrl=url, Attributes=main["Attributes"])
-    return url
-
-
 @contextmanager
 def private_mariadb(folder: Path) -> Iterator[DatabaseServer]:
     """A real MariaDB, empty."""

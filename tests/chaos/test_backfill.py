@@ -16,7 +16,6 @@ from aiohttp import web
 from tests.acceptance.conftest import FRAUDD
 from tests.chaos.daemon import Daemon
 from tests.chaos.stage import Stage
-from tests.conftest import bulk_queue
 
 #: How long a run takes in the database, in seconds.
 PACE = 0.4
@@ -115,7 +114,7 @@ async def filled(
         if len(processes) == 1 and len(asked) > len(ids) / 2:
             processes[0].kill()
 
-    bulk_url = await bulk_queue(stage.aws)
+    bulk_url = stage.aws.names.bulk_url
     async with stage.daemon(
         "one", bulk_url=bulk_url, permits=permits, wait_seconds=20, visibility_seconds=30
     ) as daemon:

@@ -11,7 +11,7 @@ import pytest
 
 from fraudd.config import Config
 from fraudd.local.process import free_port
-from tests.conftest import Aws, bulk_queue
+from tests.conftest import Aws
 from tests.integration.commands import ran, started
 from tests.integration.conftest import Fraudd, Observer, Start, changed
 
@@ -19,7 +19,7 @@ from tests.integration.conftest import Fraudd, Observer, Start, changed
 @pytest.fixture
 async def fraudd(start: Start, config: Config, aws: Aws) -> AsyncIterator[Fraudd]:
     """A daemon whose bulk lane may have two of three permits."""
-    bulk = {"bulk_url": await bulk_queue(aws)}
+    bulk = {"bulk_url": aws.names.bulk_url}
     async with start(changed(config, queue=bulk, database={"max_connections": 3})) as fraudd:
         yield fraudd
 
@@ -146,7 +146,7 @@ async def test_no_more_are_pending_than_it_may_have(
 async def test_what_the_daemon_has_no_room_for_is_asked_for_later(
     start: Start, config: Config, aws: Aws, tmp_path: Path
 ) -> None:
-    bulk = {"bulk_url": await bulk_queue(aws)}
+    bulk = {"bulk_url": aws.names.bulk_url}
     async with start(changed(config, queue=bulk, http={"max_pending": 20})) as fraudd:
         file = written(tmp_path, [f"shop-{number}" for number in range(120)])
         command = ("backfill", file, "--url", fraudd.url, "--rate", "10000", "--json")

@@ -9,14 +9,14 @@ import pytest
 from fraudd.client import Client
 from fraudd.config import Config
 from fraudd.ports import Misconfigured
-from tests.conftest import Aws, bulk_queue
+from tests.conftest import Aws
 from tests.integration.conftest import Fraudd, Inbox, Observer, Start, changed
 
 
 @pytest.fixture
 async def bulky(config: Config, aws: Aws) -> Config:
     """The configuration of a daemon with a bulk lane."""
-    return changed(config, queue={"bulk_url": await bulk_queue(aws)})
+    return changed(config, queue={"bulk_url": aws.names.bulk_url})
 
 
 @pytest.fixture
