@@ -230,7 +230,7 @@ class Daemon:
             self._heartbeat.beat("READY=1")
 
     def _status_line(self) -> str:
-        consumers, depth = self._engine.consumers, self._engine.sampler.depth
+        consumers, depth = self._engine.consumers, self._engine.samplers["interactive"].depth
         reloading = self._phase == "serving" and self._reloads.running
         return status_line(
             Doing(
