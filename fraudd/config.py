@@ -123,13 +123,6 @@ class Queue(_Section):
     wait_seconds: Annotated[int, Field(ge=0, le=20)] = 20
     visibility_timeout_seconds: Annotated[int, Field(ge=10, le=43_200)] = 120
 
-    @model_validator(mode="after")
-    def _different_queues(self) -> Self:
-        """Refuse a queue that would have two meanings."""
-        if self.bulk_url is not None and self.bulk_url in (self.url, self.dead_letter_url):
-            raise ValueError("bulk_url must be a queue of its own: it is url or dead_letter_url")
-        return self
-
 
 class Topics(_Section):
     """The two SNS topics."""

@@ -45,6 +45,10 @@ def sqs_queues(config: Config, clients: Clients, clock: Clock) -> Mapping[Lane, 
 
 async def check_queues(queues: Mapping[Lane, SqsQueue]) -> None:
     """See that the queues are there; raises ``Misconfigured`` or ``Unavailable``."""
+    if len({queue.url for queue in queues.values()}) < len(queues):
+        raise Misconfigured(
+            "[queue] bulk_url must be a queue of its own: it is that of [queue] url"
+        )
     for queue in queues.values():
         await queue.check()
     first, *others = sorted({queue.dead_letter_url for queue in queues.values()})

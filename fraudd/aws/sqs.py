@@ -44,7 +44,7 @@ class SqsQueue:
         self._sqs = clients.sqs
         self._polls = clients.polls
         self._where = clients.where
-        self._url = url
+        self.url = url
         self._lane = lane
         self._part = PARTS[lane]
         self._sends = Sends(clients.sqs, url, attributes=typed)
@@ -59,7 +59,7 @@ class SqsQueue:
         """Poll for up to ``most`` messages, hidden from others for the visibility timeout."""
         with translated(self._part):
             answer = await self._polls.receive_message(
-                QueueUrl=self._url,
+                QueueUrl=self.url,
                 MaxNumberOfMessages=most,
                 WaitTimeSeconds=self._wait_seconds if wait_seconds is None else wait_seconds,
                 VisibilityTimeout=self._visibility_timeout_seconds,
@@ -77,13 +77,13 @@ class SqsQueue:
     async def delete(self, message: Message) -> None:
         """Be done with a message; deleting it twice is no error."""
         with translated(self._part), gone_is_fine():
-            await self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt_handle)
+            await self._sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message.receipt_handle)
 
     async def hide(self, message: Message, seconds: float) -> None:
         """Give a message back, to be seen again in ``seconds``."""
         with translated(self._part), gone_is_fine():
             await self._sqs.change_message_visibility(
-                QueueUrl=self._url,
+                QueueUrl=self.url,
                 ReceiptHandle=message.receipt_handle,
                 VisibilityTimeout=math.ceil(seconds),
             )
@@ -92,7 +92,7 @@ class SqsQueue:
         """Send a copy, delayed by ``seconds``, that starts with no receives; then delete."""
         with translated(self._part):
             await self._sqs.send_message(
-                QueueUrl=self._url,
+                QueueUrl=self.url,
                 MessageBody=message.body,
                 DelaySeconds=math.ceil(seconds),
                 MessageAttributes=_copied(message, {}),
@@ -119,7 +119,7 @@ class SqsQueue:
 
         The dead-letter queue, which the lanes share, is counted with the interactive one.
         """
-        counts = await self._counts(self._url, "RedrivePolicy")
+        counts = await self._counts(self.url, "RedrivePolicy")
         self._heed(counts.get("RedrivePolicy"))
         dead = None
         if self._lane == "interactive":
@@ -135,9 +135,9 @@ class SqsQueue:
     async def check(self) -> None:
         """See that the queue is there, and find its dead-letter queue."""
         key = "bulk_url" if self._lane == "bulk" else "url"
-        with translated(f"queue ({self._url} at {self._where}; see [queue] {key})"):
+        with translated(f"queue ({self.url} at {self._where}; see [queue] {key})"):
             answer = await self._sqs.get_queue_attributes(
-                QueueUrl=self._url, AttributeNames=["RedrivePolicy"]
+                QueueUrl=self.url, AttributeNames=["RedrivePolicy"]
             )
             policy = self._heed(answer.get("Attributes", {}).get("RedrivePolicy"))
             if not self.dead_letter_url and (arn := policy.get("deadLetterTargetArn")):
@@ -145,7 +145,7 @@ class SqsQueue:
                 self.dead_letter_url = found["QueueUrl"]
         if not self.dead_letter_url:
             raise Misconfigured(
-                f"{self._url} has no redrive policy: give it one, or set [queue] dead_letter_url"
+                f"{self.url} has no redrive policy: give it one, or set [queue] dead_letter_url"
             )
 
     def _heed(self, policy: str | None) -> Mapping[str, Any]:

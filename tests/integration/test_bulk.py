@@ -170,3 +170,9 @@ async def test_dead_letters_of_both_lanes_lie_in_one_queue(
         )
         async with start(changed(bulky, queue=odd)):
             pass
+
+
+async def test_one_queue_is_no_two_lanes(start: Start, config: Config) -> None:
+    with pytest.raises(Misconfigured, match="bulk_url must be a queue of its own"):
+        async with start(changed(config, queue={"bulk_url": config.queue.url})):
+            pass
