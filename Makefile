@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help setup run stack test test-mysql check simulate mutants chaos fuzz measure bench-stall bench-http format clean distclean
+.PHONY: help setup run stack test test-mysql check simulate mutants chaos fuzz measure backfill-20000 bench-stall bench-http format clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ mutants: .venv/installed-test ## break fraudd on purpose, and see that the simul
 
 chaos: setup .venv/installed-test ## kill, pause and cut off the real daemon, the slow tests too (10 minutes)
 	@$(BIN)/pytest tests/chaos -m 'slow or not slow'
+
+backfill-20000: setup .venv/installed-test ## backfill 20,000 ids on real components, killed in the middle (10 minutes)
+	@$(BIN)/pytest tests/chaos/test_backfill.py -m slow -s
 
 fuzz: setup .venv/installed-test .tools/schemathesis/installed ## try the HTTP API in thousands of ways, by its OpenAPI document
 	@$(BIN)/pytest tests/integration/test_fuzz.py -m 'slow or not slow'

@@ -10,6 +10,8 @@ from typing import Literal
 
 from fraudd.retry import back_off
 
+#: Parts that only some runs need: while one is out of reach the others are worked on.
+_FOR_SOME = frozenset({"bulk_queue"})
 #: So many runs of different entities that fail in a row, none succeeding between, are one fault.
 FAULT_RUNS = 5
 #: How long after a fault one run is tried, and how long that may grow.
@@ -50,13 +52,13 @@ class Breaker:
     @property
     def state(self) -> Literal["closed", "outage", "fault"]:
         """Why no messages are taken; ``closed``: they are."""
-        return "outage" if self._outages else "fault" if self._fault else "closed"
+        return "outage" if self._needed() else "fault" if self._fault else "closed"
 
     @property
     def trouble(self) -> str | None:
         """Say what is wrong; None where nothing is."""
-        if self._outages:
-            return "; ".join(f"{part}: {outage.detail}" for part, outage in self._outages.items())
+        if needed := self._needed():
+            return "; ".join(f"{part}: {outage.detail}" for part, outage in needed.items())
         if self._fault is None:
             return None
         return f"runs fail one after the other, the last of them: {self._fault.detail}"
@@ -160,10 +162,19 @@ class Breaker:
             return math.inf
         return max(0.0, self._poll_at() - now)
 
+    def poll_bulk_in(self, now: float) -> float:
+        """Give the seconds until the bulk queue may be polled, by what is known of it alone."""
+        outage = self._outages.get("bulk_queue")
+        return max(0.0, outage.probe_at - now) if outage is not None else 0.0
+
     def _poll_at(self) -> float:
         fault_at = self._fault.probe_at if self._fault is not None else 0.0
-        if not self._outages:
+        if not (needed := self._needed()):
             return fault_at
-        first = min(self._outages.values(), key=lambda outage: outage.probe_at)
+        first = min(needed.values(), key=lambda outage: outage.probe_at)
         # The poll cannot do without the queue; of the other parts it probes any.
-        return max(fault_at, self._outages.get("queue", first).probe_at)
+        return max(fault_at, needed.get("queue", first).probe_at)
+
+    def _needed(self) -> dict[str, _Outage]:
+        """Give the outages that every run suffers from."""
+        return {part: outage for part, outage in self._outages.items() if part not in _FOR_SOME}

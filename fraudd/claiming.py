@@ -21,6 +21,7 @@ from fraudd.verdict import (
     GiveBack,
     GiveUp,
     HandOver,
+    Hasten,
     Limits,
     OnMessage,
     Open,
@@ -77,13 +78,13 @@ class Claiming:
         if event.run_id is None or self._limits.max_wait_seconds is not None:
             record = await self._store.get(event.entity_id)
         else:
-            await self._gate.patiently("queue", lease.fresh)
+            await self._gate.patiently(lease.message.part, lease.fresh)
             guess = first_claim(event.entity_id, event.run_id, **self._terms(lease))
             record = await self._claim(guess)
         for _ in range(_ROUNDS):
             if record is not None and record.worker == lease.token:
                 return record
-            await self._gate.patiently("queue", lease.fresh)
+            await self._gate.patiently(lease.message.part, lease.fresh)
             verdict = self._decide(lease, event, record)
             if isinstance(verdict, Claim) and verdict.alone and not alone:
                 await wait_alone()
@@ -143,6 +144,12 @@ class Claiming:
                     return None, record
                 await settlement.delete(lease)
                 return "opened", record
+            case Hasten(seen):
+                hastened, record = await self._intake.hasten(seen)
+                if not hastened:
+                    return None, record
+                await settlement.delete(lease)
+                return "covered", record
             case _:
                 return await self._settle(lease, verdict), None
 

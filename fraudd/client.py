@@ -99,15 +99,22 @@ class Client:
             prediction, pause = await self._waited("GET", _path(entity_id), query, None, left)
         return prediction
 
-    async def look_up(self, entity_id: str, *, include_features: bool = False) -> Prediction | None:
-        """Give what is known, None where nobody ever asked; starts nothing. Raises ``Problem``."""
+    async def look_up(
+        self, entity_id: str, *, wait: float = 0.0, include_features: bool = False
+    ) -> Prediction | None:
+        """Give what is known, None where nobody ever asked; starts nothing.
+
+        Where a run is pending, the daemon waits so many seconds for its end, 60 at most, before it
+        answers. Raises ``Problem``.
+        """
+        query = _including(include_features)
         try:
-            body, _ = await self._call("GET", _path(entity_id), query=_including(include_features))
+            prediction, _ = await self._waited("GET", _path(entity_id), query, None, wait)
         except Problem as problem:
             if problem.slug == "never-asked":
                 return None
             raise
-        return read.prediction(body)
+        return prediction
 
     async def forget(self, entity_id: str) -> None:
         """Forget the entity, known or not. Raises ``Problem``."""
@@ -119,10 +126,12 @@ class Client:
         *,
         max_age_seconds: float | None = None,
         force: bool = False,
+        lane: Literal["interactive", "bulk"] = "interactive",
     ) -> Sequence[Prediction | Problem]:
         """Ask for many entities; gives an answer or a problem for each, in order.
 
-        More than a hundred are several calls. Raises ``Problem`` where a whole call fails.
+        In the ``bulk`` lane their runs wait behind all that others ask for. More than a hundred are
+        several calls. Raises ``Problem`` where a whole call fails.
         """
         answers: list[Prediction | Problem] = []
         for first in range(0, len(entity_ids), _BATCH):
@@ -130,7 +139,10 @@ class Client:
                 _request(entity_id, max_age_seconds, force)
                 for entity_id in entity_ids[first : first + _BATCH]
             ]
-            body, _ = await self._call("POST", "/v1/batches", body={"predictions": asked})
+            batch: dict[str, Any] = {"predictions": asked}
+            if lane != "interactive":
+                batch["lane"] = lane
+            body, _ = await self._call("POST", "/v1/batches", body=batch)
             for answer in body["predictions"]:
                 refused = answer.get("problem")
                 answers.append(

@@ -104,7 +104,7 @@ def problem(document: Mapping[str, Any], retry_after: float | None = None) -> Pr
         slug=document["type"].removeprefix(URN),
         detail=document["detail"],
         errors=document.get("errors", ()),
-        retry_after_seconds=retry_after,
+        retry_after_seconds=retry_after or document.get("retry_after_seconds"),
     )
 
 

@@ -25,7 +25,8 @@ from fraudd.lag import LoopLag
 from fraudd.listening import BACKLOG, address_of, listener
 from fraudd.loading import Loaded, Scorers
 from fraudd.metrics import Metrics
-from fraudd.ports import Misconfigured
+from fraudd.ports import Depth, Misconfigured
+from fraudd.record import Lane
 from fraudd.reload import Reloads
 from fraudd.status_line import Doing, Phase, status_line
 from fraudd.web.app import make_app, request_ids
@@ -35,17 +36,20 @@ from fraudd.web.parting import MOST_SECONDS as PARTING_SECONDS
 from fraudd.web.server import Runner, most_connections
 from fraudd.wiring import (
     aws_terms,
+    check_queues,
     database_permits,
     database_server,
     engine_terms,
     longest_stop_seconds,
     sns_topics,
-    sqs_queue,
+    sqs_queues,
     tokens,
 )
 
 #: What is still answered after the parting gets this long; nothing takes as long.
 _CLOSING_SECONDS = 5.0
+#: Where the status shows what lies in each lane's queue.
+_DEPTHS: Mapping[Lane, str] = {"interactive": "queue", "bulk": "bulk_queue"}
 
 
 async def serve(config: Config) -> None:
@@ -88,7 +92,7 @@ class Daemon:
         self._skew = clients.skew
         self._store = DynamoDbStore(clients, config.results.table)
         self._topics = sns_topics(config, clients)
-        self._queue = sqs_queue(config, clients, clock)
+        self._queues = sqs_queues(config, clients, clock)
         self._permits = database_permits(config, clock)
         self._connections = Connections(database_server(config), self._permits, clock=clock)
         self.scorers = Scorers(
@@ -97,7 +101,7 @@ class Daemon:
 
         self._engine = Engine(
             store=self._store,
-            queue=self._queue,
+            queues=self._queues,
             topics=self._topics,
             scorer=self.scorers.current,
             permits=self._permits,
@@ -127,7 +131,7 @@ class Daemon:
         """See that everything is there and fits, before anyone is told that we are ready."""
         systemd.notify("STATUS=starting: looking at table, queue and topics")
         await self._store.check()
-        await self._queue.check()
+        await check_queues(self._queues)
         await self._topics.check()
         systemd.notify("STATUS=starting: trying features and model on the database")
         await self.scorers.use(loaded)
@@ -227,7 +231,7 @@ class Daemon:
             self._heartbeat.beat("READY=1")
 
     def _status_line(self) -> str:
-        consumers, depth = self._engine.consumers, self._engine.sampler.depth
+        consumers, depth = self._engine.consumers, self._engine.samplers["interactive"].depth
         reloading = self._phase == "serving" and self._reloads.running
         return status_line(
             Doing(
@@ -259,7 +263,7 @@ class Daemon:
         )
         self._metrics.watch_consumers(lambda: len(engine.consumers.jobs), engine.consumers.count)
         self._metrics.watch_oldest_pending(
-            ["interactive"], lambda lane: engine.sweeper.oldest.seconds(lane, self._clock.now())
+            self._queues, lambda lane: engine.sweeper.oldest.seconds(lane, self._clock.now())
         )
 
     def _app(self, new_id: Callable[[], str]) -> web.Application:
@@ -284,8 +288,8 @@ class Daemon:
 
     def _status(self) -> Mapping[str, Any]:
         """What this daemon does right now: the body of ``GET /v1/status``."""
-        consumers, sampler = self._engine.consumers, self._engine.sampler
-        depth = sampler.depth
+        consumers, samplers = self._engine.consumers, self._engine.samplers
+        depths = {lane: sampler.depth for lane, sampler in samplers.items()}
         now = self._clock.now()
         return {
             "version": __version__,
@@ -307,12 +311,17 @@ class Daemon:
                 {
                     "entity_id": job.entity_id,
                     "run_id": job.run_id,
+                    "lane": job.lease.message.lane,
                     "phase": job.phase,
                     "seconds": max(0, now - job.lease.message.received_at) / 1000,
                 }
                 for job in consumers.jobs
             ],
-            "queue": depth and asdict(depth),
+            **{_DEPTHS[lane]: depth and _shown(depth) for lane, depth in depths.items()},
             "waiters": self._engine.waiters.count,
-            "estimated_seconds": sampler.estimate(),
+            "estimated_seconds": samplers["interactive"].estimate(),
         }
+
+
+def _shown(depth: Depth) -> Mapping[str, int]:
+    return {kind: count for kind, count in asdict(depth).items() if count is not None}

@@ -9,21 +9,22 @@ from fraudd.breaker import Breaker
 from fraudd.claiming import Claiming
 from fraudd.consumers import Consumers
 from fraudd.gate import Gate
-from fraudd.gated import GatedQueue, GatedStore, GatedTopics, Through
+from fraudd.gated import GatedStore, GatedTopics, Through, gated
 from fraudd.intake import Intake
 from fraudd.job import Worker
 from fraudd.lease import Lease
 from fraudd.limiter import RunTimes
 from fraudd.listing import Listing
 from fraudd.metrics import Metrics
-from fraudd.ports import Clock, Permits, Queue, Scorer, Store, Topics
-from fraudd.record import Record
+from fraudd.ports import Clock, Permits, Queues, Scorer, Store, Topics
+from fraudd.record import Lane, Record
 from fraudd.sampler import DepthSampler
 from fraudd.settlement import Settlement
 from fraudd.skew import Skew
 from fraudd.sweeper import Sweeper
 from fraudd.verdict import Limits
 from fraudd.waiters import Waiters
+from fraudd.wake_ups import WakeUps, lane_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +55,17 @@ class Terms:
 
 
 class Engine:
-    """Intake, consumers, waiters, sweeper and sampler of one daemon.
+    """Intake, consumers, waiters, sweeper and samplers of one daemon.
 
-    ``scorer`` gives what makes scores now: it may be another one for the next run.
+    There are as many lanes as ``queues``, the interactive one always. ``scorer`` gives what makes
+    scores now: it may be another one for the next run.
     """
 
     def __init__(
         self,
         *,
         store: Store,
-        queue: Queue,
+        queues: Queues,
         topics: Topics,
         scorer: Callable[[], Scorer],
         permits: Permits,
@@ -74,7 +76,7 @@ class Engine:
         terms: Terms,
     ) -> None:
         self._store = store
-        self._queue = queue
+        self._queues = queues
         self._topics = topics
         self._clock = clock
         self._rng = rng
@@ -88,22 +90,14 @@ class Engine:
             rng=rng,
         )
         self._gate = gate = Gate(self.breaker, clock=clock, rng=rng)
-        self.sampler = DepthSampler(
-            queue=queue,
-            permits=permits,
-            run_times=self._run_times,
-            clock=clock,
-            metrics=metrics,
-            fleet=terms.fleet,
-            max_pending=terms.max_pending,
-        )
+        self.samplers = {lane: self._sampler(lane, permits) for lane in self._queues}
         self.intake = self._intake(gate.once)
         self.listing = Listing(GatedStore(store, gate.once), clock)
         self.waiters = Waiters(self.intake.look_up)
         self.sweeper = Sweeper(
             store=GatedStore(store, gate.once),
-            queue=queue,
-            topics=GatedTopics(topics, gate.once),
+            queues=self._queues,
+            wake_ups=self._wake_ups(),
             breaker=self.breaker,
             skew=skew,
             clock=clock,
@@ -116,7 +110,7 @@ class Engine:
         )
         self.consumers = Consumers(
             store=GatedStore(store, gate.once),
-            queue=GatedQueue(queue, gate.once),
+            queues=gated(self._queues, gate.once),
             permits=permits,
             worker=self._worker(scorer, permits),
             gate=gate,
@@ -132,12 +126,9 @@ class Engine:
 
     async def run(self) -> None:
         """Consume, sweep and sample until told to stop and drained."""
+        runs = [self.sweeper.run, self.waiters.run, *(one.run for one in self.samplers.values())]
         async with asyncio.TaskGroup() as background:
-            tasks = [
-                background.create_task(self.sweeper.run()),
-                background.create_task(self.sampler.run()),
-                background.create_task(self.waiters.run()),
-            ]
+            tasks = [background.create_task(run()) for run in runs]
             await self.consumers.run()
             for task in tasks:
                 task.cancel()
@@ -155,29 +146,64 @@ class Engine:
         """Release at once what is in hand."""
         self.consumers.release()
 
+    @property
+    def has_bulk_lane(self) -> bool:
+        """Whether there is a bulk lane."""
+        return "bulk" in self._queues
+
+    def estimate(self, record: Record) -> int:
+        """Estimate in how many seconds a pending run will have ended."""
+        return self._sampler_of(record).estimate(record)
+
+    def _sampler(self, lane: Lane, permits: Permits) -> DepthSampler:
+        return DepthSampler(
+            lane=lane,
+            queue=self._queues[lane],
+            permits=permits,
+            run_times=self._run_times,
+            clock=self._clock,
+            metrics=self._metrics,
+            fleet=self._terms.fleet,
+            max_pending=self._terms.max_pending,
+            ahead=lambda: self.samplers["interactive"].backlog.owed if lane == "bulk" else 0,
+        )
+
+    def _sampler_of(self, record: Record) -> DepthSampler:
+        return self.samplers[lane_of(record, self._queues)]
+
+    def _wake_ups(self) -> WakeUps:
+        once = self._gate.once
+        return WakeUps(GatedTopics(self._topics, once), gated(self._queues, once))
+
     def _intake(self, through: Through) -> Intake:
         """A door whose reads and writes fail in an outage, or wait it out."""
         return Intake(
             store=GatedStore(self._store, through),
-            topics=GatedTopics(self._topics, self._gate.once),
+            wake_ups=self._wake_ups(),
             clock=self._clock,
             rng=self._rng,
             skew=self._skew,
             default_max_age_seconds=self._terms.default_max_age_seconds,
             retry_failed_after_seconds=self._terms.retry_failed_after_seconds,
-            make_room=self.sampler.make_room,
-            note_opened=self.sampler.note_opened,
+            room=lambda lane: self.samplers[lane].room(),
+            note_opened=self._note_opened,
         )
+
+    def _note_opened(self, record: Record) -> None:
+        """Take in a run just opened."""
+        self._sampler_of(record).note_opened(record)
+        if record.lane == "bulk":
+            self.consumers.bulk_opened()
 
     def _note_ended(self, record: Record) -> None:
         """Take in a verdict just stored."""
-        self.sampler.note_ended(record)
+        self._sampler_of(record).note_ended(record)
         self.waiters.tell(record)
 
     def _settlement(self, through: Through, intake: Intake) -> Settlement:
         return Settlement(
             store=GatedStore(self._store, through),
-            queue=GatedQueue(self._queue, through),
+            queues=gated(self._queues, through),
             topics=GatedTopics(self._topics, through),
             publish=intake.publish,
             note_ended=self._note_ended,

@@ -5,12 +5,14 @@ from typing import Protocol, TypeVar
 
 from fraudd.event import Completion, RequestEvent
 from fraudd.ports import (
+    PARTS,
     Applied,
     Depth,
     Entry,
     Message,
     Page,
     Queue,
+    Queues,
     Store,
     Topics,
 )
@@ -49,42 +51,54 @@ class GatedStore:
 
 
 class GatedQueue:
-    """The queue behind a gate."""
+    """A lane's queue behind a gate, which calls it ``part``."""
 
-    def __init__(self, queue: Queue, through: Through) -> None:
+    def __init__(self, queue: Queue, part: str, through: Through) -> None:
         self._queue = queue
+        self._part = part
         self._through = through
 
-    async def receive(self, most: int) -> Sequence[Message]:
-        """Long-poll for messages."""
-        return await self._through("queue", lambda: self._queue.receive(most))
+    async def receive(self, most: int, *, wait_seconds: int | None = None) -> Sequence[Message]:
+        """Poll for messages."""
+        return await self._through(
+            self._part, lambda: self._queue.receive(most, wait_seconds=wait_seconds)
+        )
+
+    async def send(self, event: RequestEvent) -> None:
+        """Send the wake-up of a run."""
+        await self._through(self._part, lambda: self._queue.send(event))
 
     async def delete(self, message: Message) -> None:
         """Be done with a message."""
-        await self._through("queue", lambda: self._queue.delete(message))
+        await self._through(self._part, lambda: self._queue.delete(message))
 
     async def hide(self, message: Message, seconds: float) -> None:
         """Let a message be seen again in ``seconds``."""
-        await self._through("queue", lambda: self._queue.hide(message, seconds))
+        await self._through(self._part, lambda: self._queue.hide(message, seconds))
 
     async def send_again(self, message: Message, seconds: float) -> None:
         """Send a delayed copy, then delete the message."""
-        await self._through("queue", lambda: self._queue.send_again(message, seconds))
+        await self._through(self._part, lambda: self._queue.send_again(message, seconds))
 
     async def dead_letter(self, message: Message, *, reason: str, detail: str) -> None:
         """Move a message to the dead-letter queue."""
         await self._through(
-            "queue", lambda: self._queue.dead_letter(message, reason=reason, detail=detail)
+            self._part, lambda: self._queue.dead_letter(message, reason=reason, detail=detail)
         )
 
     async def depth(self) -> Depth:
         """Sample the queue's counts."""
-        return await self._through("queue", self._queue.depth)
+        return await self._through(self._part, self._queue.depth)
 
     @property
     def max_receive_count(self) -> int | None:
         """After so many receives SQS takes a message away; None: never."""
         return self._queue.max_receive_count
+
+
+def gated(queues: Queues, through: Through) -> Queues:
+    """Put every lane's queue behind a gate."""
+    return {lane: GatedQueue(queue, PARTS[lane], through) for lane, queue in queues.items()}
 
 
 class GatedTopics:

@@ -3,17 +3,18 @@
 import math
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
 from fraudd import log
-from fraudd.event import wake_up
-from fraudd.ports import Clock, Store, Topics, Unavailable
-from fraudd.prediction import forgotten, opened, republished, unpublished
-from fraudd.record import Record, current, new_run_id
+from fraudd.ports import Clock, Store, Unavailable
+from fraudd.prediction import forgotten, hastened, opened, republished, unpublished
+from fraudd.record import Lane, Record, current, new_run_id
 from fraudd.shield import to_its_end
 from fraudd.skew import Skew
 from fraudd.verdict import on_request
+from fraudd.wake_ups import WakeUps
 
 #: A record that changes under every one of so many reads is not worth another.
 _ROUNDS = 5
@@ -32,31 +33,31 @@ class Asked:
 class Intake:
     """The door: every request for a score, by HTTP or by event, enters here.
 
-    ``make_room`` is called before a run is opened for who asks; it raises ``Full``. ``note_opened``
-    is told of every run that was opened.
+    ``room`` is entered while a run is being opened in a lane for who asks; it raises ``Full``.
+    ``note_opened`` is told of every run that was opened.
     """
 
     def __init__(
         self,
         *,
         store: Store,
-        topics: Topics,
+        wake_ups: WakeUps,
         clock: Clock,
         rng: random.Random,
         skew: Skew,
         default_max_age_seconds: float | None,
         retry_failed_after_seconds: float,
-        make_room: Callable[[], None],
+        room: Callable[[Lane], AbstractContextManager[None]],
         note_opened: Callable[[Record], None],
     ) -> None:
         self._store = store
-        self._topics = topics
+        self._wake_ups = wake_ups
         self._clock = clock
         self._rng = rng
         self._skew = skew
         self._default_max_age_seconds = default_max_age_seconds
         self._retry_failed_after_seconds = retry_failed_after_seconds
-        self._make_room = make_room
+        self._room = room
         self._note_opened = note_opened
 
     async def look_up(self, entity_id: str) -> Record | None:
@@ -70,12 +71,13 @@ class Intake:
         max_age_seconds: float | None = None,
         force: bool = False,
         traceparent: str | None = None,
+        lane: Lane = "interactive",
     ) -> Asked:
         """Answer from the record, or open a run. Raises ``Unavailable`` where the store is out.
 
         Of concurrent calls for one entity, at any number of daemons, one opens the run; it belongs
         to the trace ``traceparent``. Raises ``Full`` where a run would be opened, and too many are
-        owed.
+        owed. A run that waits in the bulk lane is moved to who asks in the interactive one.
         """
         if (trouble := self._skew.trouble) is not None:
             raise Unavailable("clock", trouble)
@@ -91,11 +93,16 @@ class Intake:
                 retry_failed_after_seconds=self._retry_failed_after_seconds,
             )
             if verdict == "open":
-                self._make_room()
                 # A caller who hangs up between the write and the wake-up would leave the run to
                 # the sweeper.
                 started, stored = await to_its_end(
-                    self.open(entity_id, stored, traceparent=traceparent)
+                    self.open(
+                        entity_id,
+                        stored,
+                        traceparent=traceparent,
+                        lane=lane,
+                        room=self._room(lane),
+                    )
                 )
                 if started:
                     assert stored is not None
@@ -103,7 +110,7 @@ class Intake:
                 continue
             assert seen is not None
             if verdict == "pending":
-                return Asked(status="calculating", record=await self._wake(seen))
+                return Asked(status="calculating", record=await self._wake(seen, lane))
             if verdict == "stored":
                 return Asked(status="done", record=seen)
             return Asked(status="failed", record=seen)
@@ -126,28 +133,58 @@ class Intake:
         log.info("record.forgotten", entity_id=entity_id)
 
     async def open(
-        self, entity_id: str, seen: Record | None, *, traceparent: str | None
+        self,
+        entity_id: str,
+        seen: Record | None,
+        *,
+        traceparent: str | None,
+        lane: Lane = "interactive",
+        room: AbstractContextManager[None] | None = None,
     ) -> tuple[bool, Record | None]:
         """Open a run whatever is stored, provided the record still is as ``seen``.
 
-        Tells whether it did, and the record as it is now. Raises ``Unavailable``.
+        Tells whether it did, and the record as it is now. Raises ``Unavailable``, and what
+        ``room`` raises, which is entered for the write.
         """
         now = self._clock.now()
         run_id = new_run_id(now, self._rng.getrandbits(80))
-        applied = await self._store.apply(
-            opened(entity_id, seen, run_id=run_id, now=now, traceparent=traceparent)
+        opening = opened(
+            entity_id, seen, run_id=run_id, now=now, traceparent=traceparent, lane=lane
         )
+        with room or nullcontext():
+            applied = await self._store.apply(opening)
+            if applied.done and applied.record is not None:
+                self._note_opened(applied.record)
         if applied.done:
             assert applied.record is not None
-            self._note_opened(applied.record)
             log.trace(applied.record.traceparent)
             log.info("run.opened", entity_id=entity_id, run_id=run_id)
             await self.publish(applied.record)
         return applied.done, applied.record
 
-    async def _wake(self, record: Record) -> Record:
-        """Send the wake-up of a pending run where whoever opened it could not."""
-        if record.state == "queued" and record.published_at is None:
+    async def hasten(self, record: Record) -> tuple[bool, Record | None]:
+        """Move a run that is queued in the bulk lane to the interactive one, and wake it there.
+
+        Tells whether it did, and the record as it is now. Raises ``Unavailable``.
+        """
+        applied = await self._store.apply(hastened(record, now=self._clock.now()))
+        if applied.done:
+            assert applied.record is not None
+            log.trace(record.traceparent)
+            log.info("run.hastened", entity_id=record.entity_id, run_id=record.run_id)
+            await self.publish(applied.record)
+        return applied.done, applied.record
+
+    async def _wake(self, record: Record, lane: Lane) -> Record:
+        """Send the wake-up of a pending run where whoever opened it could not, or in bulk."""
+        if record.state != "queued":
+            return record
+        if record.lane == "bulk" and lane == "interactive":
+            _, found = await to_its_end(self.hasten(record))
+            # Where its run has just ended, it was pending when it was read.
+            same = found is not None and found.run_id == record.run_id and found.pending
+            return found if found is not None and same else record
+        if record.published_at is None:
             await to_its_end(self._publish_again(record))
         return record
 
@@ -160,7 +197,7 @@ class Intake:
     async def publish(self, record: Record) -> None:
         """Send the wake-up; where the topic is out the run stands in the record all the same."""
         try:
-            await self._topics.request(wake_up(record))
+            await self._wake_ups.send(record)
         except Unavailable as error:
             log.warning(
                 "run.not_published",

@@ -186,7 +186,7 @@ class Worker:
             features, model = await self._gate.patiently("database", lambda: self._read(job, claim))
         else:
             # It needs no database, keeps nobody from it, and tells nothing about it.
-            job.permit.release()
+            self._give_back_permit(job)
             await asyncio.sleep(job.trial.seconds)
             features, model = job.trial.features(self._clock.now()), self._scorer().model
         self._leave_database(job)
@@ -241,7 +241,11 @@ class Worker:
         if job.trial is None:
             self._run_times.add(job.claiming_seconds + job.worked_seconds)
         if not job.alone:
-            job.permit.release()
+            self._give_back_permit(job)
+
+    def _give_back_permit(self, job: Job) -> None:
+        job.permit.release()
+        self._gate.changed()
 
     async def _dispose(self, job: Job, claim: Record, error: Exception) -> Outcome:
         """Carry out what a failed attempt comes to."""

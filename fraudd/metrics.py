@@ -16,6 +16,7 @@ from prometheus_client import (
 
 from fraudd import __version__
 from fraudd.ports import Depth, Permits
+from fraudd.record import Lane
 
 #: Runs take from milliseconds to minutes.
 _RUN_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 2, 5, 10, 20, 30, 60, 120, 300)
@@ -150,8 +151,8 @@ class Metrics:
         )
         self._queue = Gauge(
             "fraudd_queue_messages",
-            "About how many messages there are",
-            ["kind"],
+            "About how many messages there are; the lanes share a dead-letter queue",
+            ["lane", "kind"],
             registry=registry,
         )
         self._info = Info("fraudd", "Version and model", registry=registry)
@@ -232,10 +233,11 @@ class Metrics:
             self.file_seconds.labels(file).observe(milliseconds / 1000)
         self.scores.observe(score)
 
-    def queue_depth(self, depth: Depth) -> None:
-        """Note a sample of the queue."""
+    def queue_depth(self, lane: Lane, depth: Depth) -> None:
+        """Note a sample of a lane's queue."""
         for kind in ("visible", "in_flight", "delayed", "dead_lettered"):
-            self._queue.labels(kind).set(getattr(depth, kind))
+            if (count := getattr(depth, kind)) is not None:
+                self._queue.labels(lane, kind).set(count)
 
     def exposition(self) -> bytes:
         """Write all metrics in Prometheus' text format, version 0.0.4."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from fraudd.event import Completion, RequestEvent
-from fraudd.record import Record, Transition
+from fraudd.record import Lane, Record, Transition
 
 # What may go wrong. The adapters translate foreign errors into these, once.
 
@@ -21,8 +21,8 @@ class Misconfigured(Exception):
 class Unavailable(Exception):
     """Something that every run needs is out of reach, or refuses us: no fault of this run.
 
-    ``part`` is ``store``, ``queue``, ``topics`` or ``database``; or ``clock``, where this daemon's
-    own is off.
+    ``part`` is ``store``, ``queue``, ``bulk_queue``, ``topics``, ``database``, or ``clock``:
+    this daemon's own is off.
     """
 
     def __init__(self, part: str, detail: str) -> None:
@@ -128,23 +128,43 @@ class Message:
     sent_at: int
     #: When this receive was answered (epoch milliseconds): its visibility counts from then.
     received_at: int
+    #: Whose queue it came from, and goes back to.
+    lane: Lane = "interactive"
+
+    @property
+    def part(self) -> str:
+        """What a gate calls that queue."""
+        return PARTS[self.lane]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
-    """About how many messages wait, are in hand, are delayed, and lie in the dead-letter queue."""
+    """About how many messages wait, are in hand, are delayed, and lie in the dead-letter queue.
+
+    The lanes share that one: it is counted with the interactive lane, and None with the bulk lane.
+    """
 
     visible: int
     in_flight: int
     delayed: int
-    dead_lettered: int
+    dead_lettered: int | None
+
+
+#: What a gate calls the queue of each lane. The bulk queue is needed by bulk runs alone.
+PARTS: Mapping[Lane, Literal["queue", "bulk_queue"]] = {
+    "interactive": "queue",
+    "bulk": "bulk_queue",
+}
 
 
 class Queue(Protocol):
-    """The queue of request events. Every call may raise ``Unavailable``."""
+    """The queue of request events of one lane. Every call may raise ``Unavailable``."""
 
-    async def receive(self, most: int) -> Sequence[Message]:
-        """Long-poll for up to ``most`` (1 to 10) messages."""
+    async def receive(self, most: int, *, wait_seconds: int | None = None) -> Sequence[Message]:
+        """Poll for up to ``most`` (1 to 10) messages, for as long as configured, or so long."""
+
+    async def send(self, event: RequestEvent) -> None:
+        """Send the wake-up of a run straight to this queue, past the topic."""
 
     async def delete(self, message: Message) -> None:
         """Be done with a message; deleting it twice is no error."""
@@ -164,6 +184,10 @@ class Queue(Protocol):
     @property
     def max_receive_count(self) -> int | None:
         """After so many receives SQS itself takes a message away; None: never. As last sampled."""
+
+
+#: The queue of each lane that there is.
+Queues = Mapping[Lane, Queue]
 
 
 class Topics(Protocol):

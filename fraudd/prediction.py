@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from fraudd.record import (
     ALONE_FROM_DEATHS,
     Json,
+    Lane,
     Record,
     Transition,
     Value,
@@ -19,7 +20,13 @@ from fraudd.traceparent import made
 
 
 def opened(
-    entity_id: str, seen: Record | None, *, run_id: str, now: int, traceparent: str | None = None
+    entity_id: str,
+    seen: Record | None,
+    *,
+    run_id: str,
+    now: int,
+    traceparent: str | None = None,
+    lane: Lane = "interactive",
 ) -> Transition:
     """Open a run, provided the record still is as it was ``seen`` (None: absent).
 
@@ -34,6 +41,8 @@ def opened(
     sets = _opening(entity_id, run_id, requested_at=now, now=now) | dict.fromkeys(stale)
     if traceparent is not None:
         sets["traceparent"] = traceparent
+    if lane == "bulk":
+        sets["lane"] = lane
     return Transition(entity_id=entity_id, expects=before, sets=sets)
 
 
@@ -56,6 +65,18 @@ def republished(record: Record, *, now: int) -> Transition:
             "published_at": now,
             "requeues": record.requeues + (record.published_at is not None),
         },
+    )
+
+
+def hastened(record: Record, *, now: int) -> Transition:
+    """Move a run that is queued in the bulk lane to the interactive one; of many callers one does.
+
+    Whoever does sends another wake-up there. The one in the bulk queue does no harm.
+    """
+    return Transition(
+        entity_id=record.entity_id,
+        expects={"run_id": record.run_id, "state": "queued", "lane": "bulk"},
+        sets={"lane": None, "published_at": now, "requeues": 0},
     )
 
 
@@ -196,6 +217,7 @@ def _opening(
     return {
         "state": "queued",
         "run_id": run_id,
+        "lane": None,
         "traceparent": made(run_id),
         "requested_at": requested_at,
         "published_at": now,

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 State = Literal["queued", "running", "done", "failed", "forgotten"]
+#: By which queue a run is woken: the bulk lane is served with what the other leaves.
+Lane = Literal["interactive", "bulk"]
 Value = str | int | Mapping[str, Any]
 Json = Mapping[str, Any]
 
@@ -68,6 +70,8 @@ class Record:
     forgotten_at: int | None = None
     #: The W3C trace that the run belongs to.
     traceparent: str | None = None
+    #: The lane of the newest run; None is interactive.
+    lane: Literal["bulk"] | None = None
     #: DynamoDB's time to live, in epoch **seconds**.
     expires_at: int | None = None
 

@@ -1,30 +1,35 @@
-"""Samples the queue's depth, for metrics, status and the estimate of how long a run will take."""
+"""Samples a lane's queue, for metrics, status and the estimate of how long a run will take."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from fraudd import log
 from fraudd.limiter import Backlog, RunTimes, bounded, estimated_seconds
 from fraudd.metrics import Metrics
 from fraudd.ports import Clock, Depth, Full, Permits, Queue, Unavailable
-from fraudd.record import Record
+from fraudd.record import Lane, Record
 
-#: At rest two calls every half a minute will do; while something is owed the counts change fast.
-_REST_SECONDS, _BUSY_SECONDS = 30.0, 5.0
+#: At rest two calls every half a minute will do (one a minute of the bulk queue, whose polls tell
+#: as much); while something is owed the counts change fast.
+_REST_SECONDS: Mapping[Lane, float] = {"interactive": 30.0, "bulk": 60.0}
+_BUSY_SECONDS = 5.0
 #: Where others may have opened so many seconds of work meanwhile, a sample is too old; it was not
 #: in its first second.
 _DOUBT_SECONDS, _FRESH_SECONDS = 2, 1.0
 
 
 class DepthSampler:
-    """Knows about how much is owed, and estimates from it.
+    """Knows about how much is owed in a lane, and estimates from it.
 
     ``max_pending`` is how much may be owed before no more is taken on for who asks; None: anything.
+    ``ahead`` tells how many runs of other lanes go before.
     """
 
     def __init__(
         self,
         *,
+        lane: Lane,
         queue: Queue,
         permits: Permits,
         run_times: RunTimes,
@@ -32,7 +37,10 @@ class DepthSampler:
         metrics: Metrics,
         fleet: int,
         max_pending: int | None,
+        ahead: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._lane = lane
+        self._ahead = ahead
         self._queue = queue
         self._permits = permits
         self._run_times = run_times
@@ -41,6 +49,7 @@ class DepthSampler:
         self._fleet = fleet
         self._max_pending = max_pending
         self.backlog = Backlog(fleet=fleet)
+        self._being_opened = 0
         #: How many runs had been opened, and were owed, by the last sample.
         self._opened_before = self._owed_before = 0
         self._outdated = asyncio.Event()
@@ -52,7 +61,8 @@ class DepthSampler:
         while True:
             await self.run_once()
             await asyncio.sleep(_FRESH_SECONDS)
-            left = (_BUSY_SECONDS if self.backlog.owed else _REST_SECONDS) - _FRESH_SECONDS
+            pause = _BUSY_SECONDS if self.backlog.owed else _REST_SECONDS[self._lane]
+            left = pause - _FRESH_SECONDS
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._outdated.wait()
@@ -64,7 +74,7 @@ class DepthSampler:
             self.depth = depth = await self._queue.depth()
         except Unavailable as error:
             self.depth = None
-            log.warning("queue.not_sampled", reason=str(error))
+            log.warning("queue.not_sampled", lane=self._lane, reason=str(error))
         else:
             # Of what was opened meanwhile nobody knows whether it was counted.
             meanwhile = self.backlog.opened_so_far - before
@@ -72,7 +82,7 @@ class DepthSampler:
             self.backlog.sampled(owed, self._clock.now())
             self._opened_before, self._owed_before = self.backlog.opened_so_far, owed
             self._outdated.clear()
-            self._metrics.queue_depth(depth)
+            self._metrics.queue_depth(self._lane, depth)
 
     def note_opened(self, record: Record) -> None:
         """Count a run opened here; where as many were opened elsewhere the sample is outdated."""
@@ -88,14 +98,21 @@ class DepthSampler:
         if record.pending:
             self.note_opened(record)
 
-    def make_room(self) -> None:
-        """See that a run may be opened. Raises ``Full`` where too many are owed already."""
-        owed = self.backlog.owed
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """Have room for a run while it is being opened. Raises ``Full`` where too many are owed."""
+        owed = self.backlog.owed + self._being_opened
         if self._max_pending is not None and owed >= self._max_pending:
             raise Full(
-                f"about {owed} runs are pending, and [http] max_pending is {self._max_pending}",
+                f"about {owed} runs are pending in the {self._lane} lane, and [http] max_pending is"
+                f" {self._max_pending}",
                 retry_after_seconds=self.estimate(),
             )
+        self._being_opened += 1
+        try:
+            yield
+        finally:
+            self._being_opened -= 1
 
     def estimate(self, record: Record | None = None) -> int:
         """Estimate in how many seconds a pending run will have ended; None: the last of all."""
@@ -107,9 +124,11 @@ class DepthSampler:
         return self._seconds(self.backlog.until(record.requested_at))
 
     def _seconds(self, waiting: int) -> int:
+        # Of two permits or more the bulk lane leaves one.
+        spared = self._lane == "bulk" and self._permits.limit > 1
         return estimated_seconds(
-            waiting=waiting,
+            waiting=waiting + self._ahead(),
             mean_run_seconds=self._run_times.mean_seconds,
-            permits=self._permits.limit,
+            permits=self._permits.limit - spared,
             fleet=self._fleet,
         )

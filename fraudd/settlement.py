@@ -14,7 +14,7 @@ from fraudd.answer import ended
 from fraudd.event import completion
 from fraudd.lease import Lease
 from fraudd.metrics import Metrics
-from fraudd.ports import Clock, Queue, Store, Topics
+from fraudd.ports import Clock, Queues, Store, Topics
 from fraudd.prediction import completed, failed
 from fraudd.record import Record, Transition, new_run_id
 from fraudd.retry import MOST_DELAY_SECONDS, may_hide
@@ -50,7 +50,7 @@ class Settlement:
         self,
         *,
         store: Store,
-        queue: Queue,
+        queues: Queues,
         topics: Topics,
         publish: Callable[[Record], Awaitable[None]],
         note_ended: Callable[[Record], None],
@@ -62,7 +62,7 @@ class Settlement:
         source: str,
     ) -> None:
         self._store = store
-        self._queue = queue
+        self._queues = queues
         self._topics = topics
         self._publish_run = publish
         self._note_ended = note_ended
@@ -130,22 +130,23 @@ class Settlement:
         """Let a message be seen again in ``seconds``: the one place where messages go back."""
         await lease.stop()
         message = lease.message
+        queue = self._queues[message.lane]
         if may_hide(
             receive_count=message.receive_count,
-            max_receive_count=self._queue.max_receive_count,
+            max_receive_count=queue.max_receive_count,
             held_seconds=(self._clock.now() - message.received_at) / 1000,
             seconds=seconds,
         ):
-            await self._queue.hide(message, seconds)
+            await queue.hide(message, seconds)
         else:
-            await self._queue.send_again(message, min(seconds, MOST_DELAY_SECONDS))
+            await queue.send_again(message, min(seconds, MOST_DELAY_SECONDS))
             self._metrics.deleted.inc()
         return "given_back"
 
     async def delete(self, lease: Lease) -> None:
         """Be done with a message."""
         await lease.stop()
-        await self._queue.delete(lease.message)
+        await self._queues[lease.message.lane].delete(lease.message)
         self._metrics.deleted.inc()
 
     async def bury(
@@ -153,7 +154,8 @@ class Settlement:
     ) -> None:
         """Move a message to the dead-letter queue, saying why; ``claim`` is its run, if any."""
         await lease.stop()
-        await self._queue.dead_letter(lease.message, reason=reason, detail=detail)
+        queue = self._queues[lease.message.lane]
+        await queue.dead_letter(lease.message, reason=reason, detail=detail)
         self._metrics.dead_lettered.labels(reason).inc()
         log.warning(
             "message.dead_lettered",

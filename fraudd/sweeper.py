@@ -2,17 +2,26 @@
 
 import asyncio
 import random
+from dataclasses import dataclass
 
 from fraudd import log
 from fraudd.breaker import Breaker
-from fraudd.event import wake_up
 from fraudd.metrics import Metrics
 from fraudd.oldest import OldestPending
-from fraudd.ports import Clock, Entry, Queue, Store, Topics, Unavailable
+from fraudd.ports import Clock, Entry, Queues, Store, Unavailable
 from fraudd.prediction import republished
-from fraudd.record import SHARDS, Record
+from fraudd.record import SHARDS, Lane, Record
 from fraudd.skew import Skew
 from fraudd.verdict import lost
+from fraudd.wake_ups import WakeUps, lane_of
+
+
+@dataclass(slots=True)
+class _Emptiness:
+    """When the latest look at a lane began that found its queue empty, and the one before it."""
+
+    latest_at: int | None = None
+    before_at: int | None = None
 
 
 class Sweeper:
@@ -22,8 +31,8 @@ class Sweeper:
         self,
         *,
         store: Store,
-        queue: Queue,
-        topics: Topics,
+        queues: Queues,
+        wake_ups: WakeUps,
         breaker: Breaker,
         skew: Skew,
         clock: Clock,
@@ -35,8 +44,8 @@ class Sweeper:
         visibility_timeout_seconds: float,
     ) -> None:
         self._store = store
-        self._queue = queue
-        self._topics = topics
+        self._queues = queues
+        self._wake_ups = wake_ups
         self._breaker = breaker
         self._skew = skew
         self._clock = clock
@@ -49,9 +58,7 @@ class Sweeper:
         self._shard = rng.randrange(SHARDS)
         self._after: Entry | None = None
         self.oldest = OldestPending()
-        #: When the latest look began that found an empty queue, and the one before it.
-        self._empty_at: int | None = None
-        self._emptied_at: int | None = None
+        self._emptiness = {lane: _Emptiness() for lane in queues}
 
     async def run(self) -> None:
         """Sweep for ever, with jitter: many daemons do."""
@@ -79,7 +86,7 @@ class Sweeper:
             return 0
         records = [await self._store.get(entry.entity_id) for entry in page.entries]
         pending = [record for record in records if record is not None and record.pending]
-        seen = [("interactive", record.requested_at) for record in pending]
+        seen = [(self._lane_of(record), record.requested_at) for record in pending]
         self.oldest.saw(self._shard, seen, more=page.more)
         await self._look_whether_empty(began, pending)
         self._after = page.entries[-1] if page.more else None
@@ -94,18 +101,17 @@ class Sweeper:
 
     async def _look_whether_empty(self, began: int, pending: list[Record]) -> None:
         """Count the messages where that may tell that a wake-up is lost."""
-        if not any(record.requeues == 0 for record in pending):
-            return
-        if await self._is_empty():
-            self._emptied_at, self._empty_at = self._empty_at, began
-        else:
-            self._emptied_at = self._empty_at = None
+        seen = {self._lane_of(record) for record in pending if record.requeues == 0}
+        for lane in sorted(seen):
+            empty = await self._is_empty(lane)
+            before_at = self._emptiness[lane].latest_at
+            self._emptiness[lane] = _Emptiness(began, before_at) if empty else _Emptiness()
 
-    async def _is_empty(self) -> bool:
+    async def _is_empty(self, lane: Lane) -> bool:
         try:
-            depth = await self._queue.depth()
+            depth = await self._queues[lane].depth()
         except Unavailable as error:
-            log.warning("queue.not_sampled", reason=str(error))
+            log.warning("queue.not_sampled", lane=lane, reason=str(error))
             return False
         return depth.visible == depth.in_flight == depth.delayed == 0
 
@@ -115,7 +121,7 @@ class Sweeper:
             record,
             now=now,
             requeue_after_seconds=self._requeue_after_seconds,
-            emptied_at=self._emptied_at,
+            emptied_at=self._emptiness[self._lane_of(record)].before_at,
         ):
             return False
         applied = await self._store.apply(republished(record, now=now))
@@ -131,7 +137,7 @@ class Sweeper:
         )
         self._metrics.swept.inc()
         try:
-            await self._topics.request(wake_up(record))
+            await self._wake_ups.send(record)
         except Unavailable as error:
             # It counts as sent: it may have been. Otherwise its next turn comes.
             log.warning(
@@ -141,3 +147,6 @@ class Sweeper:
                 reason=str(error),
             )
         return True
+
+    def _lane_of(self, record: Record) -> Lane:
+        return lane_of(record, self._queues)

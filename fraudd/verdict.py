@@ -89,13 +89,20 @@ class AskAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class Hasten:
+    """Another service asks, and the run that covers it waits in the bulk lane: it need not."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Nothing is owed to this message: delete it."""
 
     reason: Literal["superseded", "covered", "forgotten"]
 
 
-OnMessage = Claim | GiveUp | GiveBack | HandOver | Announce | Open | AskAgain | Drop
+OnMessage = Claim | GiveUp | GiveBack | HandOver | Announce | Open | AskAgain | Hasten | Drop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +156,9 @@ def _on_foreign_request(record: Record | None, asked_at: int) -> OnMessage:
         return Drop("forgotten") if before else Open(record)
     if record is None or not record.pending:
         return Open(record)
-    return Drop("covered") if record.state == "queued" else AskAgain(record)
+    if record.state == "running":
+        return AskAgain(record)
+    return Hasten(record) if record.lane == "bulk" else Drop("covered")
 
 
 def _claim_or_give_up(record: Record, now: int, limits: Limits) -> Claim | GiveUp:

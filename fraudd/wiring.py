@@ -1,7 +1,7 @@
 """From the configuration to the terms on which AWS, the database and the engine are used."""
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from fraudd.aws.rds import RdsToken
 from fraudd.aws.session import Clients, Terms
@@ -14,6 +14,7 @@ from fraudd.database.server import Server
 from fraudd.engine import Terms as EngineTerms
 from fraudd.limiter import AdaptiveLimit
 from fraudd.ports import Clock, Misconfigured
+from fraudd.record import Lane
 from fraudd.web import auth
 from fraudd.web.auth import Tokens
 
@@ -34,11 +35,40 @@ def aws_terms(config: Config) -> Terms:
     )
 
 
-def sqs_queue(config: Config, clients: Clients, clock: Clock) -> SqsQueue:
-    """The queue of request events."""
+def sqs_queues(config: Config, clients: Clients, clock: Clock) -> Mapping[Lane, SqsQueue]:
+    """The queue of each lane that is configured."""
+    lanes: list[Lane] = ["interactive"]
+    if config.queue.bulk_url is not None:
+        lanes.append("bulk")
+    return {lane: sqs_queue(config, clients, clock, lane=lane) for lane in lanes}
+
+
+async def check_queues(queues: Mapping[Lane, SqsQueue]) -> None:
+    """See that the queues are there; raises ``Misconfigured`` or ``Unavailable``."""
+    if len({queue.url for queue in queues.values()}) < len(queues):
+        raise Misconfigured(
+            "[queue] bulk_url must be a queue of its own: it is that of [queue] url"
+        )
+    for queue in queues.values():
+        await queue.check()
+    first, *others = sorted({queue.dead_letter_url for queue in queues.values()})
+    if others:
+        raise Misconfigured(
+            "the queues of [queue] url and bulk_url have redrive policies to different dead-letter"
+            f" queues, {first} and {others[0]}: give both the same one"
+        )
+
+
+def sqs_queue(
+    config: Config, clients: Clients, clock: Clock, *, lane: Lane = "interactive"
+) -> SqsQueue:
+    """The queue of a lane's request events, which has to be configured."""
+    url = config.queue.bulk_url if lane == "bulk" else config.queue.url
+    assert url is not None, "only a lane that is configured has a queue"
     return SqsQueue(
         clients,
-        url=config.queue.url,
+        url=url,
+        lane=lane,
         dead_letter_url=config.queue.dead_letter_url,
         wait_seconds=config.queue.wait_seconds,
         visibility_timeout_seconds=config.queue.visibility_timeout_seconds,

@@ -36,7 +36,7 @@ _NUMBERS = frozenset(
     }
 )
 _JSON = frozenset({"result", "error"})
-_STRINGS = frozenset({"entity_id", "state", "run_id", "worker", "listed", "traceparent"})
+_STRINGS = frozenset({"entity_id", "state", "run_id", "worker", "listed", "traceparent", "lane"})
 
 
 class DynamoDbStore:

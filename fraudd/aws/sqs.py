@@ -1,4 +1,4 @@
-"""The SQS queue of request events, and its dead-letter queue."""
+"""The SQS queue of a lane's request events, and its dead-letter queue."""
 
 import json
 import math
@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
+from fraudd.aws.sends import Sends
 from fraudd.aws.session import Clients, translated
-from fraudd.event import DETAIL, REASON, SENT
-from fraudd.ports import Clock, Depth, Message, Misconfigured
+from fraudd.event import DETAIL, REASON, SENT, RequestEvent
+from fraudd.ports import PARTS, Clock, Depth, Message, Misconfigured
+from fraudd.record import Lane
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.literals import QueueAttributeFilterType
@@ -33,6 +35,7 @@ class SqsQueue:
         clients: Clients,
         *,
         url: str,
+        lane: Lane = "interactive",
         dead_letter_url: str | None,
         wait_seconds: int,
         visibility_timeout_seconds: int,
@@ -41,46 +44,55 @@ class SqsQueue:
         self._sqs = clients.sqs
         self._polls = clients.polls
         self._where = clients.where
-        self._url = url
-        self._dead_letter_url = dead_letter_url or ""
+        self.url = url
+        self._lane = lane
+        self._part = PARTS[lane]
+        self._sends = Sends(clients.sqs, url, attributes=typed)
+        #: Empty until it was found, where the configuration does not say.
+        self.dead_letter_url = dead_letter_url or ""
         self._wait_seconds = wait_seconds
         self._visibility_timeout_seconds = visibility_timeout_seconds
         self._clock = clock
         self._max_receive_count: int | None = None
 
-    async def receive(self, most: int) -> Sequence[Message]:
-        """Long-poll for up to ``most`` messages, hidden from others for the visibility timeout."""
-        with translated("queue"):
+    async def receive(self, most: int, *, wait_seconds: int | None = None) -> Sequence[Message]:
+        """Poll for up to ``most`` messages, hidden from others for the visibility timeout."""
+        with translated(self._part):
             answer = await self._polls.receive_message(
-                QueueUrl=self._url,
+                QueueUrl=self.url,
                 MaxNumberOfMessages=most,
-                WaitTimeSeconds=self._wait_seconds,
+                WaitTimeSeconds=self._wait_seconds if wait_seconds is None else wait_seconds,
                 VisibilityTimeout=self._visibility_timeout_seconds,
                 MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
                 MessageAttributeNames=["All"],
             )
         now = self._clock.now()
-        return [_message(message, now) for message in answer.get("Messages", [])]
+        return [_message(message, now, self._lane) for message in answer.get("Messages", [])]
+
+    async def send(self, event: RequestEvent) -> None:
+        """Send the wake-up of a run straight to this queue, with those that others send now."""
+        with translated(self._part):
+            await self._sends.send(event.to_json(), event.attributes)
 
     async def delete(self, message: Message) -> None:
         """Be done with a message; deleting it twice is no error."""
-        with translated("queue"), gone_is_fine():
-            await self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt_handle)
+        with translated(self._part), gone_is_fine():
+            await self._sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message.receipt_handle)
 
     async def hide(self, message: Message, seconds: float) -> None:
         """Give a message back, to be seen again in ``seconds``."""
-        with translated("queue"), gone_is_fine():
+        with translated(self._part), gone_is_fine():
             await self._sqs.change_message_visibility(
-                QueueUrl=self._url,
+                QueueUrl=self.url,
                 ReceiptHandle=message.receipt_handle,
                 VisibilityTimeout=math.ceil(seconds),
             )
 
     async def send_again(self, message: Message, seconds: float) -> None:
         """Send a copy, delayed by ``seconds``, that starts with no receives; then delete."""
-        with translated("queue"):
+        with translated(self._part):
             await self._sqs.send_message(
-                QueueUrl=self._url,
+                QueueUrl=self.url,
                 MessageBody=message.body,
                 DelaySeconds=math.ceil(seconds),
                 MessageAttributes=_copied(message, {}),
@@ -89,9 +101,9 @@ class SqsQueue:
 
     async def dead_letter(self, message: Message, *, reason: str, detail: str) -> None:
         """Send a copy to the dead-letter queue with ``fraudd.reason`` on it, then delete it."""
-        with translated("queue"):
+        with translated(self._part):
             await self._sqs.send_message(
-                QueueUrl=self._dead_letter_url,
+                QueueUrl=self.dead_letter_url,
                 MessageBody=message.body,
                 MessageAttributes=_copied(message, {REASON: reason, DETAIL: _clean(detail)}),
             )
@@ -103,30 +115,37 @@ class SqsQueue:
         return self._max_receive_count
 
     async def depth(self) -> Depth:
-        """Sample the counts, which SQS gives approximately, and the redrive policy."""
-        counts = await self._counts(self._url, "RedrivePolicy")
+        """Sample the counts, which SQS gives approximately, and the redrive policy.
+
+        The dead-letter queue, which the lanes share, is counted with the interactive one.
+        """
+        counts = await self._counts(self.url, "RedrivePolicy")
         self._heed(counts.get("RedrivePolicy"))
-        dead = await self._counts(self._dead_letter_url)
+        dead = None
+        if self._lane == "interactive":
+            counted = await self._counts(self.dead_letter_url)
+            dead = int(counted["ApproximateNumberOfMessages"])
         return Depth(
             visible=int(counts["ApproximateNumberOfMessages"]),
             in_flight=int(counts["ApproximateNumberOfMessagesNotVisible"]),
             delayed=int(counts["ApproximateNumberOfMessagesDelayed"]),
-            dead_lettered=int(dead["ApproximateNumberOfMessages"]),
+            dead_lettered=dead,
         )
 
     async def check(self) -> None:
         """See that the queue is there, and find its dead-letter queue."""
-        with translated(f"queue ({self._url} at {self._where}; see [queue] url)"):
+        key = "bulk_url" if self._lane == "bulk" else "url"
+        with translated(f"queue ({self.url} at {self._where}; see [queue] {key})"):
             answer = await self._sqs.get_queue_attributes(
-                QueueUrl=self._url, AttributeNames=["RedrivePolicy"]
+                QueueUrl=self.url, AttributeNames=["RedrivePolicy"]
             )
             policy = self._heed(answer.get("Attributes", {}).get("RedrivePolicy"))
-            if not self._dead_letter_url and (arn := policy.get("deadLetterTargetArn")):
+            if not self.dead_letter_url and (arn := policy.get("deadLetterTargetArn")):
                 found = await self._sqs.get_queue_url(QueueName=arn.rpartition(":")[2])
-                self._dead_letter_url = found["QueueUrl"]
-        if not self._dead_letter_url:
+                self.dead_letter_url = found["QueueUrl"]
+        if not self.dead_letter_url:
             raise Misconfigured(
-                f"{self._url} has no redrive policy: give it one, or set [queue] dead_letter_url"
+                f"{self.url} has no redrive policy: give it one, or set [queue] dead_letter_url"
             )
 
     def _heed(self, policy: str | None) -> Mapping[str, Any]:
@@ -137,7 +156,7 @@ class SqsQueue:
         return redrive
 
     async def _counts(self, url: str, *more: "QueueAttributeFilterType") -> Mapping[str, str]:
-        with translated("queue"):
+        with translated(self._part):
             answer = await self._sqs.get_queue_attributes(
                 QueueUrl=url,
                 AttributeNames=[
@@ -166,7 +185,7 @@ def gone_is_fine() -> Iterator[None]:
             raise
 
 
-def _message(received: "MessageTypeDef", now: int) -> Message:
+def _message(received: "MessageTypeDef", now: int, lane: Lane) -> Message:
     return Message(
         message_id=received["MessageId"],
         receipt_handle=received["ReceiptHandle"],
@@ -179,6 +198,7 @@ def _message(received: "MessageTypeDef", now: int) -> Message:
         receive_count=int(received["Attributes"]["ApproximateReceiveCount"]),
         sent_at=int(received["Attributes"]["SentTimestamp"]),
         received_at=now,
+        lane=lane,
     )
 
 
@@ -186,10 +206,11 @@ def _copied(message: Message, why: Mapping[str, str]) -> "dict[str, MessageAttri
     """The attributes of a copy: fraudd's own first, the others as far as there is room."""
     own = {SENT: message.attributes.get(SENT, str(message.sent_at)), **why}
     foreign = {name: value for name, value in message.attributes.items() if name not in own}
-    return _typed(own | dict(list(foreign.items())[: MOST_ATTRIBUTES - len(own)]))
+    return typed(own | dict(list(foreign.items())[: MOST_ATTRIBUTES - len(own)]))
 
 
-def _typed(attributes: Mapping[str, str]) -> "dict[str, MessageAttributeValueTypeDef]":
+def typed(attributes: Mapping[str, str]) -> "dict[str, MessageAttributeValueTypeDef]":
+    """Give message attributes as SQS takes them."""
     return {
         name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
     }

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
-from fraudd.record import ENTITY_ID, ENTITY_ID_RULE
+from fraudd.record import ENTITY_ID, ENTITY_ID_RULE, Lane
 from fraudd.web.problems import Problem
 
 EntityId = Annotated[str, StringConstraints(pattern=f"^{ENTITY_ID.pattern}$")]
@@ -40,6 +41,7 @@ class BatchRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     predictions: Annotated[list[Any], Field(min_length=1, max_length=MOST_AT_ONCE)]
+    lane: Lane = "interactive"
 
 
 class ShownQuery(BaseModel):
@@ -66,13 +68,22 @@ async def prediction_request(request: web.Request) -> PredictionRequest:
     return await _body(request, PredictionRequest)
 
 
-async def batch_request(request: web.Request) -> Sequence[PredictionRequest | Problem]:
-    """Read the requests of a batch, or what is wrong with each.
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request of a batch that is none: why, and the entity where it names one."""
+
+    entity_id: str | None
+    problem: Problem
+
+
+async def batch_request(request: web.Request) -> tuple[Lane, Sequence[PredictionRequest | Refused]]:
+    """Read the lane of a batch and its requests, or what is wrong with each.
 
     Raises ``Problem`` 400, 413, 415 or 422 where it is no batch.
     """
     batch = await _body(request, BatchRequest)
-    return [_one_of_batch(number, given) for number, given in enumerate(batch.predictions)]
+    asked = [_one_of_batch(number, given) for number, given in enumerate(batch.predictions)]
+    return batch.lane, asked
 
 
 def query(request: web.Request, model: type[Model]) -> Model:
@@ -116,13 +127,14 @@ async def _body(request: web.Request, model: type[Model]) -> Model:
     raise _invalid("body", _errors(details, model))
 
 
-def _one_of_batch(number: int, given: Any) -> PredictionRequest | Problem:
+def _one_of_batch(number: int, given: Any) -> PredictionRequest | Refused:
     try:
         return PredictionRequest.model_validate(given)
     except ValidationError as error:
-        return _invalid(
-            "body", _errors(error.errors(), PredictionRequest, at=("predictions", number))
-        )
+        errors = _errors(error.errors(), PredictionRequest, at=("predictions", number))
+    named = given.get("entity_id") if isinstance(given, dict) else None
+    is_one = isinstance(named, str) and ENTITY_ID.fullmatch(named)
+    return Refused(named if is_one else None, _invalid("body", errors))
 
 
 def _invalid(part: str, errors: Sequence[dict[str, str]]) -> Problem:

@@ -153,7 +153,7 @@ CALLS = (
                 examples={"one wrong": examples.BATCH},
             )
         },
-        problems=(*WITH_BODY, "unavailable"),
+        problems=(*WITH_BODY, "no-bulk-lane", "unavailable"),
     ),
     Call(
         method="get",

@@ -34,7 +34,7 @@ class Handlers:
         test_entities: bool,
         authenticated: bool,
     ) -> None:
-        showing = Showing(estimate=engine.sampler.estimate, test_entities=test_entities)
+        showing = Showing(estimate=engine.estimate, test_entities=test_entities)
         self._predictions = Predictions(
             intake=engine.intake,
             waiters=engine.waiters,
@@ -42,7 +42,9 @@ class Handlers:
             aside=aside,
             max_wait_seconds=max_wait_seconds,
         )
-        self._batches = Batches(intake=engine.intake, showing=showing)
+        self._batches = Batches(
+            intake=engine.intake, showing=showing, has_bulk_lane=engine.has_bulk_lane
+        )
         self._lists = Lists(listing=engine.listing, showing=showing)
         self._operations = Operations(
             metrics=metrics,

@@ -20,6 +20,7 @@ TYPES: Final = {
     "unsupported-media-type": (415, "the body is not `application/json`"),
     "expectation-failed": (417, "`Expect` asks for what is not offered"),
     "invalid-field": (422, "`errors` has a JSON pointer and a remedy for each field"),
+    "no-bulk-lane": (422, "a batch asks for a lane that this daemon has not"),
     "too-many-requests": (429, "the token's rate; see `Retry-After`"),
     "too-many-failures": (429, "the address failed to authenticate too often; see `Retry-After`"),
     "too-many-pending": (429, "as many runs are pending as may be; see `Retry-After`"),

@@ -43,6 +43,9 @@ class Problem(Exception):
         }
         if self.errors:
             document["errors"] = list(self.errors)
+        if (seconds := self.headers.get("Retry-After")) is not None:
+            # In a batch there is no header for each.
+            document["retry_after_seconds"] = int(seconds)
         return document
 
     def response(self, instance: str) -> web.Response:

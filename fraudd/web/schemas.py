@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from fraudd.record import ENTITY_ID, RUN_ID
+from fraudd.record import ENTITY_ID, RUN_ID, Lane
 from fraudd.web.problem_types import TYPES, URN
 
 ENTITY_ID_SCHEMA: dict[str, Any] = {
@@ -123,6 +123,7 @@ class Problem(BaseModel):
     detail: str
     instance: str = Field(description="the path that was asked for")
     errors: list[FieldError] = maybe("of `invalid-field`")
+    retry_after_seconds: int = maybe("as `Retry-After`: asking again before is of no use")
 
 
 class Refused(BaseModel):
@@ -165,6 +166,7 @@ class Job(BaseModel):
 
     entity_id: EntityId
     run_id: RunId
+    lane: Lane
     phase: str
     seconds: float = Field(ge=0)
 
@@ -175,7 +177,7 @@ class QueueDepth(BaseModel):
     visible: int
     in_flight: int
     delayed: int
-    dead_lettered: int
+    dead_lettered: int = maybe("with `queue`: the lanes share a dead-letter queue")
 
 
 class Status(BaseModel):
@@ -192,6 +194,7 @@ class Status(BaseModel):
     consumers: Pool
     jobs: list[Job]
     queue: QueueDepth | None = Field(description="null until it was seen")
+    bulk_queue: QueueDepth | None = maybe("where there is a bulk lane; null until it was seen")
     waiters: int = Field(description="requests that wait for the end of a run")
     estimated_seconds: Seconds
 

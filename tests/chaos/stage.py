@@ -29,6 +29,7 @@ connect_timeout_seconds = 1.0
 read_timeout_seconds = 1.0
 [queue]
 url = "{aws.queue_url}"
+{bulk}
 wait_seconds = {wait_seconds}
 visibility_timeout_seconds = {visibility_seconds}
 [topics]
@@ -96,6 +97,8 @@ class Stage:
         drain_seconds: float = 5,
         max_attempts: int = 5,
         visibility_seconds: int = VISIBILITY_SECONDS,
+        bulk_url: str | None = None,
+        permits: int = PERMITS,
     ) -> AsyncIterator[Daemon]:
         """Run a daemon, with an account of its own; through proxies where there are any."""
         await self.database.add_account(name)
@@ -107,11 +110,12 @@ class Stage:
                 region=REGION,
                 aws_port=to_aws.port if to_aws else self.emulator_port,
                 aws=self.aws.names,
+                bulk="" if bulk_url is None else f'bulk_url = "{bulk_url}"',
                 wait_seconds=wait_seconds,
                 visibility_seconds=visibility_seconds,
                 database_port=to_database.port if to_database else self.database.port,
                 account=name,
-                permits=PERMITS,
+                permits=permits,
                 drain_seconds=drain_seconds,
                 max_attempts=max_attempts,
                 features=self.features,

@@ -27,6 +27,24 @@ async def a_request_is_received_once_deleted_and_gone(parts: Parts) -> None:
     assert (depth.visible, depth.in_flight, depth.delayed, depth.dead_lettered) == (0, 0, 0, 0)
 
 
+async def what_is_sent_past_the_topic_is_received(parts: Parts) -> None:
+    """Many at once, each once, and each with its trace."""
+    events = [
+        RequestEvent(entity_id=f"shop-{n}", run_id=new_run_id(NOW, n), traceparent=TRACE)
+        for n in range(23)
+    ]
+    async with asyncio.TaskGroup() as group:
+        for event in events:
+            group.create_task(parts.queue.send(event))
+    seen: list[str] = []
+    while messages := await parts.queue.receive(10):
+        for one in messages:
+            event = parse_request(one.body, attributes=one.attributes, sent_at=one.sent_at)
+            assert event.traceparent == TRACE
+            seen.append(event.entity_id)
+    assert sorted(seen) == sorted(event.entity_id for event in events)
+
+
 async def what_is_gone_is_let_go_of_without_an_error(parts: Parts) -> None:
     """Deleted twice, and hidden when it is deleted."""
     await parts.topics.request(EVENT)
@@ -137,6 +155,7 @@ async def what_is_received_too_often_is_taken_away(parts: Parts) -> None:
 
 QUEUE_CONTRACTS: tuple[Contract, ...] = (
     a_request_is_received_once_deleted_and_gone,
+    what_is_sent_past_the_topic_is_received,
     what_is_gone_is_let_go_of_without_an_error,
     a_message_in_hand_is_hidden_until_it_is_given_back,
     a_message_given_back_for_a_while_is_seen_when_it_is_over,

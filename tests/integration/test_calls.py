@@ -69,6 +69,7 @@ async def test_a_batch_gives_each_its_answer_in_order(fraudd: Fraudd, observer: 
     assert (started["entity_id"], started["status"]) == ("shop-2", "started")
     assert (again["status"], again["run_id"]) == ("calculating", started["run_id"])
     assert stored == done
+    assert unknown.pop("entity_id") == "shop-1"
     keys = "the keys are entity_id, max_age_seconds, force"
     for problem, pointer, says in (
         (wrong, "/predictions/2/entity_id", "'no good' is not an entity_id"),

@@ -14,7 +14,7 @@ import pytest
 from fraudd.config import Config
 from fraudd.local.process import free_port
 from tests.integration.conftest import Fraudd, Observer, Start
-from tests.integration.test_commands import FRAUDD, ran, started
+from tests.integration.commands import FRAUDD, ran, started
 
 HOME = "\x1b[H"
 

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from fraudd.record import Record
+from fraudd.record import Lane, Record
 from tests.simulation.lives import Entity
 from tests.simulation.promises import (
     AFTER_DURABLE,
     APART_MS,
+    HASTENED,
     ONE_RUN,
     READABLE,
 )
@@ -41,6 +42,7 @@ class AnswerChecks:
         *,
         since: "Standing",
         started: bool,
+        asked_in: Lane | None = None,
     ) -> None:
         """Check what a caller was told, against how things stood when it began to ask."""
         lives = self._world.lives
@@ -59,6 +61,10 @@ class AnswerChecks:
             self._world.broken(READABLE, entity_id, "pending though its end was there to be read")
         if started and not self._world.start(run.run_id):
             self._world.broken(ONE_RUN, entity_id, "two callers started one run")
+        item = self._world.table.items.get(entity_id, {})
+        waits_in_bulk = item.get("lane") == "bulk" and item.get("state") == "queued"
+        if asked_in == "interactive" and waits_in_bulk and item.get("run_id") == record.run_id:
+            self._world.broken(HASTENED, entity_id, "it still waits in the bulk lane")
         if record.pending:
             entity.told_ms = max(entity.told_ms, since.at_ms)
 

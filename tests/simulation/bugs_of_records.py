@@ -24,7 +24,7 @@ def delete_before_the_result_is_written(stack: ExitStack) -> None:
     async def complete(
         self: Settlement, lease: Lease, claim: Record, found: Mapping[str, Any]
     ) -> Outcome:
-        await self._queue.delete(lease.message)
+        await self._queues[lease.message.lane].delete(lease.message)
         return await real(self, lease, claim, found)
 
     put(stack, Settlement, "complete", complete)
@@ -60,7 +60,8 @@ def bury_before_the_failure_is_written(stack: ExitStack) -> None:
         self: Settlement, lease: Lease, claim: Record, why: Json, *, dead_letter: bool
     ) -> Outcome:
         if dead_letter:
-            await self._queue.dead_letter(lease.message, reason=why["type"], detail="")
+            queue = self._queues[lease.message.lane]
+            await queue.dead_letter(lease.message, reason=why["type"], detail="")
         return await real(self, lease, claim, why, dead_letter=dead_letter)
 
     put(stack, Settlement, "fail", fail)

@@ -10,14 +10,13 @@ from fraudd.breaker import Breaker
 from fraudd.claiming import Claiming
 from fraudd.consumers import Consumers
 from fraudd.database.permits import NumberedPermit, Permits
-from fraudd.event import wake_up
 from fraudd.intake import Intake
 from fraudd.job import Job, Worker
 from fraudd.lease import Lease
 from fraudd.limiter import AdaptiveLimit
 from fraudd.ports import BackPressure, FeatureValues, Message, Model, TransientError, Unavailable
 from fraudd.prediction import completed, forgotten, opened, released, republished
-from fraudd.record import Record, Transition, new_run_id
+from fraudd.record import Lane, Record, Transition, new_run_id
 from fraudd.skew import Skew
 from fraudd.sweeper import Sweeper
 from fraudd.verdict import AskAgain, Claim, Drop, OnMessage, Open
@@ -61,8 +60,10 @@ def give_out_what_was_taken_when_the_limit_fell(stack: ExitStack) -> None:
 def ask_for_more_than_there_are_permits(stack: ExitStack) -> None:
     real = Consumers._receive
 
-    async def _receive(self: Consumers, most: int) -> list[Message]:
-        return (await real(self, min(10, most + 1)))[:most]
+    async def _receive(
+        self: Consumers, lane: Lane, most: int, wait_seconds: int | None
+    ) -> list[Message]:
+        return (await real(self, lane, min(10, most + 1), wait_seconds))[:most]
 
     put(stack, Consumers, "_receive", _receive)
 
@@ -114,8 +115,7 @@ def cancel_the_poll_on_drain(stack: ExitStack) -> None:
 
     def stop(self: Consumers) -> None:
         real(self)
-        if self._poller is not None:
-            self._poller.cancel()
+        self._pollers[0].cancel()
 
     put(stack, Consumers, "stop", stop)
 
@@ -233,7 +233,7 @@ def a_stale_read_answers_a_caller(stack: ExitStack) -> None:
 def revert_the_record_when_publishing_fails(stack: ExitStack) -> None:
     async def publish(self: Intake, record: Record) -> None:
         try:
-            await self._topics.request(wake_up(record))
+            await self._wake_ups.send(record)
         except Unavailable:
             now = self._clock.now()
             await self._store.apply(forgotten(record.entity_id, now=now, expires_at=now))

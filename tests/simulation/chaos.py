@@ -11,7 +11,7 @@ from tests.simulation.network import Part
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-_PARTS: Final[tuple[Part, ...]] = ("store", "queue", "topics", "database")
+_PARTS: Final[tuple[Part, ...]] = ("store", "queue", "bulk_queue", "topics", "database")
 
 
 class Chaos:
@@ -146,5 +146,7 @@ class Chaos:
     async def _redrives(self) -> None:
         while True:
             await self._lull()
-            for _ in range(self._world.queue.redrive(self._rng.randint(1, 5))):
-                self._world.faults.strike("redriven")
+            queues = self._world.queues
+            for queue in queues:
+                for _ in range(queue.redrive(self._rng.randint(1, 5), to=self._rng.choice(queues))):
+                    self._world.faults.strike("redriven")

@@ -9,6 +9,7 @@ from tests.simulation.promises import (
     COVERED,
     DRAINED,
     ENDS,
+    HASTENED,
     LET_GO,
     RECEIVES,
 )
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Tasks that a process has at rest, and for each message in hand.
 _TASKS_AT_REST, _TASKS_EACH = 8, 6
+#: Sampler and poller of the bulk lane.
+_TASKS_OF_BULK = 2
 
 
 class EndChecks:
@@ -37,7 +40,7 @@ class EndChecks:
             self._world.broken(BOUNDED, None, f"{process.name} ended with permits in use")
         if process.disturbed or process.skew.trouble is not None:
             return
-        mine = [one for one in self._world.queue.receives if one.process is process]
+        mine = [one for one in self._world.receives if one.process is process]
         # Of a message that SQS holds twice one is settled; the other runs out.
         let_go = {one.stored.message_id for one in mine if one.given_back}
         for receive in mine:
@@ -55,8 +58,9 @@ class EndChecks:
     def task_started(self, process: "Process") -> None:
         """Check that tasks do not pile up."""
         plan = self._world.plan
-        asking = process.asking
-        most = _TASKS_AT_REST + _TASKS_EACH * plan.consumers + asking
+        asking = 2 * process.asking  # a call, and the write that it must not cut off
+        at_rest = _TASKS_AT_REST + _TASKS_OF_BULK * plan.has("bulk")
+        most = at_rest + _TASKS_EACH * plan.consumers + asking
         if len(process.tasks) > most and not process.dead:
             self._world.broken(BOUNDED, None, f"{process.name} has {len(process.tasks)} tasks")
 
@@ -70,10 +74,10 @@ class EndChecks:
         for stored in self._world.requests:
             meaning = stored.meaning
             assert meaning.entity_id is not None
-            gone = stored.deleted and stored not in self._world.queue.dead
+            gone = stored.deleted and stored not in self._world.dead
             if gone and not lives.covers(meaning.entity_id, meaning.asked_at):
                 self._world.broken(COVERED, meaning.entity_id, "an event that nothing covers")
-        for receive in self._world.queue.receives:
+        for receive in self._world.receives:
             if (why := self._wasted(receive)) is not None:
                 self._world.broken(RECEIVES, receive.stored.meaning.entity_id, why)
         self._all_let_go()
@@ -92,6 +96,15 @@ class EndChecks:
             and not (run.published_by_opener or stopped)
         ):
             self._world.broken(ENDS, run.entity_id, f"{opener.name} did not publish what it opened")
+        hastener = run.hastener
+        if (
+            hastener is not None
+            and hastener.well(run.hastened_at - 15, run.hastened_at + 60)
+            and not (run.published_by_hastener or stopped)
+        ):
+            self._world.broken(
+                HASTENED, run.entity_id, f"{hastener.name} did not publish what it moved"
+            )
         # Who tries again to write what had landed may find a newer end, which was announced.
         newest = run is entity.newest
         if ender is None or run.hurt or not newest or stopped:
@@ -106,7 +119,7 @@ class EndChecks:
 
     def _all_let_go(self) -> None:
         """Check that every message in hand was deleted or given back."""
-        for receive in self._world.queue.receives:
+        for receive in self._world.receives:
             process, stored = receive.process, receive.stored
             entity_id = stored.meaning.entity_id
             if entity_id is not None:
@@ -132,7 +145,7 @@ class EndChecks:
             if run.announced:
                 return
             # What SQS took away between the two is announced once it is sent back.
-            dead = any(one.meaning.run_id == run.run_id for one in self._world.queue.dead)
+            dead = any(one.meaning.run_id == run.run_id for one in self._world.dead)
             short_lived = self._world.plan.ttl < 3600  # nobody can announce what has expired
             gone = short_lived and entity.entity_id not in self._world.table.items
             if entity.forgotten_ms is None and not dead and not gone:

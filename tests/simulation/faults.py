@@ -55,7 +55,14 @@ class Faults:
         if (down := self.down.get(part)) is not None:
             self.strike(f"{part}_down")
             return down
-        if (cut := self.cut_off.get(process.number)) and part in cut:
+        cut = self.cut_off.get(process.number, {})
+        if part == "bulk_queue":
+            # Both are SQS: what takes one away takes the other.
+            down = self.down.get("queue")
+            cut = {part: cut["queue"]} if "queue" in cut else {}
+        if down is not None:
+            return down
+        if part in cut:
             self.strike("partition")
             return cut[part]
         luck = self._rng.random()

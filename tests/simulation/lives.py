@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from fraudd.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS
+from fraudd.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Lane
 from tests.simulation.clocks import true_ms
 from tests.simulation.queue import Meaning, Receive, Stored
 
@@ -65,6 +65,11 @@ class Run:
     #: When it was claimed, queued again or ended last.
     changed_at: float = 0.0
     announced_at: float | None = None
+    #: The lanes that it was ever in; who moved it to the interactive one, when, and published it.
+    lanes: set[Lane] = field(default_factory=set)
+    hastener: "Process | None" = None
+    hastened_at: float = 0.0
+    published_by_hastener: bool = False
 
     @property
     def failures(self) -> int:
@@ -128,7 +133,7 @@ class Lives:
 
     # What happens to a run
 
-    def opened(self, process: "Process | None", entity_id: str, run_id: str) -> Run:
+    def opened(self, process: "Process | None", entity_id: str, run_id: str, lane: Lane) -> Run:
         """Note a run that was opened."""
         entity = self.entity(entity_id)
         run = Run(
@@ -137,6 +142,7 @@ class Lives:
             number=len(entity.runs),
             opened_at=self._world.loop.time(),
             opener=process,
+            lanes={lane},
         )
         entity.runs.append(run)
         self.runs[run_id] = run
@@ -224,6 +230,8 @@ class Lives:
         run = self.runs.get(meaning.run_id or "")
         if run is not None and run.opener is not None and run.opener.name == who:
             run.published_by_opener = True
+        if run is not None and run.hastener is not None and run.hastener.name == who:
+            run.published_by_hastener = True
 
     def hurt(self, entity_id: str | None) -> None:
         """Note that a call about an entity failed in the end."""

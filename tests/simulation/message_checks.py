@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fraudd.breaker import FAULT_RUNS
-from fraudd.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS
+from fraudd.job import Job
+from fraudd.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Lane
 from tests.simulation.clocks import true_ms
 from tests.simulation.lives import Run
 from tests.simulation.promises import (
@@ -14,14 +15,17 @@ from tests.simulation.promises import (
     CONNECTIONS,
     COVERED,
     DURABLE,
+    HASTENED,
     HEALTHY,
     LATE_BEAT,
     LET_GO,
+    OWN_LANE,
     PERMIT,
     POLLS,
+    PRIORITY,
     PROBES,
 )
-from tests.simulation.queue import Receive, Stored
+from tests.simulation.queue import Meaning, Receive, Stored
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
@@ -54,6 +58,7 @@ class MessageChecks:
                 self._world.broken(
                     COVERED, meaning.entity_id, "an event was deleted that nothing covers"
                 )
+            self._check_hastened(meaning)
         else:
             run = self._world.lives.runs.get(meaning.run_id or "")
             item = self._world.table.items.get(meaning.entity_id, {})
@@ -62,6 +67,17 @@ class MessageChecks:
                 self._world.broken(
                     DURABLE, meaning.entity_id, f"{process.name} deleted a wake-up owed"
                 )
+
+    def _check_hastened(self, meaning: Meaning) -> None:
+        """Check that another service's event does not wait behind the bulk lane."""
+        item = self._world.table.items.get(meaning.entity_id or "", {})
+        opened_ms = int(str(item.get("requested_at", 0)))
+        # What has begun may be queued again, in its lane, while the event is being deleted.
+        waits = item.get("state") == "queued" and "started_at" not in item
+        if waits and item.get("lane") == "bulk" and opened_ms < meaning.asked_at - APART_MS:
+            self._world.broken(
+                HASTENED, meaning.entity_id, "an event is covered by a run that waits in bulk"
+            )
 
     def burying(self, process: "Process", stored: Stored, reason: str) -> None:
         """Check a message that fraudd itself sends to the dead-letter queue."""
@@ -125,14 +141,23 @@ class MessageChecks:
                 POLLS, None, f"{process.name} cuts off its poll, and what that may bring"
             )
 
-    def polling(self, process: "Process", most: int) -> None:
-        """Check a poll before it goes out."""
+    def waking(self, process: "Process", meaning: Meaning, lane: Lane) -> None:
+        """Check a wake-up before it is sent."""
+        run = self._world.lives.runs.get(meaning.run_id or "")
+        if run is not None and lane not in run.lanes:
+            self._world.broken(
+                OWN_LANE, run.entity_id, f"{process.name} sends its wake-up in the {lane} lane"
+            )
+
+    def polling(self, process: "Process", lane: Lane, most: int) -> bool:
+        """Check a poll before it goes out; tells whether every run fails, as far as it knows."""
+        state = process.engine.breaker.state
         if process.dead:
-            return
+            return False
         in_hand = len(process.engine.consumers.jobs)
         if process.draining:
             self._world.broken(POLLS, None, f"{process.name} polls while it drains")
-        if process.polling:
+        if lane in process.polling:
             self._world.broken(POLLS, None, f"{process.name} has two polls outstanding")
         if abs(process.clock.offset_ms) > 2 * SKEW_MARGIN_MS:
             self._world.broken(POLLS, None, f"{process.name} polls by a clock that is off")
@@ -142,20 +167,41 @@ class MessageChecks:
             self._world.broken(
                 PROBES, None, f"{process.name} goes on after {in_a_row} runs that failed"
             )
-        state = process.engine.breaker.state
-        process.polled_in_fault = state == "fault"
-        if state != "closed" and (most > 1 or in_hand):
+        if state != "closed" and (most > 1 or in_hand or process.polling):
             self._world.broken(
                 POLLS, None, f"{process.name} polls for {most}, the breaker open: {state}"
             )
+        if lane == "bulk":
+            self._check_priority(process, most)
         self._check_permits(process, most)
+        return state == "fault"
 
-    def received(self, process: "Process", receives: Sequence[Receive]) -> None:
+    def _check_priority(self, process: "Process", most: int) -> None:
+        """Check that the interactive lane has nothing, and that a pair is left to it."""
+        if "interactive" not in process.polling and process.brought.get("interactive", True):
+            self._world.broken(
+                PRIORITY, None, f"{process.name} polls the bulk lane before the other"
+            )
+        permits, consumers = process.permits.limit, self._world.plan.consumers
+        if min(permits, consumers) < 2:
+            return  # they take turns with the only one
+        # What must be alone has all of them, whatever lane it is of.
+        jobs = [one for one in process.engine.consumers.jobs if _of_bulk(one)]
+        reading = sum(1 for one in process.unread() if _of_bulk(one))
+        if reading + most >= permits or len(jobs) + most >= consumers:
+            self._world.broken(
+                PRIORITY,
+                None,
+                f"{process.name} would hold {reading + most} of {permits} permits and"
+                f" {len(jobs) + most} of {consumers} consumers for the bulk lane",
+            )
+
+    def received(self, process: "Process", receives: Sequence[Receive], *, in_fault: bool) -> None:
         """Check what a poll brought."""
         in_hand = {job.lease.message.message_id for job in process.engine.consumers.jobs}
         for receive in receives:
             receive.delivered = True
-            receive.probe = process.polled_in_fault
+            receive.probe = in_fault
             message_id = receive.stored.message_id
             twice = sum(1 for one in receives if one.stored.message_id == message_id) > 1
             if twice or message_id in in_hand:
@@ -166,12 +212,13 @@ class MessageChecks:
         self._check_permits(process, len({one.stored.message_id for one in receives}))
 
     def _renew(self, process: "Process", message_id: str) -> None:
-        for one in self._world.queue.receives:
+        for one in self._world.receives:
             if one.process is process and one.stored.message_id == message_id:
                 one.renewed = True
 
     def _check_permits(self, process: "Process", more: int) -> None:
-        unread = [entity_id for entity_id in process.unread() if not self._waits_alone(entity_id)]
+        unread = [one for one in process.unread() if not self._waits_alone(one.entity_id or "-")]
+        more += sum(process.polling.values())
         if len(unread) + more > process.permits.in_use:
             self._world.broken(
                 PERMIT,
@@ -210,3 +257,7 @@ class MessageChecks:
                 entity_id,
                 f"{process.name} reads {len(reading) + 1} at once with {permits.in_use} permits",
             )
+
+
+def _of_bulk(job: Job) -> bool:
+    return job.lease.message.lane == "bulk" and not job.alone

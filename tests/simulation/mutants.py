@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.simulation import bugs_of_records, bugs_of_running
+from tests.simulation import bugs_of_lanes, bugs_of_records, bugs_of_running
 from tests.simulation.bugs import BUGS
 from tests.simulation.seed import run_seed
 
@@ -57,7 +57,7 @@ def hunt_all(names: Sequence[str], most: int) -> Iterator[Caught]:
 def main() -> int:
     """Print the table of bugs; gives 1 where one was not caught."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants")
-    parser.add_argument("--seeds", type=int, default=1200, help="at most for each bug")
+    parser.add_argument("--seeds", type=int, default=1500, help="at most for each bug")
     parser.add_argument("--only", help="bugs whose name contains this")
     arguments = parser.parse_args()
     names = [name for name in BUGS if not arguments.only or arguments.only in name]
@@ -71,7 +71,7 @@ def main() -> int:
 
 
 #: The modules whose bugs are hunted; importing them registers them.
-BUG_MODULES = (bugs_of_records, bugs_of_running)
+BUG_MODULES = (bugs_of_records, bugs_of_running, bugs_of_lanes)
 
 if __name__ == "__main__":
     sys.exit(main())

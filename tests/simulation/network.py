@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Part = Literal["store", "queue", "topics", "database"]
+Part = Literal["store", "queue", "bulk_queue", "topics", "database"]
 #: What becomes of one try of one call.
 Fate = Literal[
     "well",
@@ -67,14 +67,18 @@ class Link:
         raise AssertionError("the last try returns or raises")
 
     async def poll(
-        self, register: Callable[[Callable[[T], None], Callable[[], bool]], None], *, wait: float
+        self,
+        part: Part,
+        register: Callable[[Callable[[T], None], Callable[[], bool]], None],
+        *,
+        wait: float,
     ) -> T:
         """Have a part answer in its own time: ``register`` gets the way to answer."""
         process, world = self._process, self._world
         self._must_live()
         loop = world.loop
         sent = process.clock.now()
-        fate = self._fate("queue", None)
+        fate = self._fate(part, None)
         answer: asyncio.Future[T] = loop.create_future()
         there = self._latency(fate)
 
@@ -98,7 +102,7 @@ class Link:
             found = await self._answered(answer, sent, fate)
         except Failed as failure:
             self._hurt(None)
-            raise Unavailable("queue", str(failure)) from None
+            raise Unavailable(part, str(failure)) from None
         return found
 
     async def _once(self, part: Part, act: Callable[[], T], about: str | None) -> T:

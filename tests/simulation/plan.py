@@ -18,6 +18,7 @@ KINDS: Final = (
     # the parts
     "store_down",
     "queue_down",
+    "bulk_queue_down",
     "topics_down",
     "database_down",
     "index_lags",
@@ -59,9 +60,10 @@ KINDS: Final = (
     "foreign_twice",
     "malformed",
     "redriven",
+    "bulk",
 )
 #: What callers and other services do is no fault: these are as likely in a calm seed.
-_TRAFFIC = frozenset({"burst", "force", "forget", "vanish", "foreign", "envelopes"})
+_TRAFFIC = frozenset({"burst", "force", "forget", "vanish", "foreign", "envelopes", "bulk"})
 
 #: Half a day takes a second or two to simulate: one seed in so many.
 _HALF_A_DAY: Final = 0.004
@@ -82,6 +84,8 @@ class Plan:
     entities: int
     asks: int
     foreign: int
+    #: Batches that are asked for in the bulk lane.
+    batches: int
     daemons: int
     permits: int
     consumers: int
@@ -162,6 +166,7 @@ def _draw(seed: int) -> Plan:
         entities=rng.randint(2, 30),
         asks=rng.randint(10, 60),
         foreign=rng.randint(1, 20),
+        batches=rng.randint(1, 6),
         daemons=daemons,
         permits=permits,
         consumers=permits + rng.choice((0, 1, 1, 1)),

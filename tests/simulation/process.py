@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fraudd.database.permits import Permits
 from fraudd.engine import Engine, Terms
+from fraudd.job import Job
 from fraudd.limiter import AdaptiveLimit
 from fraudd.metrics import Metrics
 from fraudd.ports import Scorer
+from fraudd.record import Lane
 from fraudd.skew import Skew
 from tests.simulation.clocks import SimulatedClock, true_ms
 from tests.simulation.database import BUSY_THREADS, SimulatedFeatures, SimulatedModel
@@ -49,9 +51,10 @@ class Process:
         self.draining = False
         self.released = False
         self.ended = False
-        self.polling = False
-        #: Whether every run failed, as far as it knew, when it polled last.
-        self.polled_in_fault = False
+        #: How many messages the poll of each lane that is outstanding asks for.
+        self.polling: dict[Lane, int] = {}
+        #: Whether the last poll of each lane brought anything.
+        self.brought: dict[Lane, bool] = {}
         #: Calls of its HTTP interface under way.
         self.asking = 0
         #: Whether any call of it met a fault.
@@ -75,7 +78,7 @@ class Process:
         )
         self.engine = Engine(
             store=SimulatedStore(world.table, self),
-            queue=SimulatedQueue(world.queue, self),
+            queues={queue.lane: SimulatedQueue(queue, self) for queue in world.queues},
             topics=SimulatedTopics(world.topics, self),
             scorer=lambda: scorer,
             permits=self.permits,
@@ -156,13 +159,9 @@ class Process:
                 return job.lease.message.receipt_handle
         return None
 
-    def unread(self) -> list[str]:
-        """Give the entities in hand whose feature phase is to come or under way."""
-        return [
-            job.entity_id or "-"
-            for job in self.engine.consumers.jobs
-            if job.lease.token not in self._read
-        ]
+    def unread(self) -> list[Job]:
+        """Give the jobs in hand whose feature phase is to come or under way."""
+        return [job for job in self.engine.consumers.jobs if job.lease.token not in self._read]
 
     async def _live(self) -> None:
         try:

@@ -27,12 +27,15 @@ BOUNDED: Final = "nothing grows without bound"
 SWEPT: Final = "a wake-up is sent again only where it is lost"
 LET_GO: Final = "whoever is done with a message lets go of it"
 LATE_BEAT: Final = "no late beat undoes what was decided"
+OWN_LANE: Final = "a wake-up is sent in its run's own lane"
+PRIORITY: Final = "the bulk lane gets what the interactive lane leaves"
+HASTENED: Final = "who asks in the interactive lane does not wait in the bulk lane"
 PROBES: Final = "one fault that hits every run costs one attempt a probe"
 
 PROMISES: Final = (
     ENDS, NEWEST, CLAIMED, DURABLE, BURIED, OUTAGE, HEALTHY, COVERED, RECEIVES, CONNECTIONS,
     PERMIT, READABLE, ONE_RUN, ANNOUNCED, AFTER_DURABLE, POLLS, DRAINED, BACKED_OFF, FORGOTTEN,
-    BOUNDED, PROBES, SWEPT, LET_GO, LATE_BEAT,
+    BOUNDED, PROBES, SWEPT, LET_GO, LATE_BEAT, OWN_LANE, PRIORITY, HASTENED,
 )  # fmt: skip
 
 #: How far two clocks that are taken for right may be apart, and what whole numbers cut off.

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from fraudd.event import DETAIL, REASON, SENT
-from fraudd.ports import Depth, Message
+from fraudd.event import DETAIL, REASON, SENT, RequestEvent
+from fraudd.ports import PARTS, Depth, Message
+from fraudd.record import Lane
 from tests.simulation.clocks import true_ms
 
 if TYPE_CHECKING:
@@ -88,11 +89,12 @@ class _Poll:
 
 
 class QueueService:
-    """The main queue and its dead-letter queue."""
+    """The queue of a lane and its dead-letter queue."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "World", lane: Lane) -> None:
         self._world = world
-        self._rng = random.Random(f"queue {world.plan.seed}")
+        self.lane = lane
+        self._rng = random.Random(f"{PARTS[lane]} {world.plan.seed}")
         self._messages: list[Stored] = []
         self._receipts: dict[str, Receive] = {}
         self._polls: list[_Poll] = []
@@ -104,7 +106,7 @@ class QueueService:
 
     @property
     def messages(self) -> list[Stored]:
-        """All that is in the main queue."""
+        """All that is in the queue."""
         return self._messages
 
     # What others do
@@ -112,9 +114,10 @@ class QueueService:
     def send(
         self, body: str, attributes: Mapping[str, str], meaning: Meaning, *, delay: float = 0.0
     ) -> Stored:
-        """Put a message into the main queue, now and then twice."""
+        """Put a message into the queue, now and then twice."""
         now = self._world.loop.time()
         self._numbers += 1
+        message_id = f"{'m' if self.lane == 'interactive' else 'b'}{self._numbers}"
         copies = 1
         if self._strikes("message_twice", 0.1):
             copies = 2
@@ -122,7 +125,7 @@ class QueueService:
             delay += self._rng.uniform(1, 20)
         for _ in range(copies):
             stored = Stored(
-                message_id=f"m{self._numbers}",
+                message_id=message_id,
                 body=body,
                 attributes=attributes,
                 meaning=meaning,
@@ -132,10 +135,10 @@ class QueueService:
             self._messages.append(stored)
             self._world.lives.woken(meaning)
         self._world.note(
-            "queue",
+            PARTS[self.lane],
             meaning.entity_id,
             "message sent",
-            message=f"m{self._numbers}",
+            message=message_id,
             kind=meaning.kind,
             run=meaning.run_id,
             copies=copies,
@@ -145,7 +148,7 @@ class QueueService:
         self._serve()
         return stored
 
-    def redrive(self, count: int) -> int:
+    def redrive(self, count: int, to: "QueueService") -> int:
         """Move messages from the dead-letter queue back, as an operator does."""
         moved = 0
         for stored in [one for one in self.dead if one.meaning.kind != "malformed"][:count]:
@@ -156,7 +159,7 @@ class QueueService:
                 meaning = Meaning(
                     kind="request", entity_id=meaning.entity_id, run_id=None, asked_at=first
                 )
-            self.send(stored.body, stored.attributes, meaning)
+            to.send(stored.body, stored.attributes, meaning)
             moved += 1
         return moved
 
@@ -360,24 +363,46 @@ class SimulatedQueue:
         self._service = service
         self._process = process
 
-    async def receive(self, most: int) -> Sequence[Message]:
-        """Long-poll for up to ``most`` messages."""
-        world, process = self._process.world, self._process
-        world.message_checks.polling(process, most)
-        process.polling = True
+    async def receive(self, most: int, *, wait_seconds: int | None = None) -> Sequence[Message]:
+        """Poll for up to ``most`` messages."""
+        world, process, lane = self._process.world, self._process, self._service.lane
+        wait = world.plan.wait if wait_seconds is None else wait_seconds
+        in_fault = world.message_checks.polling(process, lane, most)
+        process.polling[lane] = most
         try:
             handed: Sequence[Handed] = await process.link.poll(
-                self._service.poll(process, most, world.plan.visibility, world.plan.wait),
-                wait=world.plan.wait,
+                PARTS[lane],
+                self._service.poll(process, most, world.plan.visibility, wait),
+                wait=wait,
             )
         except asyncio.CancelledError:
             world.message_checks.poll_cut_off(process)
             raise
         finally:
-            process.polling = False
-        messages = [_message(one, process.clock.now()) for one in handed]
-        world.message_checks.received(process, [one.receive for one in handed])
+            del process.polling[lane]
+            process.brought[lane] = False
+        messages = [_message(one, process.clock.now(), lane) for one in handed]
+        process.brought[lane] = bool(messages)
+        world.message_checks.received(process, [one.receive for one in handed], in_fault=in_fault)
         return messages
+
+    async def send(self, event: RequestEvent) -> None:
+        """Send the wake-up of a run straight to this queue."""
+        world, process = self._process.world, self._process
+        meaning = Meaning(
+            kind="wake-up",
+            entity_id=event.entity_id,
+            run_id=event.run_id,
+            asked_at=true_ms(world.loop),
+        )
+        world.message_checks.waking(process, meaning, self._service.lane)
+
+        def act() -> None:
+            world.note(process.name, event.entity_id, "published in bulk", run=event.run_id)
+            world.lives.published(process.name, meaning)
+            self._service.send(event.to_json(), event.attributes, meaning)
+
+        await process.link.call(PARTS[self._service.lane], act, about=event.entity_id)
 
     async def delete(self, message: Message) -> None:
         """Be done with a message."""
@@ -401,7 +426,8 @@ class SimulatedQueue:
 
     async def depth(self) -> Depth:
         """Sample the counts, and the redrive policy."""
-        return await self._process.link.call("queue", self._service.depth, about=None)
+        part = PARTS[self._service.lane]
+        return await self._process.link.call(part, self._service.depth, about=None)
 
     @property
     def max_receive_count(self) -> int | None:
@@ -410,10 +436,10 @@ class SimulatedQueue:
 
     async def _call(self, message: Message, act: Callable[[], None]) -> None:
         about = self._service.about(message)
-        await self._process.link.call("queue", act, about=about)
+        await self._process.link.call(PARTS[self._service.lane], act, about=about)
 
 
-def _message(handed: Handed, now: int) -> Message:
+def _message(handed: Handed, now: int, lane: Lane) -> Message:
     return Message(
         message_id=handed.stored.message_id,
         receipt_handle=handed.receive.receipt,
@@ -422,6 +448,7 @@ def _message(handed: Handed, now: int) -> Message:
         receive_count=handed.count,
         sent_at=handed.stored.sent_at,
         received_at=now,
+        lane=lane,
     )
 
 

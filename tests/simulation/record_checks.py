@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fraudd.breaker import FAULT_PROBE_SECONDS
-from fraudd.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS
+from fraudd.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Lane
 from fraudd.verdict import MOST_DOUBLINGS
 from tests.simulation.clocks import true_ms
 from tests.simulation.lives import Entity, Run
@@ -46,7 +46,7 @@ class RecordChecks:
         ended = self._verdict(process, entity, old, new)
         if new.get("run_id") != old.get("run_id"):
             self._opening(entity, old, ended)
-            lives.opened(process, entity_id, str(new["run_id"]))
+            lives.opened(process, entity_id, str(new["run_id"]), lane_of(new))
         elif process is not None:
             self._moved(process, entity, old, new)
         self._world.look_whether_over()
@@ -135,6 +135,9 @@ class RecordChecks:
                 self._world.broken(CLAIMED, entity.entity_id, "the lease outlives the visibility")
             self._world.lives.claimed(process, run, str(new["worker"]))
             self._check_probe(process, run)
+        elif new.get("lane") != old.get("lane"):
+            run.lanes.add("interactive")
+            run.hastener, run.hastened_at = process, self._world.loop.time()
         elif new.get("published_at") not in (None, old.get("published_at")):
             self._check_sweep(entity, old)
         elif old["state"] == "running" and new["state"] == "queued":
@@ -185,7 +188,8 @@ class RecordChecks:
         if (sent := old.get("published_at")) is None:
             return
         run_id = old["run_id"]
-        there = any(one.meaning.run_id == run_id for one in self._world.queue.messages)
+        lane = self._world.bulk_queue if old.get("lane") == "bulk" else self._world.queue
+        there = any(one.meaning.run_id == run_id for one in lane.messages)
         wait = plan.requeue_after * 1000 * 2 ** min(int(str(old["requeues"])), MOST_DOUBLINGS)
         if there and not plan.has("stale_counts") and now < int(str(sent)) + wait - APART_MS:
             self._world.broken(SWEPT, entity.entity_id, "sent again though it is in the queue")
@@ -202,3 +206,8 @@ class RecordChecks:
                 PROBES, run.entity_id, f"{process.name} probes again after {since:.1f} s"
             )
         process.probed_at = probes[0]
+
+
+def lane_of(item: "Item") -> Lane:
+    """Give the lane of an item's run."""
+    return "bulk" if item.get("lane") == "bulk" else "interactive"

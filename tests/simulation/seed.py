@@ -54,7 +54,7 @@ def run_seed(seed: int, *, logs: bool = False, plan: Plan | None = None) -> Resu
         failure=world.failure,
         trace=world.trace,
         runs=len(world.lives.runs),
-        receives=len(world.queue.receives),
+        receives=len(world.receives),
         simulated_seconds=loop.time(),
         struck=world.faults.struck,
         outcomes=_outcomes(world),
@@ -86,7 +86,7 @@ async def _play(world: World) -> None:
                 "liveness",
                 ENDS,
                 owed[0] if owed else None,
-                f"{len(owed)} runs and {len(world.queue.messages)} messages are left: {owed}",
+                f"{len(owed)} runs and {len(world.messages)} messages are left: {owed}",
             )
     if world.failure is None:
         await _rest(world)

@@ -81,7 +81,7 @@ class Drain:
                     self._note("looked", process, record)
 
     def _note(self, how: str, process: Process, record: Record) -> None:
-        estimated = process.engine.sampler.estimate(record)
+        estimated = process.engine.estimate(record)
         self._told.append((how, record.entity_id, true_ms(self._world.loop) / 1000, estimated))
 
     async def _drained(self) -> None:

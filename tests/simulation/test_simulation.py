@@ -34,7 +34,7 @@ def test_listening_to_the_logs_changes_nothing() -> None:
 
 
 def test_a_fault_kind_that_a_seed_has_not_drawn_never_strikes() -> None:
-    traffic = {"foreign", "burst", "force", "forget", "vanish", "envelopes"}
+    traffic = {"foreign", "burst", "force", "forget", "vanish", "envelopes", "bulk"}
     calm = next(seed for seed in range(1000) if not draw(seed).kinds - traffic)
     assert set(run_seed(calm).struck) <= traffic
 

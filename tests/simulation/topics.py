@@ -85,6 +85,7 @@ class SimulatedTopics:
             run_id=event.run_id,
             asked_at=true_ms(world.loop),
         )
+        world.message_checks.waking(self._process, meaning, "interactive")
         await self._call(
             event.entity_id,
             lambda: self._service.publish(

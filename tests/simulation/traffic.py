@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fraudd.ports import Unavailable
+from fraudd.record import Lane
 from tests.simulation.answer_checks import Standing
 from tests.simulation.clocks import true_ms
 from tests.simulation.network import Crashed
@@ -47,6 +48,8 @@ class Traffic:
             found += [self._forgetter() for _ in range(self._rng.randint(1, 5))]
         if plan.has("foreign"):
             found += [self._service() for _ in range(plan.foreign)]
+        if plan.has("bulk"):
+            found += [caller for _ in range(plan.batches) for caller in self._batch()]
         if plan.has("malformed"):
             found += [self._nonsense() for _ in range(self._rng.randint(1, 5))]
         return found
@@ -59,7 +62,13 @@ class Traffic:
     def _time(self) -> float:
         return self._rng.uniform(0, self._world.plan.fault_seconds * 0.95)
 
-    async def _caller(self, at: float, entity_id: str) -> None:
+    def _batch(self) -> list[Coroutine[Any, Any, None]]:
+        """Ask for some entities at once, in the bulk lane."""
+        at = self._time()
+        some = self._rng.sample(self.entities, self._rng.randint(1, len(self.entities)))
+        return [self._caller(at, entity_id, "bulk") for entity_id in some]
+
+    async def _caller(self, at: float, entity_id: str, lane: Lane = "interactive") -> None:
         """Ask, ask again where there was no answer, and look up what became of it."""
         plan = self._world.plan
         force = plan.has("force") and self._rng.random() < 0.3
@@ -69,8 +78,10 @@ class Traffic:
         await asyncio.sleep(at)
         if force:
             self._world.faults.strike("force")
+        if lane == "bulk":
+            self._world.faults.strike("bulk")
         for pause in pauses:
-            if await self._ask(entity_id, force=force, max_age=max_age):
+            if await self._ask(entity_id, force=force, max_age=max_age, lane=lane):
                 break
             await asyncio.sleep(pause)
         if vanishes:
@@ -80,19 +91,21 @@ class Traffic:
             await asyncio.sleep(pause)
             await self._look_up(entity_id)
 
-    async def _ask(self, entity_id: str, *, force: bool, max_age: float | None) -> bool:
+    async def _ask(self, entity_id: str, *, force: bool, max_age: float | None, lane: Lane) -> bool:
         world = self._world
         if (process := self._some_process()) is None:
             return False
         entity = world.lives.entity(entity_id)
         since = Standing(entity, true_ms(world.loop))
-        world.note(process.name, entity_id, "asked", force=force)
+        world.note(process.name, entity_id, "asked", force=force, lane=lane)
         entity.asking += 1
         entity.asked_ms = true_ms(world.loop)
         try:
             asked = await self._call(
                 process,
-                process.engine.intake.ask(entity_id, max_age_seconds=max_age, force=force),
+                process.engine.intake.ask(
+                    entity_id, max_age_seconds=max_age, force=force, lane=lane
+                ),
             )
         finally:
             entity.asking -= 1
@@ -103,7 +116,12 @@ class Traffic:
             process.name, entity_id, "answered", status=asked.status, run=asked.record.run_id
         )
         world.answer_checks.answered(
-            process, entity_id, asked.record, since=since, started=asked.status == "started"
+            process,
+            entity_id,
+            asked.record,
+            since=since,
+            started=asked.status == "started",
+            asked_in=lane,
         )
         return True
 

@@ -16,7 +16,7 @@ from tests.simulation.loop import NumberedTask, VirtualLoop
 from tests.simulation.message_checks import MessageChecks
 from tests.simulation.plan import Plan
 from tests.simulation.process import HOME, Process
-from tests.simulation.queue import QueueService, Stored
+from tests.simulation.queue import QueueService, Receive, Stored
 from tests.simulation.record_checks import RecordChecks
 from tests.simulation.store import Table
 from tests.simulation.topics import TopicService
@@ -50,7 +50,9 @@ class World:
         self.answer_checks = AnswerChecks(self)
         self.end_checks = EndChecks(self)
         self.table = Table(self)
-        self.queue = QueueService(self)
+        self.queue = QueueService(self, "interactive")
+        self.bulk_queue = QueueService(self, "bulk")
+        self.queues = [self.queue, self.bulk_queue] if plan.has("bulk") else [self.queue]
         self.topics = TopicService(self)
         self.database = Database(self)
         #: Requests of other services that reached the queue.
@@ -152,6 +154,23 @@ class World:
         self._started_runs.add(run_id)
         return True
 
+    # The queues of all lanes
+
+    @property
+    def messages(self) -> list[Stored]:
+        """Give all that is in a queue."""
+        return [one for queue in self.queues for one in queue.messages]
+
+    @property
+    def receives(self) -> list[Receive]:
+        """Give every receive there ever was."""
+        return [one for queue in self.queues for one in queue.receives]
+
+    @property
+    def dead(self) -> list[Stored]:
+        """Give all that is dead-lettered."""
+        return [one for queue in self.queues for one in queue.dead]
+
     # The end
 
     def pending(self) -> list[str]:
@@ -166,12 +185,12 @@ class World:
         """Give the runs that are owed while no wake-up for them exists, with their entities."""
         if self.topics.under_way:
             return {}
-        there = {one.meaning.run_id for one in self.queue.messages}
+        there = {one.meaning.run_id for one in self.messages}
         owed = {str(self.table.items[one].get("run_id")): one for one in self.pending()}
         return {run_id: one for run_id, one in owed.items() if run_id not in there}
 
     def look_whether_over(self) -> None:
         """End the seed once nothing is owed and nothing is under way."""
-        if not self.closing or self.topics.under_way or self.queue.messages or self.pending():
+        if not self.closing or self.topics.under_way or self.messages or self.pending():
             return
         self.over.set()

@@ -164,3 +164,18 @@ def test_what_somebody_may_have_mended_is_tried_at_once(breaker: Breaker) -> Non
     assert breaker.poll_in(2.0, in_hand=0) > 0
     breaker.retry(2.0)
     assert breaker.poll_in(2.0, in_hand=0) == 0
+
+
+def test_without_the_bulk_queue_all_else_goes_on(breaker: Breaker) -> None:
+    assert breaker.failed("bulk_queue", "gone", 0.0)
+    assert (breaker.state, breaker.trouble) == ("closed", None)
+    assert breaker.poll_in(0.0, in_hand=3) == 0
+    # It is left alone for a while itself, and probed by whoever settles a message of it.
+    wait = breaker.poll_bulk_in(0.0)
+    assert wait > 0
+    assert breaker.poll_bulk_in(wait) == 0
+    assert breaker.enter("bulk_queue", 0.0) == wait
+    breaker.failed("store", "gone", 0.0)
+    assert "bulk" not in (breaker.trouble or "")
+    assert breaker.answered("bulk_queue", 1.0)
+    assert breaker.poll_bulk_in(1.0) == 0

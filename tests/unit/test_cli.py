@@ -43,7 +43,7 @@ def test_each_subcommand_explains_itself(command: str, capsys: pytest.CaptureFix
         ["backfill"],
         ["backfill", "ids", "--rate", "0"],
         ["backfill", "ids", "--concurrency", "0"],
-        ["backfill", "ids", "--concurrency", "1001"],
+        ["backfill", "ids", "--concurrency", "100001"],
         ["demo", "--scale", "0"],
         ["demo", "--scale", "nan"],
         ["train", "--config", "x", "--labels", "y", "--label-delay-days", "-1"],

@@ -16,6 +16,7 @@ from fraudd.prediction import (
     failed,
     first_claim,
     forgotten,
+    hastened,
     opened,
     released,
     renewed,
@@ -51,6 +52,7 @@ RESULT: dict[str, Any] = {
 ERROR: dict[str, Any] = {"run_id": RUN, "expires_at": NOW // 1000 + 50, "type": "x", "detail": "y"}
 DONE = replace(QUEUED, state="done", result=RESULT, finished_at=NOW)
 ASKED = replace(RUNNING, again=NOW + 3)
+BULK = replace(QUEUED, lane="bulk")
 TOMBSTONE = Record(entity_id="shop-1", state="forgotten", forgotten_at=NOW, expires_at=NOW)
 
 TRANSITIONS: dict[str, tuple[Transition, Record | None]] = {
@@ -78,6 +80,12 @@ TRANSITIONS: dict[str, tuple[Transition, Record | None]] = {
     ),
     "failed and opened": (failed(ASKED, error=ERROR, now=NOW + 9, next_run_id=NEXT), ASKED),
     "swept": (republished(RUNNING, now=NOW + 99), RUNNING),
+    "opened in bulk": (opened("shop-1", None, run_id=RUN, now=NOW, lane="bulk"), None),
+    "opened again in the other lane": (
+        opened("shop-1", replace(DONE, lane="bulk"), run_id=OTHER_RUN, now=NOW),
+        replace(DONE, lane="bulk"),
+    ),
+    "hastened": (hastened(BULK, now=NOW + 5), BULK),
     "opened after forgetting": (opened("shop-1", TOMBSTONE, run_id=RUN, now=NOW), TOMBSTONE),
 }
 
@@ -364,3 +372,15 @@ def test_entity_ids_are_what_the_contract_says(good: str) -> None:
 @pytest.mark.parametrize("bad", ["", "-a", "a b", "a" * 129, "ä", "a/b", "a\n", ".a"])
 def test_other_strings_are_no_entity_ids(bad: str) -> None:
     assert not ENTITY_ID.fullmatch(bad)
+
+
+def test_a_run_keeps_its_lane_until_it_is_hastened_or_another_opens() -> None:
+    assert after(*TRANSITIONS["opened in bulk"]).lane == "bulk"
+    running = replace(RUNNING, lane="bulk")
+    assert after(released(running), running).lane == "bulk"
+    assert after(*TRANSITIONS["hastened"]).lane is None
+    assert after(*TRANSITIONS["opened again in the other lane"]).lane is None
+    asked = replace(ASKED, lane="bulk")
+    # Another service asked meanwhile, and that is not in bulk.
+    ended = completed(asked, result=RESULT, now=NOW + 9, next_run_id=NEXT)
+    assert after(ended, asked).lane is None

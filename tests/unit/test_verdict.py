@@ -14,6 +14,7 @@ from fraudd.verdict import (
     GiveBack,
     GiveUp,
     HandOver,
+    Hasten,
     Limits,
     OnMessage,
     OnRequest,
@@ -183,3 +184,10 @@ def test_who_waits_or_works_is_not_swept() -> None:
     assert not swept(RUNNING, seconds_later=dead_seconds + 100)
     assert swept(RUNNING, seconds_later=dead_seconds + 100.001)
     assert not swept(DONE, seconds_later=10**6)
+
+
+def test_another_services_event_does_not_wait_in_the_bulk_lane() -> None:
+    bulk = replace(QUEUED, lane="bulk")
+    assert decided(bulk, None) == Hasten(bulk)
+    assert decided(replace(RUNNING, lane="bulk"), None) == AskAgain(replace(RUNNING, lane="bulk"))
+    assert decided(QUEUED, None) == Drop("covered")

@@ -1,13 +1,15 @@
-"""``fraudd backfill``: its lines, its pace."""
+"""``fraudd backfill``: its lines, its pace, what it shows."""
 
 import asyncio
 
-from fraudd.commands.backfill import Pace, read_ids
+from fraudd.commands.backfill import read_ids
+from fraudd.commands.backfill_progress import drawn
+from fraudd.commands.backfill_work import Pace
 
 
 def test_each_line_is_an_id_or_a_complaint_with_its_number() -> None:
     entity_ids, refused = read_ids("shop-1\r\n\n  shop-2 \na b\nshop-1\n-x")
-    assert entity_ids == ["shop-1", "shop-2", "shop-1"]
+    assert entity_ids == ["shop-1", "shop-2"]
     assert [complaint.partition(": must be ")[0] for complaint in refused] == [
         "line 4: 'a b'",
         "line 6: '-x'",
@@ -22,3 +24,13 @@ async def test_turns_come_no_faster_than_the_rate_however_many_take_them() -> No
         for _ in range(11):
             group.create_task(pace.turn())
     assert loop.time() - began >= 10 / 200
+
+
+def test_progress_shows_how_far_it_is_how_fast_and_how_long_yet() -> None:
+    line = drawn(total=20_000, asked=6_000, ended=5_000, rate=50.0)
+    assert line == (
+        "[#######.......................] 5,000 of 20,000 ended, 6,000 asked for, 50.0/s"
+        "  0:05:00 left"
+    )
+    assert drawn(total=0, asked=0, ended=0, rate=0.0).startswith("[####")
+    assert "left" not in drawn(total=5, asked=1, ended=0, rate=0.0)

@@ -1,0 +1,102 @@
+"""Bugs in how the bulk lane is polled, sent to, settled and left."""
+
+import math
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, Literal
+
+from fraudd.claiming import Claiming
+from fraudd.consumers import Consumers
+from fraudd.intake import Intake
+from fraudd.lease import Lease
+from fraudd.polling import FirstPoll
+from fraudd.ports import Message
+from fraudd.prediction import hastened
+from fraudd.record import Lane, Record
+from fraudd.settlement import Settlement
+from fraudd.sweeper import Sweeper
+from fraudd.verdict import Drop, Hasten, OnMessage
+from tests.simulation.bugs import bug, put, put_at
+
+
+@bug
+def cancel_the_bulk_poll_on_drain(stack: ExitStack) -> None:
+    real = Consumers.stop
+
+    def stop(self: Consumers) -> None:
+        real(self)
+        self._pollers[-1].cancel()
+
+    put(stack, Consumers, "stop", stop)
+
+
+@bug
+def let_the_bulk_lane_have_the_last_permit(stack: ExitStack) -> None:
+    put(stack, Consumers, "_bulk_in", lambda self: 0.0 if self._may_poll() else math.inf)
+
+
+@bug
+def poll_the_bulk_lane_before_the_other(stack: ExitStack) -> None:
+    real = Consumers._receive_first
+
+    async def _receive_first(self: Consumers, poll: FirstPoll, most: int) -> list[Message]:
+        if poll.bulk == "after" and (messages := await self._receive_bulk(most)):
+            return messages
+        return await real(self, poll, most)
+
+    put(stack, Consumers, "_receive_first", _receive_first)
+
+
+@bug
+def send_bulk_runs_by_the_topic(stack: ExitStack) -> None:
+    put_at(stack, "fraudd.wake_ups.lane_of", lambda record, queues: "interactive")
+
+
+@bug
+def sweep_into_the_wrong_lane(stack: ExitStack) -> None:
+    real = Sweeper._send_again
+
+    async def _send_again(self: Sweeper, record: Record) -> bool:
+        lane: Literal["bulk"] | None = None if record.lane == "bulk" else "bulk"
+        return await real(self, replace(record, lane=lane))
+
+    put(stack, Sweeper, "_send_again", _send_again)
+
+
+@bug
+def settle_every_message_in_the_interactive_queue(stack: ExitStack) -> None:
+    real = Settlement.delete
+
+    async def delete(self: Settlement, lease: Lease) -> None:
+        lease.message = replace(lease.message, lane="interactive")
+        await real(self, lease)
+
+    put(stack, Settlement, "delete", delete)
+
+
+@bug
+def leave_who_asks_in_the_bulk_lane(stack: ExitStack) -> None:
+    async def _wake(self: Intake, record: Record, lane: Lane) -> Record:
+        return record
+
+    put(stack, Intake, "_wake", _wake)
+
+
+@bug
+def take_a_run_that_waits_in_bulk_for_an_answer_to_an_event(stack: ExitStack) -> None:
+    real = Claiming._decide
+
+    def _decide(self: Claiming, lease: Lease, event: Any, record: Record | None) -> OnMessage:
+        verdict = real(self, lease, event, record)
+        return Drop("covered") if isinstance(verdict, Hasten) else verdict
+
+    put(stack, Claiming, "_decide", _decide)
+
+
+@bug
+def hasten_without_another_wake_up(stack: ExitStack) -> None:
+    async def hasten(self: Intake, record: Record) -> tuple[bool, Record | None]:
+        applied = await self._store.apply(hastened(record, now=self._clock.now()))
+        return applied.done, applied.record
+
+    put(stack, Intake, "hasten", hasten)

@@ -1,0 +1,84 @@
+"""The journal of a backfill: what a kill leaves is gone on with."""
+
+from pathlib import Path
+
+import pytest
+
+from fraudd.commands.backfill_journal import Journal, Row, Unusable
+
+IDS = ["shop-1", "shop-2", "shop-3"]
+DONE = Row("shop-1", "done", 0.5, "review", "m", "2026-11-24T08:00:00.000Z")
+FAILED = Row("shop-2", "failed", error="entity_unknown: é")
+
+
+def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with Journal(path, IDS) as journal:
+        assert (journal.asked, journal.ended) == (0, set())
+        journal.note(ended=[DONE])
+        journal.note(asked=2, ended=[FAILED])
+    with Journal(path, IDS) as journal:
+        assert (journal.asked, journal.ended) == (2, {"shop-1", "shop-2"})
+        assert list(journal.rows()) == [DONE, FAILED]
+        journal.note(asked=3)
+        assert list(journal.rows()) == [DONE, FAILED]
+    with Journal(path, IDS) as journal:
+        assert journal.asked == 3
+
+
+@pytest.mark.parametrize("kept", [1, 2, 8])
+def test_a_torn_last_line_counts_as_not_written(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "journal"
+    with Journal(path, IDS) as journal:
+        journal.note(asked=1)
+        whole = path.read_bytes()
+        journal.note(asked=2)
+        torn = path.read_bytes()[: len(whole) + kept]
+    path.write_bytes(torn)
+    with Journal(path, IDS) as journal:
+        assert journal.asked == 1
+        journal.note(asked=3)
+    with Journal(path, IDS) as journal:
+        assert journal.asked == 3
+
+
+def test_a_torn_first_line_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    path.write_text('{"journal": "fra')
+    with Journal(path, IDS) as journal:
+        assert journal.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("shop-1\n", "damaged"),
+        ("[]\n", "damaged"),
+        ("{}\n", "is no journal"),
+        ('{"journal": "fraudd backfill 1"}\n', "damaged"),
+    ],
+)
+def test_a_file_that_is_no_journal_is_left_as_it_is(
+    tmp_path: Path, content: str, says: str
+) -> None:
+    path = tmp_path / "journal"
+    path.write_text(content)
+    with pytest.raises(Unusable, match=says):
+        Journal(path, IDS)
+    assert path.read_text() == content
+
+
+def test_the_journal_of_other_ids_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with Journal(path, IDS):
+        pass
+    with pytest.raises(Unusable, match="journal of other ids: remove it"):
+        Journal(path, IDS[:2])
+
+
+def test_two_backfills_do_not_share_a_journal(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with Journal(path, IDS), pytest.raises(Unusable, match="another backfill is at work"):
+        Journal(path, IDS)
+    with Journal(path, IDS):
+        pass
