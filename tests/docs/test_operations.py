@@ -4,6 +4,7 @@ import asyncio
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -173,6 +174,24 @@ def test_commands_for_aws_are_such_as_aws_knows() -> None:
         options = [word[2:] for word in more if word.startswith("--")]
         assert options
         assert members >= set(options), operation
+
+
+def test_the_options_in_the_runbook_are_those_of_the_commands() -> None:
+    fraudd = Path(sys.executable).with_name("fraudd")
+    used: dict[tuple[str, ...], set[str]] = {}
+    for block in blocks():
+        for line in block.code.splitlines() if block.language == "sh" else ():
+            if match := re.search(r"\bfraudd ((?:dlq |token )?[a-z]+)\b(.*)$", line):
+                words = shlex.split(match[2].partition("|")[0])
+                options = {word for word in words if word.startswith("--")}
+                used.setdefault(tuple(match[1].split()), set()).update(options)
+    assert len(used) > 6
+    for command, options in used.items():
+        done = subprocess.run(
+            [fraudd, *command, "--help"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        assert options <= set(re.findall(r"--[a-z-]+", done.stdout)), command
 
 
 def test_every_alarm_of_cloudwatch_has_its_section() -> None:
