@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help setup run stack test test-mysql check simulate mutants chaos fuzz measure bench-stall bench-http format clean distclean
+.PHONY: help setup run stack test test-mysql test-systemd check simulate mutants chaos fuzz measure bench-stall bench-http format clean distclean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: setup ## run everything on this machine: http://127.0.0.1:8080 (HTTP_PORT, AWS_PORT, MYSQL_PORT)
 	@$(BIN)/fraudd demo
@@ -18,6 +18,7 @@ stack: setup ## run everything but the daemon, to start daemons by hand
 test: setup .venv/installed-test .tools/moto/installed .tools/schemathesis/installed .tools/cfn-lint/installed check ## run everything that CI runs
 	@$(BIN)/pytest tests/simulation tests/contracts tests/integration tests/docs tests/acceptance
 	@$(BIN)/pytest tests/chaos
+	@$(BIN)/pytest tests/systemd
 
 check: .venv/installed-test ## format, lint, imports, types, unit tests: the fast part
 	@$(BIN)/ruff format --check .
@@ -38,6 +39,9 @@ mutants: .venv/installed-test ## break fraudd on purpose, and see that the simul
 
 chaos: setup .venv/installed-test ## kill, pause and cut off the real daemon, the slow tests too (10 minutes)
 	@$(BIN)/pytest tests/chaos -m 'slow or not slow'
+
+test-systemd: setup .venv/installed-test ## install the package under a real systemd and run it there (root; 2 minutes)
+	@$(BIN)/pytest tests/systemd
 
 fuzz: setup .venv/installed-test .tools/schemathesis/installed ## try the HTTP API in thousands of ways, by its OpenAPI document
 	@$(BIN)/pytest tests/integration/test_fuzz.py -m 'slow or not slow'
@@ -92,6 +96,8 @@ setup: .venv/installed .tools/emulator/installed ## install fraudd and the AWS e
 	@$(PYTHON) -m venv .tools/cfn-lint
 	@.tools/cfn-lint/bin/pip install --quiet -c constraints-cfn-lint.txt cfn-lint
 	@touch $@
+
+include packaging/install.mk
 
 clean: ## remove what `make run` made: database, model, emulator state
 	rm -rf .local build dist *.egg-info
