@@ -31,6 +31,8 @@ max_pending = 1000
 [aws]
 region = "{region}"
 endpoint_url = "{endpoint}"
+connect_timeout_seconds = 1
+read_timeout_seconds = 1
 [queue]
 url = "{aws.queue_url}"
 wait_seconds = 1
@@ -82,10 +84,11 @@ def tree() -> Path:
 
 
 @pytest.fixture(scope="session")
-def package(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def package(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The Debian package; not compressed, which takes a minute."""
     folder = tmp_path_factory.mktemp("package")
-    return Path(make("packaging/build-deb", str(tree), str(folder), "-Znone"))
+    yield Path(make("packaging/build-deb", str(tree), str(folder), "-Znone"))
+    shutil.rmtree(folder)  # 300 MB
 
 
 @pytest.fixture(scope="session")
