@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help setup run stack test test-mysql check simulate mutants chaos fuzz measure backfill-20000 bench-stall bench-http format clean distclean
+.PHONY: help setup run stack test test-mysql test-systemd check simulate mutants chaos fuzz measure backfill-20000 bench-stall bench-http format clean distclean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: setup ## run everything on this machine: http://127.0.0.1:8080 (HTTP_PORT, AWS_PORT, MYSQL_PORT)
 	@$(BIN)/fraudd demo
@@ -18,6 +18,7 @@ stack: setup ## run everything but the daemon, to start daemons by hand
 test: setup .venv/installed-test .tools/moto/installed .tools/schemathesis/installed .tools/cfn-lint/installed .tools/prometheus check ## run everything that CI runs
 	@$(BIN)/pytest tests/simulation tests/contracts tests/integration tests/docs tests/acceptance
 	@$(BIN)/pytest tests/chaos
+	@$(BIN)/pytest tests/systemd
 
 check: .venv/installed-test ## format, lint, imports, types, unit tests: the fast part
 	@$(BIN)/ruff format --check .
@@ -41,6 +42,9 @@ chaos: setup .venv/installed-test ## kill, pause and cut off the real daemon, th
 
 backfill-20000: setup .venv/installed-test ## backfill 20,000 ids on real components, killed in the middle (10 minutes)
 	@$(BIN)/pytest tests/chaos/test_backfill.py -m slow -s
+
+test-systemd: setup .venv/installed-test ## install the package under a real systemd and run it there (root; 2 minutes)
+	@$(BIN)/pytest tests/systemd
 
 fuzz: setup .venv/installed-test .tools/schemathesis/installed ## try the HTTP API in thousands of ways, by its OpenAPI document
 	@$(BIN)/pytest tests/integration/test_fuzz.py -m 'slow or not slow'
@@ -99,6 +103,8 @@ setup: .venv/installed .tools/emulator/installed ## install fraudd and the AWS e
 .tools/prometheus: | .venv/installed-test
 	@echo "unpacking Prometheus' promtool into .tools"
 	@$(BIN)/python -m tests.prometheus
+
+include packaging/install.mk
 
 clean: ## remove what `make run` made: database, model, emulator state
 	rm -rf .local build dist *.egg-info

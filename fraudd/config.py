@@ -312,11 +312,18 @@ def credential(name: str | None) -> str:
         return ""
     path = credential_path(name)
     try:
-        return path.read_text("utf-8").rstrip("\r\n")
+        secret = path.read_text("utf-8").rstrip("\r\n")
     except OSError as error:
         raise Misconfigured(f"credential {name}: cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise Misconfigured(f"credential {name}: {path} is not a text in UTF-8") from None
+    if not secret and "/" not in name:
+        # The unit puts an empty one in the place of a file that is not there.
+        raise Misconfigured(
+            f"credential {name}: empty; put it into the file that LoadCredential={name}: of the"
+            " unit names, and start again"
+        )
+    return secret
 
 
 def credential_path(name: str) -> Path:

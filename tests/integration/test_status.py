@@ -13,8 +13,8 @@ import pytest
 
 from fraudd.config import Config
 from fraudd.local.process import free_port
-from tests.integration.conftest import Fraudd, Observer, Start
 from tests.integration.commands import FRAUDD, ran, started
+from tests.integration.conftest import Fraudd, Observer, Start
 
 HOME = "\x1b[H"
 

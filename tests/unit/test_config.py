@@ -189,6 +189,17 @@ def test_a_credential_comes_from_systemds_folder_or_from_a_path(
         credential("binary")
 
 
+def test_a_credential_without_a_secret_is_told_apart_from_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The unit puts an empty one in the place of a file that is not there."""
+    (tmp_path / "database-password").write_text("\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    with pytest.raises(Misconfigured, match="credential database-password: empty; put it into"):
+        credential("database-password")
+    assert credential(f"{tmp_path}/database-password") == ""
+
+
 def test_a_named_credential_needs_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     with pytest.raises(Misconfigured, match="LoadCredential=database-password"):

@@ -1,0 +1,44 @@
+# Installing: `make install` on this machine, `make deb` into a package; docs/install.md.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+# The units name it, so it is the same under every PREFIX.
+OPT := $(DESTDIR)/opt/fraudd
+SHARE := $(DESTDIR)$(PREFIX)/share/fraudd
+UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
+SOURCES := $(shell find fraudd -type f ! -path '*/__pycache__/*') README.md LICENSE
+
+.PHONY: install uninstall deb
+
+build/opt.built: packaging/build-venv setup.cfg pyproject.toml constraints.txt $(SOURCES)
+	@echo "building the virtual environment of /opt/fraudd"
+	@packaging/build-venv build/opt
+	@touch $@
+
+install: build/opt.built ## install fraudd and its systemd units (DESTDIR, PREFIX); configuration stays
+	@# Beside the old one and then in its place: who starts meanwhile sees one or the other, whole.
+	rm -rf $(OPT).new $(OPT).old
+	mkdir -p $(dir $(OPT))
+	cp -a --no-preserve=ownership build/opt $(OPT).new
+	if [ -e $(OPT) ]; then mv $(OPT) $(OPT).old; fi
+	mv $(OPT).new $(OPT)
+	rm -rf $(OPT).old $(SHARE)
+	install -d $(DESTDIR)/etc/fraudd $(SHARE)/example/features $(SHARE)/drop-ins
+	install -d $(UNITS) $(DESTDIR)$(PREFIX)/bin
+	ln -sfn /opt/fraudd/bin/fraudd $(DESTDIR)$(PREFIX)/bin/fraudd
+	install -m 644 systemd/fraudd@.service systemd/fraudd@.socket $(UNITS)
+	install -m 644 systemd/drop-ins/*.conf $(SHARE)/drop-ins
+	install -m 644 config/fraudd.toml $(SHARE)/example
+	install -m 644 config/features/*.sql $(SHARE)/example/features
+	install -m 644 config/schema.sql $(SHARE)
+	@[ -n "$(DESTDIR)" ] || ! [ -d /run/systemd/system ] || systemctl daemon-reload
+
+uninstall: ## remove what `make install` installed; the configuration below /etc/fraudd stays
+	rm -rf $(OPT) $(SHARE) $(DESTDIR)$(PREFIX)/bin/fraudd
+	rm -f $(UNITS)/fraudd@.service $(UNITS)/fraudd@.socket
+	@[ -n "$(DESTDIR)" ] || ! [ -d /run/systemd/system ] || systemctl daemon-reload
+
+deb: build/opt.built ## build a Debian package below dist
+	@rm -rf build/deb
+	@$(MAKE) -s install DESTDIR=build/deb PREFIX=/usr
+	@packaging/build-deb build/deb dist
