@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .PHONY: help setup run stack test test-mysql test-systemd check simulate mutants chaos fuzz measure backfill-20000 bench-stall bench-http format clean distclean
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: setup ## run everything on this machine: http://127.0.0.1:8080 (HTTP_PORT, AWS_PORT, MYSQL_PORT)
 	@$(BIN)/fraudd demo
