@@ -902,7 +902,7 @@ async def test_the_metrics_tell_what_happened(start: Start, config: Config) -> N
         "fraudd_score_count 1.0",
         'fraudd_http_request_seconds_count{method="POST",route="/v1/predictions",status="202"} 1.0',
         'fraudd_http_request_seconds_count{method="other",route="unknown",status="404"} 1.0',
-        'fraudd_queue_messages{kind="visible"}',
+        'fraudd_queue_messages{kind="visible",lane="interactive"}',
         "process_resident_memory_bytes",
     ):
         assert sample in text
