@@ -12,7 +12,7 @@ import pytest
 from fraudd.config import Config
 from fraudd.web import door
 from fraudd.web.calls import CALLS
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Aws
 from tests.integration.conftest import Start, changed
 
 ST = ROOT / ".tools" / "schemathesis" / "bin" / "st"
@@ -47,6 +47,7 @@ async def fuzzed(url: str, folder: Path, examples: int) -> tuple[int, str, Any]:
 async def test_no_request_brings_what_the_document_does_not_say(
     start: Start,
     config: Config,
+    aws: Aws,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     examples: int,
@@ -57,7 +58,10 @@ async def test_no_request_brings_what_the_document_does_not_say(
     tokens = tmp_path / "tokens"
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
     tokens.write_text(f"fuzzer read,request,admin {digest}\n")
-    async with start(changed(config, http={"tokens_credential": str(tokens)})) as fraudd:
+    http = {"tokens_credential": str(tokens)}
+    # With all lanes there are: what is valid by the document is then valid for the daemon.
+    whole = changed(config, http=http, queue={"bulk_url": aws.names.bulk_url})
+    async with start(whole) as fraudd:
         status, printed, report = await fuzzed(fraudd.url, tmp_path, examples)
     print(printed)
     assert status == 0, printed
