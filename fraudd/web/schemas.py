@@ -180,11 +180,21 @@ class QueueDepth(BaseModel):
     dead_lettered: int = maybe("with `queue`: the lanes share a dead-letter queue")
 
 
+class Reload(BaseModel):
+    """What became of the last reload of feature SQL and model."""
+
+    outcome: Literal["done", "refused"]
+    at: Time
+    problems: list[str] = Field(description="why it was refused; what was in use serves on")
+
+
 class Status(BaseModel):
     """What this daemon does right now."""
 
     version: str
     model: str
+    sql: str = Field(description="stands for the feature SQL in use")
+    reload: Reload | None = Field(description="null where there was none")
     state: Literal["serving", "draining"]
     started_at: Time
     breaker: Literal["closed", "outage", "fault"]
