@@ -17,6 +17,8 @@ from fraudd.answer import rfc3339
 from fraudd.client import Prediction
 
 _FORMAT = "fraudd backfill 1"
+#: What each journal begins with, as far as it was written.
+_BEGINNING = json.dumps({"journal": _FORMAT}).removesuffix("}").encode()
 
 
 class Unusable(Exception):
@@ -114,8 +116,14 @@ class Journal:
             raise Unusable(f"{self.path}: another backfill is at work on it") from None
 
     def _cut_the_torn_line(self) -> None:
-        """Drop the line that a kill may have cut off: what it told is asked for once more."""
-        self._file.truncate(self.path.read_bytes().rfind(b"\n") + 1)
+        """Drop the line that a kill may have cut off: what it told is asked for once more.
+
+        Of a file that is no journal nothing is dropped: it may be the input itself.
+        """
+        content = self.path.read_bytes()
+        if not (content.startswith(_BEGINNING) or _BEGINNING.startswith(content)):
+            raise self._no_journal()
+        self._file.truncate(content.rfind(b"\n") + 1)
 
     def _read(self, digest: str) -> None:
         lines = self._lines()
@@ -124,8 +132,6 @@ class Journal:
             if header is None:
                 self._write([{"journal": _FORMAT, "ids": digest}])
                 return
-            if header.get("journal") != _FORMAT:
-                raise Unusable(f"{self.path} is no journal of a backfill: name another --journal")
             if header["ids"] != digest:
                 raise Unusable(
                     f"{self.path} is the journal of other ids: remove it to begin anew, or name"
@@ -136,9 +142,12 @@ class Journal:
                 if "ended" in line:
                     self.ended.add(line["ended"][0])
         except (ValueError, KeyError, AttributeError, TypeError):
-            raise Unusable(
-                f"{self.path} is no journal of a backfill, or damaged: name another --journal"
-            ) from None
+            raise self._no_journal() from None
+
+    def _no_journal(self) -> Unusable:
+        return Unusable(
+            f"{self.path} is no journal of a backfill, or damaged: name another --journal"
+        )
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         with self.path.open("rb") as file:
@@ -148,4 +157,11 @@ class Journal:
     def _write(self, lines: Sequence[dict[str, Any]]) -> None:
         # What the system was given survives us; of what a power cut takes, the ids are asked for
         # once more.
-        self._file.write("".join(f"{json.dumps(line)}\n" for line in lines).encode())
+        left = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+        try:
+            while left:
+                # A disk that is nearly full takes a part, and refuses the rest.
+                left = left[self._file.write(left) :]
+        except OSError:
+            self._cut_the_torn_line()
+            raise

@@ -1,5 +1,8 @@
 """The journal of a backfill: what a kill leaves is gone on with."""
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,3 +85,35 @@ def test_two_backfills_do_not_share_a_journal(tmp_path: Path) -> None:
         Journal(path, IDS)
     with Journal(path, IDS):
         pass
+
+
+@pytest.mark.parametrize("content", [b"shop-1\nshop-2", b"shop-1", b"\x00\x01\x02"])
+def test_of_a_file_that_is_no_journal_no_last_line_is_cut(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "ids"
+    path.write_bytes(content)
+    with pytest.raises(Unusable, match="is no journal of a backfill"):
+        Journal(path, IDS)
+    assert path.read_bytes() == content
+
+
+def test_a_disk_that_takes_a_part_of_a_line_is_told_of_and_the_part_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with Journal(path, IDS) as journal:
+        journal.note(asked=1)
+        with at_most(path.stat().st_size + 5), pytest.raises(OSError, match="too large"):
+            journal.note(ended=[DONE])
+        # Somebody else may have been about to write, too.
+        journal.note(ended=[FAILED])
+    with Journal(path, IDS) as journal:
+        assert (journal.asked, list(journal.rows())) == (1, [FAILED])
+
+
+@contextmanager
+def at_most(size: int) -> Iterator[None]:
+    """Let no file grow over so many bytes, as on a full disk: what fits is taken."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
