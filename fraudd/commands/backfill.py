@@ -146,7 +146,7 @@ def _fill(
         if arguments.output is not None:
             write_results(arguments.output, entity_ids, journal)
         journal.remove()
-    elif journal.asked:
+    elif journal.asked or journal.ended:
         calling.say(
             f"{journal.asked} of {len(entity_ids)} asked for, {len(journal.ended)} ended: the same"
             " command goes on from there"

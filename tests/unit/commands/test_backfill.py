@@ -1,10 +1,17 @@
 """``fraudd backfill``: its lines, its pace, what it shows."""
 
 import asyncio
+from pathlib import Path
 
+import pytest
+
+from fraudd import cli
+from fraudd.commands import backfill
 from fraudd.commands.backfill import read_ids
+from fraudd.commands.backfill_journal import Journal, Row
 from fraudd.commands.backfill_progress import drawn
 from fraudd.commands.backfill_work import Pace
+from fraudd.local.process import free_port
 
 
 def test_each_line_is_an_id_or_a_complaint_with_its_number() -> None:
@@ -34,3 +41,18 @@ def test_progress_shows_how_far_it_is_how_fast_and_how_long_yet() -> None:
     )
     assert drawn(total=0, asked=0, ended=0, rate=0.0).startswith("[####")
     assert "left" not in drawn(total=5, asked=1, ended=0, rate=0.0)
+
+
+def test_what_ended_of_the_first_batch_is_not_forgotten_where_the_daemon_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A kill comes before the batch is noted as asked for: so far one of it has ended.
+    monkeypatch.setattr(backfill, "_PATIENCE_SECONDS", 0.1)
+    file, journal = tmp_path / "ids", tmp_path / "ids.journal"
+    file.write_text("shop-1\nshop-2\n")
+    with Journal(journal, ["shop-1", "shop-2"]) as before:
+        before.note(ended=[Row("shop-1", "done", 0.5)])
+    assert cli.main(["backfill", str(file), "--url", f"http://127.0.0.1:{free_port()}"]) == 1
+    assert "1 ended: the same command goes on from there" in capsys.readouterr().err
+    with Journal(journal, ["shop-1", "shop-2"]) as after:
+        assert after.ended == {"shop-1"}
