@@ -69,11 +69,15 @@ def _log(level: int, event: str, fields: dict[str, object], traceback: bool = Fa
         return
     if (traceparent := _traceparent.get()) is not None:
         fields["trace_id"] = trace_id(traceparent)
-    if _write is None or traceback:
-        _logger.log(level, event, extra={"fields": fields}, exc_info=traceback)
-    else:
+    if _write is not None and not traceback:
         # What logging would write, in a third of its time: every request has a line.
-        _write(level, event, fields)
+        try:
+            _write(level, event, fields)
+        except (OSError, ValueError):
+            pass  # nobody reads it, or the disk is full: logging tells of it, and raises nothing
+        else:
+            return
+    _logger.log(level, event, extra={"fields": fields}, exc_info=traceback)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -1,8 +1,12 @@
 """Log lines, for journald and for a terminal."""
 
 import asyncio
+import io
 import json
 import logging
+import os
+import sys
+from typing import BinaryIO, Literal, cast
 
 import pytest
 
@@ -74,3 +78,29 @@ async def test_every_line_of_a_trace_says_so_and_no_other(
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [entry.get("trace_id") for entry in entries] == ["1" * 32, "2" * 32, None]
     assert [entry.get("run") for entry in entries] == ["1" * 32, "2" * 32, None]
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_log_that_nobody_reads_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    form: Literal["json", "text"],
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    raw = io.FileIO(writer, "w")
+    stream = io.TextIOWrapper(cast(BinaryIO, raw), "utf-8", write_through=True)
+    monkeypatch.setattr(sys, "stdout", stream)
+    log.configure(level="info", form=form)
+    log.info("run.done", entity_id="shop-1")
+    assert "BrokenPipeError" in capsys.readouterr().err
+    raw.close()
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_half_a_character_is_no_reason_not_to_be_logged(
+    capsys: pytest.CaptureFixture[str], form: Literal["json", "text"]
+) -> None:
+    log.configure(level="info", form=form)
+    log.info("http.malformed", reason="\udcff")
+    assert r"\udcff" in capsys.readouterr().out
