@@ -17,6 +17,11 @@ _FIXED: Mapping[tuple[Kind, str], str] = {
     ("table", "TimeToLive"): "switch it off (aws dynamodb update-time-to-live), wait for the hour"
     " that DynamoDB takes, and run this again",
 }
+#: A shorter retention would do just that, to messages.
+_SHORTER = (
+    "SQS deletes what is older at once: see that no such message waits, then shorten it yourself"
+    " (aws sqs set-queue-attributes)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +51,43 @@ def plan(parts: Sequence[Part], found: Sequence[Attributes | None]) -> tuple[Ste
 
 
 def _step(part: Part, has: Attributes | None) -> Step:
+    olds = has or {}
     changes = tuple(
-        Change(attribute=attribute, old=(has or {}).get(attribute), new=wanted)
+        Change(attribute=attribute, old=olds.get(attribute), new=new)
         for attribute, wanted in part.attributes.items()
-        if (has or {}).get(attribute) != wanted
+        if olds.get(attribute) != (new := _new(attribute, wanted, olds.get(attribute)))
     )
     if has is None:
         return Step(action="create", part=part, changes=changes)
     problems = tuple(
         f"{change.attribute} is {change.old}, not {change.new}: {remedy}"
         for change in changes
-        if change.old is not None
-        and (remedy := _FIXED.get((part.kind, change.attribute))) is not None
+        if change.old is not None and (remedy := _in_the_way(part.kind, change)) is not None
     )
     if problems:
         return Step(action="refuse", part=part, changes=changes, problems=problems)
     return Step(action="update" if changes else "keep", part=part, changes=changes)
+
+
+def _new(attribute: str, wanted: Any, old: Any) -> Any:
+    """Give what an attribute is to be: a policy keeps the statements that others have put in it.
+
+    They may forbid what nobody else forbids.
+    """
+    if attribute != "Policy" or old is None:
+        return wanted
+    statements = old.get("Statement", [])
+    own = {one["Sid"] for one in wanted["Statement"]}
+    others = [
+        one
+        for one in (statements if isinstance(statements, list) else [statements])
+        if one.get("Sid") not in own
+    ]
+    return {**old, **wanted, "Statement": [*wanted["Statement"], *others]}
+
+
+def _in_the_way(kind: Kind, change: Change) -> str | None:
+    """Say what to do instead of a change that is not made; None where it is."""
+    if change.attribute == "MessageRetentionPeriod" and change.old > change.new:
+        return _SHORTER
+    return _FIXED.get((kind, change.attribute))

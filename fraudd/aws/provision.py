@@ -157,7 +157,8 @@ async def _create_table(clients: Clients, part: Part) -> None:
         KeySchema=_schema(part.attributes["KeySchema"]),
         GlobalSecondaryIndexes=[_new_index(part)],
     )
-    await _until_active(clients, part.name)
+    # A table that was just made may be unknown to the next call.
+    await _patiently(lambda: _until_active(clients, part.name), refused="ResourceNotFoundException")
     for attribute in ("TimeToLive", "PointInTimeRecovery"):
         change = Change(attribute=attribute, old=None, new=part.attributes[attribute])
         await _change_table(clients, part, change)

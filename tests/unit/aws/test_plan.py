@@ -18,7 +18,10 @@ from fraudd.aws.plan import Change, plan
 PLACE = Place(partition="aws-cn", region="cn-north-1", account="123456789012")
 PARTS = installation("fraudd-shop", PLACE, visibility_timeout_seconds=120)
 QUEUES = {part.name: part.attributes for part in PARTS if part.kind == "queue"}
-QUEUE = Part(kind="queue", name="q", attributes={"VisibilityTimeout": 120, "Policy": {"a": 1}})
+OURS = {"Sid": "NothingWithoutTls", "Effect": "Deny"}
+THEIRS = {"Sid": "OnlyOurNetwork", "Effect": "Deny"}
+POLICY = {"Version": "2012-10-17", "Statement": [OURS]}
+QUEUE = Part(kind="queue", name="q", attributes={"VisibilityTimeout": 120, "Policy": POLICY})
 TABLE = next(part for part in PARTS if part.kind == "table")
 
 
@@ -76,19 +79,19 @@ def test_no_other_name_is_taken(name: str) -> None:
 @pytest.mark.parametrize(
     ("found", "action", "changes"),
     [
-        (None, "create", [("VisibilityTimeout", None, 120), ("Policy", None, {"a": 1})]),
-        ({}, "update", [("VisibilityTimeout", None, 120), ("Policy", None, {"a": 1})]),
-        ({"VisibilityTimeout": 120, "Policy": {"a": 1}}, "keep", []),
-        ({"VisibilityTimeout": 120, "Policy": {"a": 1}, "DelaySeconds": 9}, "keep", []),
+        (None, "create", [("VisibilityTimeout", None, 120), ("Policy", None, POLICY)]),
+        ({}, "update", [("VisibilityTimeout", None, 120), ("Policy", None, POLICY)]),
+        ({"VisibilityTimeout": 120, "Policy": POLICY}, "keep", []),
+        ({"VisibilityTimeout": 120, "Policy": POLICY, "DelaySeconds": 9}, "keep", []),
         (
-            {"VisibilityTimeout": 30, "Policy": {"a": 1}},
+            {"VisibilityTimeout": 30, "Policy": POLICY},
             "update",
             [("VisibilityTimeout", 30, 120)],
         ),
         (
-            {"VisibilityTimeout": 120, "Policy": {"a": 1, "b": 2}},
+            {"VisibilityTimeout": 120, "Policy": {"Statement": []}},
             "update",
-            [("Policy", {"a": 1, "b": 2}, {"a": 1})],
+            [("Policy", {"Statement": []}, POLICY)],
         ),
     ],
 )
@@ -100,6 +103,37 @@ def test_what_differs_is_changed_and_what_is_not_described_is_left_alone(
     assert list(step.changes) == [
         Change(attribute=attribute, old=old, new=new) for attribute, old, new in changes
     ]
+
+
+@pytest.mark.parametrize(
+    ("found", "becomes"),
+    [
+        ({**POLICY, "Statement": [OURS, THEIRS]}, [OURS, THEIRS]),
+        ({**POLICY, "Statement": [THEIRS]}, [OURS, THEIRS]),
+        ({**POLICY, "Statement": THEIRS}, [OURS, THEIRS]),
+        ({**POLICY, "Statement": [THEIRS, {**OURS, "Effect": "Allow"}]}, [OURS, THEIRS]),
+        ({**POLICY, "Statement": [{"Effect": "Allow"}]}, [OURS, {"Effect": "Allow"}]),
+    ],
+)
+def test_a_policy_keeps_what_others_say_in_it(
+    found: Mapping[str, Any], becomes: list[Mapping[str, Any]]
+) -> None:
+    [step] = plan([QUEUE], [{"VisibilityTimeout": 120, "Policy": found}])
+    policy = step.changes[0].new if step.changes else found
+    assert policy == {**POLICY, "Statement": becomes}
+    assert plan([QUEUE], [{"VisibilityTimeout": 120, "Policy": policy}])[0].action == "keep"
+
+
+@pytest.mark.parametrize(("found", "action"), [(345_600, "refuse"), (3_600, "update")])
+def test_messages_are_never_kept_for_a_shorter_time_than_somebody_set(
+    found: int, action: str
+) -> None:
+    queue = Part(kind="queue", name="q", attributes={"MessageRetentionPeriod": 86_400})
+    [step] = plan([queue], [{"MessageRetentionPeriod": found}])
+    assert step.action == action
+    assert [("SQS deletes what is older" in problem) for problem in step.problems] == (
+        [True] if action == "refuse" else []
+    )
 
 
 def test_what_must_not_be_set_is_no_change_where_it_is_not() -> None:

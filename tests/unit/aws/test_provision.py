@@ -152,3 +152,27 @@ def test_the_backups_of_a_new_table_are_waited_for() -> None:
     )
     make(Step(action="update", part=TABLE, changes=(BACKUPS,)), dynamodb=dynamodb)
     assert dynamodb.counted("update_continuous_backups") == 4
+
+
+def test_a_new_table_that_dynamodb_does_not_tell_of_yet_is_waited_for() -> None:
+    table = Part(
+        kind="table",
+        name="t",
+        attributes={
+            **TABLE.attributes,
+            "BillingMode": "PAY_PER_REQUEST",
+            "TimeToLive": "expires_at",
+            "PointInTimeRecovery": True,
+            "DeletionProtection": True,
+        },
+    )
+    dynamodb = Service(
+        describe_table=[
+            *[refused("ResourceNotFoundException")] * 2,
+            described("CREATING", "CREATING"),
+            described("ACTIVE", "ACTIVE"),
+        ]
+    )
+    make(Step(action="create", part=table), dynamodb=dynamodb)
+    assert dynamodb.counted("update_time_to_live") == 1
+    assert dynamodb.counted("update_continuous_backups") == 1
