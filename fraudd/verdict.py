@@ -164,9 +164,14 @@ def _on_foreign_request(record: Record | None, asked_at: int) -> OnMessage:
 def _claim_or_give_up(record: Record, now: int, limits: Limits) -> Claim | GiveUp:
     if attempts_claimed(record) > limits.max_attempts:
         return GiveUp(record, "exhausted")
-    if record.started_at is None and limits.max_wait_seconds is not None:
-        waited = now - record.requested_at
-        if waited > limits.max_wait_seconds * 1000:
+    # Who asks in bulk waits for as long as it takes.
+    may_expire = record.started_at is None and record.lane != "bulk"
+    if may_expire and limits.max_wait_seconds is not None:
+        # The first wake-up may be late: for lack of a topic, or of whoever asked in a hurry.
+        asked_at = record.requested_at
+        if record.requeues == 0 and record.published_at is not None:
+            asked_at = max(asked_at, record.published_at)
+        if now - asked_at > limits.max_wait_seconds * 1000:
             return GiveUp(record, "expired")
     return Claim(record, alone=deaths_claimed(record) >= ALONE_FROM_DEATHS)
 

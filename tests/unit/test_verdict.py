@@ -76,6 +76,9 @@ DIED_ONCE = replace(RUNNING, deaths=1)
 DIED_TWICE = replace(RUNNING, deaths=2)
 TOMBSTONE = Record(entity_id="e", state="forgotten", forgotten_at=NOW)
 NEWER = replace(QUEUED, run_id=OTHER)
+IN_BULK = replace(QUEUED, lane="bulk")
+HASTENED = replace(QUEUED, published_at=NOW + 50_000)
+SENT_AGAIN = replace(QUEUED, published_at=NOW + 50_000, requeues=1)
 NEWER_WITH_RESULT = replace(NEWER, result=RESULT)
 
 
@@ -93,6 +96,11 @@ NEWER_WITH_RESULT = replace(NEWER, result=RESULT)
         (QUEUED, RUN, NOW + 100_001, GiveUp(QUEUED, "expired")),
         (QUEUED, RUN, NOW + 100_000, Claim(QUEUED)),
         (RUNNING, RUN, NOW + 100_001, Claim(RUNNING)),
+        # Who asks in bulk waits for as long as it takes; who hastens such a run waits anew.
+        (IN_BULK, RUN, NOW + 100_001, Claim(IN_BULK)),
+        (HASTENED, RUN, NOW + 150_000, Claim(HASTENED)),
+        (HASTENED, RUN, NOW + 150_001, GiveUp(HASTENED, "expired")),
+        (SENT_AGAIN, RUN, NOW + 100_001, GiveUp(SENT_AGAIN, "expired")),
         (DONE, RUN, NOW, Announce(DONE, RUN)),
         (FAILED, RUN, NOW, Announce(FAILED, RUN)),
         (NEWER_WITH_RESULT, RUN, NOW, Announce(NEWER_WITH_RESULT, RUN)),
