@@ -98,6 +98,7 @@ class RecordChecks:
         expired = (
             plan.max_wait is not None
             and "started_at" not in old
+            and "lane" not in old  # who asks in bulk waits for as long as it takes
             and age > plan.max_wait - APART_MS / 1000
         )
         # Its last claim ended without a verdict, and not beside others.
