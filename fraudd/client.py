@@ -197,7 +197,7 @@ class Client:
             except TimeoutError:
                 problem = _unreachable(self._url, "no answer in time")
             except aiohttp.ClientError as error:
-                problem = _unreachable(self._url, str(error) or type(error).__name__)
+                problem = _unreachable(self._url, _why(error))
             except Problem as answered:
                 problem = answered
             pause = pause_seconds(attempt, problem.retry_after_seconds, self._rng.random())
@@ -281,6 +281,12 @@ def _request(entity_id: str, max_age_seconds: float | None, force: bool) -> dict
 
 def _seconds(header: str | None) -> float | None:
     return float(header) if header is not None and header.isdecimal() else None
+
+
+def _why(error: aiohttp.ClientError) -> str:
+    """Say what went wrong; aiohttp adds the address, which is told already, and its settings."""
+    reason = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
 
 
 def _unreachable(url: str, why: str) -> Problem:

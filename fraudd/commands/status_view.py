@@ -77,12 +77,15 @@ _BREAKER = {
 def _work(status: Mapping[str, Any]) -> Iterator[str]:
     permits, consumers = status["permits"], status["consumers"]
     limited = "" if permits["limit"] == permits["most"] else f", of {permits['most']} at best"
+    # A message is asked for only with a permit to work on it: a daemon at rest holds one.
+    holder = " by the poll" if permits["in_use"] and not status["jobs"] else ""
+    connections = status["database_connections"]
     yield ""
     yield _line(
         "permits",
         f"{_bar(permits['in_use'], permits['most'])} {permits['in_use']} of"
-        f" {permits['limit']} taken{limited};"
-        f" {status['database_connections']} connections open",
+        f" {permits['limit']} taken{holder}{limited};"
+        f" {connections} connection{'' if connections == 1 else 's'} open",
     )
     yield _line(
         "consumers",

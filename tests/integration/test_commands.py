@@ -68,3 +68,4 @@ async def test_a_daemon_that_is_not_there_is_told_in_a_line() -> None:
     [line] = err.splitlines()
     assert line.startswith("fraudd: unreachable: http://127.0.0.1:")
     assert line.endswith("; is fraudd up there?")
+    assert "ssl" not in line  # a setting of the HTTP library's, and no cause

@@ -55,6 +55,8 @@ async def test_the_life_of_an_installation(
         await asyncio.to_thread(install, machine, package)
         assert machine.run("fraudd", "--version").stdout == f"fraudd {__version__}\n"
         assert machine.run("dpkg", "--verify", "fraudd").stdout == ""
+        pages = {page.name for page in (ROOT / "docs").glob("*.md")}
+        assert pages <= {Path(file).name for file in files(machine, "/usr/share/doc/fraudd")}
 
         instance = configured(machine, aws, aws_endpoint, database, features)
         configuration = files(machine, "/etc/fraudd")

@@ -68,6 +68,11 @@ def test_a_daemon_at_rest_that_was_just_started() -> None:
     assert told.endswith("\n\nno message in hand")
 
 
+def test_the_permit_of_a_poll_is_not_taken_for_a_run() -> None:
+    told = shown(jobs=[], database_connections=1)
+    assert "\npermits     [#...] 1 of 4 taken by the poll; 1 connection open\n" in told
+
+
 def test_why_no_messages_are_taken_is_told_in_full_but_in_three_lines() -> None:
     why = "database: cannot connect to db.example.internal:3306"
     told = shown(breaker="outage", trouble=why)
