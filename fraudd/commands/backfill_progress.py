@@ -1,11 +1,13 @@
 """How far a backfill is, in one line of the terminal."""
 
+import shutil
 import sys
 
 from fraudd.ports import Clock
 
 #: Oftener nobody reads it.
 _EVERY_SECONDS = 0.2
+#: Of the bar, where the terminal has room for it.
 _WIDTH = 30
 _ERASE = "\r\x1b[K"
 
@@ -32,6 +34,8 @@ class Progress:
             asked=asked,
             ended=ended,
             rate=(ended - self._ended_before) / max(now - self._began, 0.001),
+            # A line that fills the last column wraps, and what has wrapped is not erased.
+            width=shutil.get_terminal_size().columns - 1,
         )
         print(f"{_ERASE}{line}", end="", file=sys.stderr, flush=True)
 
@@ -42,12 +46,13 @@ class Progress:
             self._shown_at = float("-inf")
 
 
-def drawn(*, total: int, asked: int, ended: int, rate: float) -> str:
-    """Draw the line; ``rate`` is how many ended a second since this process began."""
-    full = _WIDTH * ended // total if total else _WIDTH
-    left = f"{_spoken((total - ended) / rate)} left" if rate > 0 else ""
-    bar = f"[{'#' * full}{'.' * (_WIDTH - full)}]"
-    return f"{bar} {ended:,} of {total:,} ended, {asked:,} asked for, {rate:.1f}/s  {left}".rstrip()
+def drawn(*, total: int, asked: int, ended: int, rate: float, width: int) -> str:
+    """Draw the line, of ``width`` characters at most; ``rate`` is how many ended a second."""
+    left = f"  {_spoken((total - ended) / rate)} left" if rate > 0 else ""
+    told = f"{ended:,} of {total:,} ended, {asked:,} asked for, {rate:.1f}/s{left}"
+    length = max(0, min(_WIDTH, width - len(told) - len("[] ")))
+    full = length * ended // total if total else length
+    return f"[{'#' * full}{'.' * (length - full)}] {told}"[-width:]
 
 
 def _spoken(seconds: float) -> str:

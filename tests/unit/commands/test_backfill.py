@@ -34,13 +34,20 @@ async def test_turns_come_no_faster_than_the_rate_however_many_take_them() -> No
 
 
 def test_progress_shows_how_far_it_is_how_fast_and_how_long_yet() -> None:
-    line = drawn(total=20_000, asked=6_000, ended=5_000, rate=50.0)
+    line = drawn(total=20_000, asked=6_000, ended=5_000, rate=50.0, width=99)
     assert line == (
         "[#######.......................] 5,000 of 20,000 ended, 6,000 asked for, 50.0/s"
         "  0:05:00 left"
     )
-    assert drawn(total=0, asked=0, ended=0, rate=0.0).startswith("[####")
-    assert "left" not in drawn(total=5, asked=1, ended=0, rate=0.0)
+    assert drawn(total=0, asked=0, ended=0, rate=0.0, width=99).startswith("[####")
+    assert "left" not in drawn(total=5, asked=1, ended=0, rate=0.0, width=99)
+
+
+def test_progress_fits_into_the_terminal() -> None:
+    for width in (40, 60, 79, 99):
+        line = drawn(total=100_000, asked=99_000, ended=98_000, rate=50.0, width=width)
+        assert len(line) <= width
+        assert line.endswith(" asked for, 50.0/s  0:00:40 left")
 
 
 def test_what_ended_of_the_first_batch_is_not_forgotten_where_the_daemon_is_away(
