@@ -71,6 +71,9 @@ async def serve(config: Config) -> None:
             # several requests, and nothing else is done meanwhile.
             gc.collect()
             gc.freeze()
+            # What is made from now on are requests, which leave no cycles: many at a time look like
+            # a lot of garbage, and are none.
+            gc.set_threshold(50_000, 20, 100)
             await daemon.run(listening)
 
 

@@ -14,8 +14,7 @@ def taken(given: str | None) -> str | None:
 
     A later version is read as far as it is like this one, and carried on as this one.
     """
-    match = _WRITTEN.fullmatch(given or "")
-    if match is None:
+    if given is None or (match := _WRITTEN.fullmatch(given)) is None:
         return None
     version, trace, parent, flags, more = match.groups()
     if version == "ff" or (version == "00" and more) or not int(trace, 16) or not int(parent, 16):
