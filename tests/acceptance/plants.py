@@ -22,6 +22,8 @@ class Plant:
     remedy: str
     #: Parts that it keeps from being looked at, besides that which the line is about.
     hides: tuple[str, ...] = ()
+    #: Whether the model must first be read by a process that may die; it takes a second.
+    proves: bool = False
     #: What undoes it on the database server; all else is of one test alone.
     undo: tuple[str, ...] = ()
 

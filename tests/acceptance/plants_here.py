@@ -188,6 +188,7 @@ PLANTS = [
         says="model: FOLDER/model.ubj is no xgboost model, or a part of one",
         remedy="or a part of one",
         hides=("score",),
+        proves=True,
     ),
     Plant(
         name="a model of other features",

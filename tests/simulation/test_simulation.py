@@ -6,8 +6,8 @@ from tests.simulation.__main__ import sweep, told
 from tests.simulation.plan import draw
 from tests.simulation.seed import run_seed
 
-#: Together about half a minute on two cores.
-SEEDS = range(400)
+#: Together half a minute on two cores.
+SEEDS = range(250)
 #: Replayed after a sweep in the same process: where order came from addresses, it would differ.
 REPLAYED = range(0, 60, 3)
 
