@@ -1,16 +1,16 @@
 """The dead-letter queue, as an operator looks through it and empties it."""
 
-import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, cast
 
+from fraudd.aws.redrive import dead_letter_url, redrive
 from fraudd.aws.session import Clients, translated
 from fraudd.aws.sqs import MOST_ATTRIBUTES, gone_is_fine
 from fraudd.event import SENT
-from fraudd.ports import Misconfigured, RunError, Unavailable
+from fraudd.ports import RunError, Unavailable
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.type_defs import MessageAttributeValueTypeDef, MessageTypeDef
@@ -193,13 +193,8 @@ async def find(clients: Clients, *, main_url: str, url: str | None) -> DeadLette
             answer = await clients.sqs.get_queue_attributes(
                 QueueUrl=main_url, AttributeNames=["RedrivePolicy"]
             )
-            policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy", "{}"))
-            if (arn := policy.get("deadLetterTargetArn")) is None:
-                raise Misconfigured(
-                    f"{main_url} has no redrive policy: give it one, or set [queue] dead_letter_url"
-                )
-            found = await clients.sqs.get_queue_url(QueueName=arn.rpartition(":")[2])
-            url = found["QueueUrl"]
+            own = redrive(answer.get("Attributes", {}).get("RedrivePolicy"))
+            url = await dead_letter_url(clients.sqs, main_url, own)
     letters = DeadLetters(clients, url=url, main_url=main_url)
     with translated(f"dead-letter queue ({url} at {clients.where}; see [queue] dead_letter_url)"):
         await clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])

@@ -2,18 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 
-from fraudd.aws.installation import INDEX, Attributes, Part, Place
-from fraudd.aws.session import Clients, translated
-
-if TYPE_CHECKING:
-    from types_aiobotocore_dynamodb.type_defs import (
-        AttributeDefinitionTypeDef,
-        KeySchemaElementTypeDef,
-    )
+from fraudd.aws.installation import INDEX, Attributes, Part, Place, key_of
+from fraudd.aws.session import Clients, code_of, translated
 
 _NOT_THERE = ("NonExistentQueue", "NotFound", "ResourceNotFoundException")
 
@@ -54,7 +48,7 @@ async def _find(clients: Clients, part: Part, place: Place) -> Attributes | None
                 case "table":
                     return await _table(clients, part.name)
         except ClientError as error:
-            if error.response["Error"]["Code"].rpartition(".")[2] not in _NOT_THERE:
+            if code_of(error) not in _NOT_THERE:
                 raise
             return None
 
@@ -91,7 +85,7 @@ async def _table(clients: Clients, name: str) -> Attributes:
     backups = await clients.dynamodb.describe_continuous_backups(TableName=name)
     types = table["AttributeDefinitions"]
     has: dict[str, Any] = {
-        "KeySchema": _key(table["KeySchema"], types),
+        "KeySchema": [*key_of(table["KeySchema"], types)],
         "BillingMode": table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED"),
         "TimeToLive": _ttl(ttl["TimeToLiveDescription"]),
         "PointInTimeRecovery": backups["ContinuousBackupsDescription"]
@@ -103,19 +97,10 @@ async def _table(clients: Clients, name: str) -> Attributes:
     for index in table.get("GlobalSecondaryIndexes", []):
         if index["IndexName"] == INDEX:
             has[f"Index {INDEX}"] = {
-                "KeySchema": _key(index["KeySchema"], types),
+                "KeySchema": [*key_of(index["KeySchema"], types)],
                 "Projection": index["Projection"]["ProjectionType"],
             }
     return has
-
-
-def _key(
-    schema: "Sequence[KeySchemaElementTypeDef]", types: "Sequence[AttributeDefinitionTypeDef]"
-) -> list[str]:
-    """Write a key as it is described: hash before range, each with its type."""
-    typed = {one["AttributeName"]: one["AttributeType"] for one in types}
-    ordered = sorted(schema, key=lambda one: one["KeyType"])  # HASH before RANGE
-    return [f"{one['AttributeName']} {typed[one['AttributeName']]}" for one in ordered]
 
 
 def _ttl(described: Mapping[str, Any]) -> str | None:

@@ -1,15 +1,16 @@
 """Looks at queues, topics, subscriptions and the table; changes nothing."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fraudd.aws.session import Clients, translated
+from fraudd.aws.installation import key_of
+from fraudd.aws.redrive import redrive
+from fraudd.aws.session import Clients, code_of, translated
 from fraudd.ports import Unavailable
 
 #: Services spell it in many ways; all of them end so, but for one of SNS's.
@@ -136,8 +137,7 @@ async def queue(clients: Clients, url: str) -> Queue:
     with _asked("queue", "sqs:GetQueueAttributes", url, daemon_needs_it=True):
         answer = await clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
     told: Mapping[str, str] = dict(answer["Attributes"])  # type: ignore[arg-type]
-    redrive: Mapping[str, Any] = json.loads(told.get("RedrivePolicy") or "{}")
-    most = redrive.get("maxReceiveCount")
+    own = redrive(told.get("RedrivePolicy"))
     return Queue(
         url=url,
         arn=told["QueueArn"],
@@ -148,8 +148,8 @@ async def queue(clients: Clients, url: str) -> Queue:
         managed_encryption=told.get("SqsManagedSseEnabled") == "true",
         kms_key=told.get("KmsMasterKeyId") or None,
         fifo=told.get("FifoQueue") == "true",
-        dead_letter_arn=redrive.get("deadLetterTargetArn"),
-        max_receive_count=None if most is None else int(most),
+        dead_letter_arn=own.target,
+        max_receive_count=own.max_receive_count,
         policy=told.get("Policy") or None,
     )
 
@@ -194,14 +194,14 @@ async def table(clients: Clients, name: str) -> Table:
     """Look at a table; raises ``Absent``, ``Denied`` or ``Unavailable``."""
     with _asked("store", "dynamodb:DescribeTable", f"table {name}", daemon_needs_it=True):
         told = (await clients.dynamodb.describe_table(TableName=name))["Table"]
-    types = {one["AttributeName"]: one["AttributeType"] for one in told["AttributeDefinitions"]}
+    types = told["AttributeDefinitions"]
     return Table(
         status=told["TableStatus"],
-        key=_key(told["KeySchema"], types),
+        key=key_of(told["KeySchema"], types),
         indexes={
             index["IndexName"]: Index(
                 status=index["IndexStatus"],
-                key=_key(index["KeySchema"], types),
+                key=key_of(index["KeySchema"], types),
                 projection=index["Projection"]["ProjectionType"],
             )
             for index in told.get("GlobalSecondaryIndexes", [])
@@ -239,15 +239,9 @@ def _asked(
     except Unavailable as error:
         code = ""
         if isinstance(error.__cause__, ClientError):
-            code = error.__cause__.response.get("Error", {}).get("Code", "")
-        code = code.rpartition(".")[2]
+            code = code_of(error.__cause__)
         if code in _ABSENT:
             raise Absent from error
         if code in _DENIED:
             raise Denied(permission, resource, daemon_needs_it=daemon_needs_it) from error
         raise
-
-
-def _key(schema: Sequence[Any], types: Mapping[str, str]) -> tuple[str, ...]:
-    ordered = sorted(schema, key=lambda part: part["KeyType"])  # HASH before RANGE
-    return tuple(f"{part['AttributeName']} {types[part['AttributeName']]}" for part in ordered)

@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -132,6 +132,13 @@ def installation(name: str, place: Place, *, visibility_timeout_seconds: int) ->
             },
         ),
     )
+
+
+def key_of(schema: Sequence[Any], types: Sequence[Any]) -> tuple[str, ...]:
+    """Write a key of a table or an index, as DynamoDB tells it, in the way of ``KEY``."""
+    typed = {one["AttributeName"]: one["AttributeType"] for one in types}
+    ordered = sorted(schema, key=lambda one: one["KeyType"])  # HASH before RANGE
+    return tuple(f"{one['AttributeName']} {typed[one['AttributeName']]}" for one in ordered)
 
 
 def _queue(

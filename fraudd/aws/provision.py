@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from fraudd.aws.found import find, queue_url, subscription_arn
 from fraudd.aws.installation import INDEX, Names, Part, Place, installation
 from fraudd.aws.plan import Change, Step, plan
-from fraudd.aws.session import Clients, translated
+from fraudd.aws.session import Clients, code_of, translated
 from fraudd.ports import Misconfigured, Unavailable
 
 T = TypeVar("T")
@@ -242,7 +242,7 @@ async def _patiently(call: Callable[[], Awaitable[T]], *, refused: str) -> T:
         try:
             return await call()
         except ClientError as error:
-            if error.response["Error"]["Code"].rpartition(".")[2] != refused:
+            if code_of(error) != refused:
                 raise
         await asyncio.sleep(_PAUSE_SECONDS)
     return await call()

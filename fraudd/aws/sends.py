@@ -6,10 +6,11 @@ the call is back or there are as many as a call takes. Each hears of its own mes
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fraudd.aws.attributes import typed
 from fraudd.ports import Unavailable
 
 if TYPE_CHECKING:
@@ -32,14 +33,11 @@ class _Sent:
 
 
 class Sends:
-    """Sends to one queue; ``attributes`` gives message attributes as SQS takes them."""
+    """Sends to one queue."""
 
-    def __init__(
-        self, sqs: "SQSClient", url: str, *, attributes: Callable[[Mapping[str, str]], Any]
-    ) -> None:
+    def __init__(self, sqs: "SQSClient", url: str) -> None:
         self._sqs = sqs
         self._url = url
-        self._attributes = attributes
         self._waiting: deque[_Sent] = deque()
         self._calls: set[asyncio.Task[None]] = set()
         self._next: asyncio.Handle | None = None
@@ -79,7 +77,7 @@ class Sends:
                     {
                         "Id": str(number),
                         "MessageBody": one.body,
-                        "MessageAttributes": self._attributes(one.attributes),
+                        "MessageAttributes": typed(one.attributes),
                     }
                     for number, one in enumerate(messages)
                 ],

@@ -184,6 +184,11 @@ def translated(part: str) -> Iterator[None]:
         raise Unavailable(part, str(error) or type(error).__name__) from error
 
 
+def code_of(error: ClientError) -> str:
+    """Give the code of an error, without the name of its service, which some put before it."""
+    return str(error.response.get("Error", {}).get("Code", "")).rpartition(".")[2]
+
+
 def _client_config(terms: Terms, read_timeout: float, *, attempts: int) -> AioConfig:
     return AioConfig(
         connect_timeout=terms.connect_timeout_seconds,

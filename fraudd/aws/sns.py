@@ -2,14 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from fraudd.aws.attributes import typed
 from fraudd.aws.session import Clients, translated
 from fraudd.event import Completion, RequestEvent
-
-if TYPE_CHECKING:
-    from types_aiobotocore_sns.type_defs import MessageAttributeValueTypeDef
 
 
 class SnsTopics:
@@ -32,7 +28,7 @@ class SnsTopics:
                 await self._sns.publish(
                     TopicArn=self._requests_arn,
                     Message=event.to_json(),
-                    MessageAttributes=_typed(event.attributes),
+                    MessageAttributes=typed(event.attributes),
                 )
 
     async def announce(self, completion: Completion) -> None:
@@ -41,7 +37,7 @@ class SnsTopics:
             await self._sns.publish(
                 TopicArn=self._completions_arn,
                 Message=json.dumps(completion.event),
-                MessageAttributes=_typed(completion.attributes),
+                MessageAttributes=typed(completion.attributes),
             )
 
     async def check(self) -> None:
@@ -49,9 +45,3 @@ class SnsTopics:
         for arn in (self._requests_arn, self._completions_arn):
             with translated(f"topics ({arn} at {self._where}; see [topics])"):
                 await self._sns.get_topic_attributes(TopicArn=arn)
-
-
-def _typed(attributes: Mapping[str, str]) -> "dict[str, MessageAttributeValueTypeDef]":
-    return {
-        name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
-    }

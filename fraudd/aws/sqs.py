@@ -1,6 +1,5 @@
 """The SQS queue of a lane's request events, and its dead-letter queue."""
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,15 +8,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
+from fraudd.aws.attributes import typed
+from fraudd.aws.redrive import dead_letter_url, redrive
 from fraudd.aws.sends import Sends
 from fraudd.aws.session import Clients, translated
 from fraudd.event import DETAIL, REASON, SENT, RequestEvent
-from fraudd.ports import PARTS, Clock, Depth, Message, Misconfigured
+from fraudd.ports import PARTS, Clock, Depth, Message
 from fraudd.record import Lane
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.literals import QueueAttributeFilterType
-    from types_aiobotocore_sqs.type_defs import MessageAttributeValueTypeDef, MessageTypeDef
+    from types_aiobotocore_sqs.type_defs import MessageTypeDef
 
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MOST_ATTRIBUTES = 10
@@ -47,7 +48,7 @@ class SqsQueue:
         self.url = url
         self._lane = lane
         self._part = PARTS[lane]
-        self._sends = Sends(clients.sqs, url, attributes=typed)
+        self._sends = Sends(clients.sqs, url)
         #: Empty until it was found, where the configuration does not say.
         self.dead_letter_url = dead_letter_url or ""
         self._wait_seconds = wait_seconds
@@ -120,7 +121,7 @@ class SqsQueue:
         The dead-letter queue, which the lanes share, is counted with the interactive one.
         """
         counts = await self._counts(self.url, "RedrivePolicy")
-        self._heed(counts.get("RedrivePolicy"))
+        self._max_receive_count = redrive(counts.get("RedrivePolicy")).max_receive_count
         dead = None
         if self._lane == "interactive":
             counted = await self._counts(self.dead_letter_url)
@@ -139,21 +140,10 @@ class SqsQueue:
             answer = await self._sqs.get_queue_attributes(
                 QueueUrl=self.url, AttributeNames=["RedrivePolicy"]
             )
-            policy = self._heed(answer.get("Attributes", {}).get("RedrivePolicy"))
-            if not self.dead_letter_url and (arn := policy.get("deadLetterTargetArn")):
-                found = await self._sqs.get_queue_url(QueueName=arn.rpartition(":")[2])
-                self.dead_letter_url = found["QueueUrl"]
-        if not self.dead_letter_url:
-            raise Misconfigured(
-                f"{self.url} has no redrive policy: give it one, or set [queue] dead_letter_url"
-            )
-
-    def _heed(self, policy: str | None) -> Mapping[str, Any]:
-        """Note after how many receives SQS takes a message away; gives the whole policy."""
-        redrive: Mapping[str, Any] = json.loads(policy or "{}")
-        most = redrive.get("maxReceiveCount")
-        self._max_receive_count = None if most is None else int(most)
-        return redrive
+            own = redrive(answer.get("Attributes", {}).get("RedrivePolicy"))
+            self._max_receive_count = own.max_receive_count
+            if not self.dead_letter_url:
+                self.dead_letter_url = await dead_letter_url(self._sqs, self.url, own)
 
     async def _counts(self, url: str, *more: "QueueAttributeFilterType") -> Mapping[str, str]:
         with translated(self._part):
@@ -202,18 +192,11 @@ def _message(received: "MessageTypeDef", now: int, lane: Lane) -> Message:
     )
 
 
-def _copied(message: Message, why: Mapping[str, str]) -> "dict[str, MessageAttributeValueTypeDef]":
+def _copied(message: Message, why: Mapping[str, str]) -> dict[str, Any]:
     """The attributes of a copy: fraudd's own first, the others as far as there is room."""
     own = {SENT: message.attributes.get(SENT, str(message.sent_at)), **why}
     foreign = {name: value for name, value in message.attributes.items() if name not in own}
     return typed(own | dict(list(foreign.items())[: MOST_ATTRIBUTES - len(own)]))
-
-
-def typed(attributes: Mapping[str, str]) -> "dict[str, MessageAttributeValueTypeDef]":
-    """Give message attributes as SQS takes them."""
-    return {
-        name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
-    }
 
 
 def _clean(detail: str) -> str:

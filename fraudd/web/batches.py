@@ -5,7 +5,6 @@ from typing import Any
 
 from aiohttp import web
 
-from fraudd import log
 from fraudd.intake import Intake
 from fraudd.ports import Full, Unavailable
 from fraudd.record import Lane
@@ -35,7 +34,6 @@ class Batches:
                 "there is no bulk lane here: leave lane out, or set [queue] bulk_url",
             )
         traceparent = taken(request.headers.get(TRACEPARENT))
-        log.trace(traceparent)
         shown: dict[int, Mapping[str, Any]] = {}
         by_entity: dict[str, dict[int, PredictionRequest]] = {}
         for number, one in enumerate(asked):

@@ -1,0 +1,11 @@
+"""Message attributes, which SNS and SQS take alike."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def typed(attributes: Mapping[str, str]) -> dict[str, Any]:
+    """Give message attributes, all of them texts, as SNS and SQS take them."""
+    return {
+        name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+    }
