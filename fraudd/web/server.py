@@ -7,23 +7,30 @@ without an echo of what was sent.
 import asyncio
 import resource
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from http import HTTPStatus
 from itertools import islice
 from typing import Any, cast
 
-from aiohttp import HttpVersion10, web
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp import web
 
 from fraudd import log
 from fraudd.web import parting
 from fraudd.web.headers import complete
-from fraudd.web.problems import Problem, of_aiohttp
+from fraudd.web.problems import Problem
+from fraudd.web.refusals import (
+    FIELD_BYTES,
+    FIELDS,
+    HEADER_BYTES,
+    LINE_BYTES,
+    Answer,
+    last_answer,
+    log_malformed,
+    malformed,
+    refusals_as_problems,
+    too_large,
+)
 
-#: The longest request line: an entity, or a cursor, takes a few hundred bytes.
-_LINE_BYTES = 4_096
-#: One header, so many of them, and all together.
-_FIELD_BYTES, _FIELDS, _HEADER_BYTES = 8_190, 64, 32 * 1024
 #: Headers that have begun must have come within this time.
 HEADERS_SECONDS = 10.0
 #: A connection may idle for longer than the proxies in front keep theirs (60 s is common), so that
@@ -38,8 +45,6 @@ MOST_CONNECTIONS = 10_000
 _OTHER_FILES = 300
 #: Among so many of the oldest connections one that idles is looked for, to make room.
 _LOOKED_AT = 100
-
-Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 def most_connections() -> int:
@@ -93,7 +98,7 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         return _Server(
-            _refusals_as_problems(
+            refusals_as_problems(
                 server.request_handler, self._new_id, lambda: self._parting_since is not None
             ),
             request_factory=server.request_factory,
@@ -115,9 +120,9 @@ class _Server(web.Server):
             access_log=None,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             lingering_time=_LINGERING_SECONDS,
-            max_line_size=_LINE_BYTES,
-            max_field_size=_FIELD_BYTES,
-            max_headers=_FIELDS,
+            max_line_size=LINE_BYTES,
+            max_field_size=FIELD_BYTES,
+            max_headers=FIELDS,
             # A few bytes of gzip may be gigabytes of nothing.
             auto_decompress=False,
             **more,
@@ -221,22 +226,19 @@ class _Connection(web.RequestHandler):
         """Answer what the parser refused, or an error of fraudd's own, by a problem document."""
         request_id = self._new_id()
         if status == 400:
-            _log_malformed(type(exc).__name__, request_id, request.remote)
-            problem = _malformed(exc)
+            log_malformed(type(exc).__name__, request_id, request.remote)
+            problem = malformed(exc)
         else:
             log.error("http.bug", traceback=True, request_id=request_id)
             problem = Problem(500, "internal", f"an error of fraudd's own; request {request_id}")
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun: another cannot follow")
-        response = problem.response("")
-        complete(response.headers, request_id)
-        response.force_close()
-        return response
+        return last_answer(problem, request_id)
 
     def _headers_began(self, size: int) -> None:
         self._begun_bytes += size
-        if self._begun_bytes > _HEADER_BYTES:
-            self._refuse_headers(_too_large())
+        if self._begun_bytes > HEADER_BYTES:
+            self._refuse_headers(too_large())
         elif self._headers_due is None:
             self._headers_due = self._loop.call_later(HEADERS_SECONDS, self._headers_late)
 
@@ -252,7 +254,7 @@ class _Connection(web.RequestHandler):
 
     def _refuse_headers(self, problem: Problem) -> None:
         request_id = self._new_id()
-        _log_malformed(problem.slug, request_id, self.peername and self.peername[0])
+        log_malformed(problem.slug, request_id, self.peername and self.peername[0])
         self._refuse(problem, request_id)
 
     def _refuse(self, problem: Problem, request_id: str) -> None:
@@ -270,56 +272,3 @@ class _Connection(web.RequestHandler):
                 f"HTTP/1.1 {problem.status} {phrase}\r\n{fields}\r\n".encode() + body
             )
         self.force_close()
-
-
-def _refusals_as_problems(
-    answer: Answer, new_id: Callable[[], str], parting: Callable[[], bool]
-) -> Answer:
-    """Refuse HTTP/0.9; and what aiohttp refuses before any middleware sees it, as ``Expect: x``.
-
-    While ``parting`` an answer is the last of its connection.
-    """
-
-    async def answered(request: web.BaseRequest) -> web.StreamResponse:
-        try:
-            if request.version >= HttpVersion10:
-                response = await answer(request)
-                if parting():
-                    response.force_close()
-                return response
-            problem = _malformed(None)
-        except web.HTTPException as error:
-            problem = of_aiohttp(error, cast(web.Request, request))
-        request_id = new_id()
-        _log_malformed(problem.slug, request_id, request.remote)
-        response = problem.response("")
-        complete(response.headers, request_id)
-        response.force_close()
-        return response
-
-    return answered
-
-
-def _log_malformed(reason: str, request_id: str, address: str | None) -> None:
-    """Log what no handler saw; whoever was answered names it by the request's id."""
-    log.info("http.malformed", reason=reason, request_id=request_id, address=address)
-
-
-def _malformed(error: BaseException | None) -> Problem:
-    """Say what the parser refused, without a word of what was sent."""
-    if isinstance(error, LineTooLong):
-        if error.args[1] == _LINE_BYTES:
-            return Problem(414, "uri-too-long", f"the URL must be under {_LINE_BYTES} bytes")
-        return _too_large()
-    if isinstance(error, HttpProcessingError) and error.message.startswith("Too many headers"):
-        return _too_large()
-    return Problem(400, "malformed-request", "this is not HTTP/1.1 as RFC 9112 has it")
-
-
-def _too_large() -> Problem:
-    return Problem(
-        431,
-        "headers-too-large",
-        f"headers must be {_FIELDS} at most, each under {_FIELD_BYTES} bytes,"
-        f" together under {_HEADER_BYTES}",
-    )
