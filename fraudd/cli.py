@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fraudd import __version__, config, log
-from fraudd.ports import Misconfigured, RunError, Unavailable
+from fraudd import __version__, config
+from fraudd.errors import Misconfigured, RunError, Unavailable
+from fraudd.telemetry import log
 
 #: sysexits.h: EX_CONFIG. The unit tells systemd not to start again after it.
 EX_CONFIG = 78
@@ -16,18 +17,11 @@ EX_CONFIG = 78
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; gives the exit status: 0 ok, 1 failed, 2 usage, 78 configuration."""
-    from fraudd.commands import (
-        backfill,
-        check,
-        dlq,
-        provision,
-        request,
-        result,
-        status,
-        token,
-        train,
-    )
-    from fraudd.local import run as demo
+    from fraudd.commands import provision, request, result, status, token, train
+    from fraudd.commands.backfill import command as backfill
+    from fraudd.commands.check import command as check
+    from fraudd.commands.dlq import command as dlq
+    from fraudd.local import command as demo
 
     parser = argparse.ArgumentParser(
         prog="fraudd", description="Fraud scores on demand, without losing a request."
@@ -60,7 +54,7 @@ def _add_serve(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from fraudd.daemon import serve
+    from fraudd.daemon.daemon import serve
 
     settings = config.load(arguments.config)
     log.configure(level=settings.log.level, form=settings.log.format)

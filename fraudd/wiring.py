@@ -3,18 +3,21 @@
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 
-from fraudd.aws.rds import RdsToken
+from fraudd.aws.rds_token import RdsToken
 from fraudd.aws.session import Clients, Terms
 from fraudd.aws.sns import SnsTopics
 from fraudd.aws.sqs import SqsQueue
-from fraudd.config import Config, Database, credential
-from fraudd.consumers import POLL_MARGIN_SECONDS
+from fraudd.config import Config
+from fraudd.config.schema import Database
+from fraudd.config.secrets import credential
+from fraudd.database.limit import AdaptiveLimit
 from fraudd.database.permits import Permits
 from fraudd.database.server import Server
-from fraudd.engine import Terms as EngineTerms
-from fraudd.limiter import AdaptiveLimit
-from fraudd.ports import Clock, Misconfigured
-from fraudd.record import Lane
+from fraudd.engine.consumers import POLL_MARGIN_SECONDS
+from fraudd.engine.engine import Terms as EngineTerms
+from fraudd.errors import Misconfigured
+from fraudd.ports import Clock
+from fraudd.prediction.record import Lane
 from fraudd.web import auth
 from fraudd.web.auth import Tokens
 

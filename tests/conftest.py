@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from fraudd import log
 from fraudd.aws.dynamodb import DynamoDbStore
-from fraudd.aws.provision import Provisioned, provision
+from fraudd.aws.provisioning.apply import Provisioned, provision
 from fraudd.aws.session import Clients, Terms, open_clients
 from fraudd.aws.sns import SnsTopics
 from fraudd.aws.sqs import SqsQueue
 from fraudd.clock import SystemClock
 from fraudd.local import emulator, mariadb
+from fraudd.local.platform.seed import seed
 from fraudd.local.process import free_port, running
 from fraudd.local.progress import Progress
-from fraudd.local.seeding import seed
 from fraudd.local.settings import DatabaseServer, Settings, server_at
+from fraudd.telemetry import log
 from tests.database import PREFIX, clear
 
 ROOT = Path(__file__).parent.parent

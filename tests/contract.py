@@ -5,7 +5,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
 
-from fraudd.web.openapi import document
+from fraudd.web.openapi.document import document
 
 _COMPONENTS: Any = document(authenticated=True)["components"]
 

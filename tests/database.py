@@ -7,9 +7,9 @@ import pymysql
 
 from fraudd.clock import SystemClock
 from fraudd.database.connections import Connections
+from fraudd.database.limit import AdaptiveLimit
 from fraudd.database.permits import Permits
 from fraudd.database.server import Server
-from fraudd.limiter import AdaptiveLimit
 from fraudd.local.settings import DatabaseServer
 
 #: Permits of a pool.

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import xgboost
 
-from fraudd.scoring import files
+from fraudd.scoring import feature_files as files
 
 
 def ignorant_model(

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from fraudd.aws.installation import Part, Place
+from fraudd.aws.provisioning.resources import Part, Place
 from tests.conftest import ROOT
 
 PATH = ROOT / "config" / "cloudformation.yaml"

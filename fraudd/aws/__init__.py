@@ -1,1 +1,1 @@
-"""DynamoDB, SQS and SNS, through aiobotocore."""
+"""DynamoDB, SQS, and SNS through aiobotocore: errors are translated here, once."""

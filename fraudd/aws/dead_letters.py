@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 from fraudd.aws.redrive import dead_letter_url, redrive
 from fraudd.aws.session import Clients, translated
 from fraudd.aws.sqs import MOST_ATTRIBUTES, gone_is_fine
-from fraudd.event import SENT
-from fraudd.ports import RunError, Unavailable
+from fraudd.errors import RunError, Unavailable
+from fraudd.prediction.events import SENT
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.type_defs import MessageAttributeValueTypeDef, MessageTypeDef

@@ -9,8 +9,9 @@ from pydantic_core import from_json
 
 from fraudd.aws.reads import Reads
 from fraudd.aws.session import Clients, translated
-from fraudd.ports import Applied, Entry, Page, Unavailable
-from fraudd.record import Record, Transition, Value, landed
+from fraudd.errors import Unavailable
+from fraudd.ports import Applied, Entry, Page
+from fraudd.prediction.record import Record, Transition, Value, landed
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.type_defs import AttributeValueTypeDef

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fraudd.ports import Misconfigured
+from fraudd.errors import Misconfigured
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fraudd.aws.attributes import typed
-from fraudd.ports import Unavailable
+from fraudd.errors import Unavailable
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient

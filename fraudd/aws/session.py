@@ -21,8 +21,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic_core import from_json
 
 from fraudd import __version__
-from fraudd.ports import Clock, Misconfigured, RunError, Unavailable
-from fraudd.skew import Skew
+from fraudd.errors import Misconfigured, RunError, Unavailable
+from fraudd.ports import Clock
+from fraudd.telemetry.clock_skew import Skew
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient

@@ -5,7 +5,7 @@ import json
 
 from fraudd.aws.attributes import typed
 from fraudd.aws.session import Clients, translated
-from fraudd.event import Completion, RequestEvent
+from fraudd.prediction.events import Completion, RequestEvent
 
 
 class SnsTopics:

@@ -12,9 +12,9 @@ from fraudd.aws.attributes import typed
 from fraudd.aws.redrive import dead_letter_url, redrive
 from fraudd.aws.sends import Sends
 from fraudd.aws.session import Clients, translated
-from fraudd.event import DETAIL, REASON, SENT, RequestEvent
 from fraudd.ports import PARTS, Clock, Depth, Message
-from fraudd.record import Lane
+from fraudd.prediction.events import DETAIL, REASON, SENT, RequestEvent
+from fraudd.prediction.record import Lane
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.literals import QueueAttributeFilterType

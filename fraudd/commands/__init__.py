@@ -1,1 +1,1 @@
-"""One module a subcommand: what it takes, what it does, what it prints."""
+"""The subcommands of the command line, one file or package each."""

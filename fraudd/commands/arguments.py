@@ -2,7 +2,7 @@
 
 import argparse
 
-from fraudd.record import ENTITY_ID, ENTITY_ID_RULE
+from fraudd.prediction.record import ENTITY_ID, ENTITY_ID_RULE
 
 
 def entity_id(text: str) -> str:

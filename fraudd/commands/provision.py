@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from fraudd import config
-from fraudd.aws.found import find
-from fraudd.aws.installation import NAME, NAME_RULE, Names, Place, installation
-from fraudd.aws.plan import Action, Step, plan
-from fraudd.aws.provision import Provisioned, carry_out, provisioned, whereabouts
+from fraudd.aws.provisioning.apply import Provisioned, carry_out, provisioned, whereabouts
+from fraudd.aws.provisioning.found import find
+from fraudd.aws.provisioning.plan import Action, Step, plan
+from fraudd.aws.provisioning.resources import NAME, NAME_RULE, Names, Place, installation
 from fraudd.aws.session import Terms, open_clients
 from fraudd.clock import SystemClock
-from fraudd.config import Config, Queue
-from fraudd.ports import Misconfigured
+from fraudd.config import Config
+from fraudd.config.schema import Queue
+from fraudd.errors import Misconfigured
 from fraudd.wiring import aws_terms
 
 _SIGNS: dict[Action, str] = {"create": "+", "update": "~", "keep": "=", "refuse": "!"}

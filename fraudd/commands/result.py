@@ -3,7 +3,7 @@
 import argparse
 
 from fraudd.client import Client
-from fraudd.commands import calling
+from fraudd.commands import common as calling
 from fraudd.commands.arguments import entity_id
 
 

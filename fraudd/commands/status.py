@@ -11,7 +11,8 @@ from typing import Any
 
 from fraudd.client import Client, Problem
 from fraudd.clock import SystemClock
-from fraudd.commands import calling, status_view
+from fraudd.commands import common as calling
+from fraudd.commands import status_view
 
 #: As often as a reader can follow; a daemon answers in a millisecond.
 _RENEWED_SECONDS = 1.0

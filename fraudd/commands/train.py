@@ -14,10 +14,11 @@ from fraudd import config
 from fraudd.clock import SystemClock
 from fraudd.config import Config
 from fraudd.database.connections import Connections
-from fraudd.scoring import files, training
+from fraudd.scoring import feature_files as files
 from fraudd.scoring.features import SqlFeatures
-from fraudd.scoring.training import Report
-from fraudd.scoring.vectors import gather, read_labels
+from fraudd.scoring.training import train as training
+from fraudd.scoring.training.dataset import gather, read_labels
+from fraudd.scoring.training.train import Report
 from fraudd.wiring import database_permits, database_server
 
 

@@ -1,1 +1,1 @@
-"""The platform's MySQL or MariaDB: permits to connect, connections, snapshots."""
+"""MySQL and MariaDB through aiomysql: permits, connections, and their errors."""

@@ -11,13 +11,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from fraudd import log
+from fraudd.aio import uncancelled
 from fraudd.database.kill import Killer
 from fraudd.database.permits import Permits
 from fraudd.database.server import Server
 from fraudd.database.session import Session
-from fraudd.ports import BackPressure, Clock, Permit, TransientError, Unavailable
-from fraudd.shield import to_its_end
+from fraudd.errors import BackPressure, TransientError, Unavailable
+from fraudd.ports import Clock, Permit
+from fraudd.telemetry import log
 
 # Both show the status to every account, and MySQL without its performance schema, too.
 _INSTANT = """\
@@ -190,7 +191,7 @@ class Connections:
     async def _open(self, slot: _Slot) -> Session:
         """Connect, to the end even if we are cut off: a connection half made counts, too."""
         try:
-            await to_its_end(self._opened(slot))
+            await uncancelled(self._opened(slot))
         except BackPressure as error:
             before = self._permits.limit
             outage = self._permits.refused(connected=self.open > 0)
@@ -217,6 +218,6 @@ async def _close(slot: _Slot) -> None:
     session, slot.idle_since = slot.session, None
     if session is not None:
         try:
-            await to_its_end(session.close())
+            await uncancelled(session.close())
         finally:
             slot.session = None

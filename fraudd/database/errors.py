@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from pymysql.err import MySQLError
 
-from fraudd.ports import BackPressure, RunError, TransientError, Unavailable
+from fraudd.errors import BackPressure, RunError, TransientError, Unavailable
 
 # https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
 # https://mariadb.com/kb/en/mariadb-error-code-reference/

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from fraudd.limiter import AdaptiveLimit
+from fraudd.database.limit import AdaptiveLimit
 from fraudd.ports import Clock
 
 

@@ -9,9 +9,9 @@ import aiomysql
 from pymysql.constants import CLIENT, COMMAND
 from pymysql.err import MySQLError, OperationalError
 
-from fraudd import log
 from fraudd.database.errors import translated
-from fraudd.ports import Misconfigured, TransientError, Unavailable
+from fraudd.errors import Misconfigured, TransientError, Unavailable
+from fraudd.telemetry import log
 
 #: A server that does not hang up within this time after a goodbye is left to its own devices.
 _GOODBYE_SECONDS = 2.0

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 import aiomysql
 from pymysql.constants import FIELD_TYPE
 
-from fraudd import log
 from fraudd.database.errors import translated
 from fraudd.database.kill import Killer
 from fraudd.database.server import Connection, Server, connect
-from fraudd.ports import BackPressure, RunError, TransientError, Unavailable
+from fraudd.errors import BackPressure, RunError, TransientError, Unavailable
+from fraudd.telemetry import log
 
 T = TypeVar("T")
 

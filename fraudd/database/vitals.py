@@ -8,7 +8,8 @@ from fraudd.database.connections import Snapshot
 from fraudd.database.kill import Killer
 from fraudd.database.server import Server
 from fraudd.database.session import Session
-from fraudd.ports import Clock, TransientError
+from fraudd.errors import TransientError
+from fraudd.ports import Clock
 
 #: The deadline that is tried: short, for somebody waits for it.
 TRIED_SECONDS = 0.2

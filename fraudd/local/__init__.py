@@ -1,1 +1,1 @@
-"""The local stack: an emulator, a database and a demo platform, for trying fraudd out."""
+"""The local stack and the demo: everything on one machine."""

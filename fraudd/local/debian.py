@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fraudd.ports import Misconfigured
+from fraudd.errors import Misconfigured
 
 
 def unpacked(tools: Path, name: str, packages: Sequence[Sequence[str]], *, otherwise: str) -> Path:

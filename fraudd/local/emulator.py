@@ -4,8 +4,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from fraudd.errors import Misconfigured
 from fraudd.local.process import Command
-from fraudd.ports import Misconfigured
 
 
 def command(tools: Path, folder: Path, *, port: int) -> Command:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fraudd.ports import Misconfigured
+from fraudd.errors import Misconfigured
 
 #: A server that is not up by then will not come up.
 _START_SECONDS = 30.0

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from fraudd.errors import Misconfigured
 from fraudd.local.process import taken
-from fraudd.ports import Misconfigured
 
 _PORTS = {"HTTP_PORT": 8080, "AWS_PORT": 4566, "MYSQL_PORT": 33306}
 #: Of a database; short enough for an account that is named after it.

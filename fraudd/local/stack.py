@@ -11,16 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fraudd import config
-from fraudd.aws.provision import Provisioned, provision
+from fraudd.aws.provisioning.apply import Provisioned, provision
 from fraudd.aws.session import Terms, open_clients
 from fraudd.clock import SystemClock
 from fraudd.commands.train import describe, train_model
-from fraudd.local import emulator, mariadb, seeding
+from fraudd.errors import Misconfigured
+from fraudd.local import emulator, mariadb
+from fraudd.local.platform import seed as seeding
 from fraudd.local.process import running
 from fraudd.local.progress import Progress
 from fraudd.local.settings import DatabaseServer, Settings
-from fraudd.ports import Misconfigured
-from fraudd.scoring import files
+from fraudd.scoring import feature_files as files
 
 _REGION = "eu-central-1"
 _NAME = "fraudd-shop"

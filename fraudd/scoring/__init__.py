@@ -1,1 +1,1 @@
-"""Features from SQL, and the model that scores them."""
+"""Feature SQL and the model: from an entity to a score with reasons."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudd.database.session import Rows
-from fraudd.scoring.values import UnfitRows
+from fraudd.scoring.reducers.base import UnfitRows
 
 _EPOCH = datetime(1970, 1, 1)
 

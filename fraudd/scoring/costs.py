@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from fraudd.scoring.files import FeatureFile
+from fraudd.scoring.feature_files import FeatureFile
 
 #: Weight of the newest run in the mean; about the last twenty runs count.
 _NEWEST = 0.1

@@ -8,19 +8,11 @@ from datetime import datetime
 
 from fraudd.database.connections import Connections, Snapshot, SnapshotTimeout
 from fraudd.database.session import Rows
-from fraudd.ports import (
-    Clock,
-    FeatureValues,
-    Misconfigured,
-    PermanentError,
-    Permit,
-    RunError,
-    TransientError,
-    Unavailable,
-)
+from fraudd.errors import Misconfigured, PermanentError, RunError, TransientError, Unavailable
+from fraudd.ports import Clock, FeatureValues, Permit
 from fraudd.scoring.costs import Costs
-from fraudd.scoring.files import FeatureFile, FeatureFiles
-from fraudd.scoring.reading import one_row, reduced
+from fraudd.scoring.feature_files import FeatureFile, FeatureFiles
+from fraudd.scoring.rows import one_row, reduced
 
 #: An entity that no platform has: its rows are none, but its columns are what they always are.
 _NOBODY = "fraudd:nobody"

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import xgboost
 
-from fraudd.ports import Decision, Misconfigured, PermanentError, Scored
-from fraudd.scoring.files import FeatureFiles
-from fraudd.scoring.proof import how_it_dies
+from fraudd.errors import Misconfigured, PermanentError
+from fraudd.ports import Decision, Scored
+from fraudd.scoring.feature_files import FeatureFiles
+from fraudd.scoring.model_probe import how_it_dies
 
 #: So many reasons are given with a score.
 _REASONS = 5

@@ -7,14 +7,15 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from fraudd import log
-from fraudd.metrics import Metrics
-from fraudd.ports import Clock, Full, Unavailable
-from fraudd.record import new_run_id
-from fraudd.traceparent import TRACEPARENT, taken
+from fraudd.errors import Full, Unavailable
+from fraudd.ports import Clock
+from fraudd.prediction.record import new_run_id
+from fraudd.prediction.traceparent import TRACEPARENT, taken
+from fraudd.telemetry import log
+from fraudd.telemetry.metrics import Metrics
+from fraudd.web.admission import Door, Handler, refuse_token_in_url
 from fraudd.web.auth import needed_scope
-from fraudd.web.door import Door, Handler, refuse_token_in_url
-from fraudd.web.handlers import Handlers
+from fraudd.web.call import Handlers
 from fraudd.web.headers import complete
 from fraudd.web.problems import Problem, of_aiohttp, of_intake
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from fraudd.ports import Misconfigured
+from fraudd.errors import Misconfigured
 
 Scope = Literal["read", "request", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

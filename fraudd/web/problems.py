@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from fraudd.ports import Full, Unavailable
+from fraudd.errors import Full, Unavailable
 
 #: Asking again this much later is soon enough for what passes by itself.
 _RETRY_SECONDS = 5

@@ -16,9 +16,9 @@ import xgboost
 
 from fraudd import cli
 from fraudd.aws.session import Clients
-from fraudd.commands.findings import Verdict
+from fraudd.commands.check.findings import Verdict
 from fraudd.local.settings import DatabaseServer
-from fraudd.scoring import files
+from fraudd.scoring import feature_files as files
 from tests.conftest import REGION, ROOT, Aws, provisioned
 from tests.database import PREFIX, run_sql
 

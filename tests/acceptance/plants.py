@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from fraudd.commands.findings import Verdict
+from fraudd.commands.check.findings import Verdict
 from tests.acceptance.installation import Installation
 
 Act = Callable[[Installation], Awaitable[None]]

@@ -8,7 +8,7 @@ import sys
 
 from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.cli import main
-from fraudd.record import Record
+from fraudd.prediction.record import Record
 
 if __name__ == "__main__":
     read = DynamoDbStore.get

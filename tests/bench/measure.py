@@ -20,7 +20,7 @@ import numpy as np
 
 from fraudd.local import stack
 from fraudd.local.settings import Settings
-from fraudd.scoring.ranking import average_precision, roc_auc
+from fraudd.scoring.training.evaluation import average_precision, roc_auc
 from tests.bench import stage
 
 BURST = 300

@@ -12,8 +12,8 @@ import pytest
 from pymysql.err import MySQLError
 
 from fraudd.database.server import Server
+from fraudd.errors import RunError, TransientError, Unavailable
 from fraudd.local.settings import DatabaseServer
-from fraudd.ports import RunError, TransientError, Unavailable
 from tests.chaos.servers import Database, Process, processes
 from tests.database import Pool, server_of
 

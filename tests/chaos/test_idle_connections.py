@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from fraudd.web.server import MOST_CONNECTIONS
+from fraudd.web.server.server import MOST_CONNECTIONS
 from tests.chaos.stage import Stage
 
 #: Files of this process that are no callers.

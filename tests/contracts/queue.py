@@ -2,8 +2,8 @@
 
 import asyncio
 
-from fraudd.event import DETAIL, REASON, SENT, RequestEvent, parse_request
-from fraudd.record import new_run_id
+from fraudd.prediction.events import DETAIL, REASON, SENT, RequestEvent, parse_request
+from fraudd.prediction.record import new_run_id
 from tests.conftest import NOW
 from tests.contracts.parts import Contract, Parts, received
 

@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 from fraudd.ports import Entry
-from fraudd.prediction import (
+from fraudd.prediction.record import Record, Transition, new_run_id, shard
+from fraudd.prediction.transitions import (
     asked_again,
     backed_off,
     claimed,
@@ -18,7 +19,6 @@ from fraudd.prediction import (
     republished,
     unpublished,
 )
-from fraudd.record import Record, Transition, new_run_id, shard
 from tests.conftest import NOW
 from tests.contracts.parts import Contract, Parts
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from fraudd.aws.found import find
-from fraudd.aws.installation import Part, Place, installation
-from fraudd.aws.plan import Step, plan
-from fraudd.aws.provision import Provisioned, provision, whereabouts
+from fraudd.aws.provisioning.apply import Provisioned, provision, whereabouts
+from fraudd.aws.provisioning.found import find
+from fraudd.aws.provisioning.plan import Step, plan
+from fraudd.aws.provisioning.resources import Part, Place, installation
 from fraudd.aws.session import Clients
-from fraudd.ports import Misconfigured
+from fraudd.errors import Misconfigured
 
 _numbers = count(1)
 VISIBILITY_SECONDS = 30

@@ -16,11 +16,11 @@ from pymysql.err import MySQLError
 
 from fraudd.aws.session import Clients
 from fraudd.config import Config
-from fraudd.daemon import Daemon
+from fraudd.daemon.daemon import Daemon
+from fraudd.daemon.scorers import load
 from fraudd.database.server import Server
-from fraudd.loading import load
 from fraudd.local.settings import DatabaseServer
-from fraudd.metrics import Metrics
+from fraudd.telemetry.metrics import Metrics
 from tests.conftest import REGION, Aws
 from tests.database import PLAIN, READER, Pool, given, server_of
 from tests.model import ignorant_model

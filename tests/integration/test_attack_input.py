@@ -7,9 +7,9 @@ from typing import Literal
 
 import pytest
 
-from fraudd import log
 from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.config import Config
+from fraudd.telemetry import log
 from tests.integration.conftest import Fraudd, Start
 from tests.integration.raw import Answer, exchange, head, refused
 

@@ -11,8 +11,10 @@ import pytest
 from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.sns import SnsTopics
 from fraudd.config import Config
-from fraudd.event import RequestEvent
-from fraudd.web import app, door, server
+from fraudd.prediction.events import RequestEvent
+from fraudd.web import admission as door
+from fraudd.web import app
+from fraudd.web.server import server
 from tests.integration.conftest import Fraudd, Inbox, Observer, Start, changed
 from tests.integration.raw import connected, exchange, head, refused
 

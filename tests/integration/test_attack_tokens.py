@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fraudd.config import Config
-from fraudd.ports import Misconfigured
+from fraudd.errors import Misconfigured
 from fraudd.web import auth
 from tests.integration.conftest import Fraudd, Start, changed
 from tests.integration.raw import Answer, connected, discreet, exchange, head, refused

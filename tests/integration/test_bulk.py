@@ -8,7 +8,7 @@ import pytest
 
 from fraudd.client import Client
 from fraudd.config import Config
-from fraudd.ports import Misconfigured
+from fraudd.errors import Misconfigured
 from tests.conftest import Aws
 from tests.integration.conftest import Fraudd, Inbox, Observer, Start, changed
 

@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from fraudd import log
 from fraudd.config import Config
+from fraudd.telemetry import log
 from tests.conftest import Aws
 from tests.integration.conftest import (
     FEATURES,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fraudd.aws.installation import Place
+from fraudd.aws.provisioning.resources import Place
 from tests.conftest import ROOT
 from tests.template import PATH, Template
 

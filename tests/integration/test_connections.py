@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fraudd.database.server import Server
-from fraudd.ports import RunError, TransientError, Unavailable
+from fraudd.errors import RunError, TransientError, Unavailable
 from tests.database import LIMIT, PLAIN, Pool, given
 from tests.integration.conftest import Observer
 

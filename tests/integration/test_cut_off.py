@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fraudd.database.server import Server
-from fraudd.ports import TransientError
+from fraudd.errors import TransientError
 from tests.database import Pool
 from tests.integration.conftest import Observer
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from fraudd.aws.provision import provision
+from fraudd.aws.provisioning.apply import provision
 from fraudd.clock import SystemClock
 from fraudd.config import Config
-from fraudd.prediction import claimed, failed, opened, unpublished
-from fraudd.record import SKEW_MARGIN_MS, new_run_id
+from fraudd.prediction.record import SKEW_MARGIN_MS, new_run_id
+from fraudd.prediction.transitions import claimed, failed, opened, unpublished
 from tests.conftest import Aws
 from tests.integration.conftest import FEATURES, Fraudd, Inbox, Observer, Start, changed, subscribed
 

@@ -13,7 +13,7 @@ from fraudd.clock import SystemClock
 from fraudd.database.connections import Connections
 from fraudd.database.server import Server
 from fraudd.local.settings import DatabaseServer, Settings
-from fraudd.scoring import files
+from fraudd.scoring import feature_files as files
 from fraudd.scoring.features import SqlFeatures
 from tests.conftest import DEMO, ROOT
 from tests.database import PREFIX, permits_up_to, server_of

@@ -8,10 +8,11 @@ import pytest
 
 from fraudd.aws.dead_letters import DeadLetter, DeadLetters, find
 from fraudd.aws.session import Clients
-from fraudd.commands.dead_letter_rows import entity_of, reason_of
-from fraudd.commands.dead_letter_sift import Act, Tally, Wanted, purge, redrive, sift
-from fraudd.event import parse_request
-from fraudd.ports import Message, Misconfigured, Unavailable
+from fraudd.commands.dlq.rows import entity_of, reason_of
+from fraudd.commands.dlq.scan import Act, Tally, Wanted, purge, redrive, sift
+from fraudd.errors import Misconfigured, Unavailable
+from fraudd.ports import Message
+from fraudd.prediction.events import parse_request
 from tests.conftest import NOW, Aws
 
 

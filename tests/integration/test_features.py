@@ -10,8 +10,9 @@ import pytest
 from fraudd.clock import SystemClock
 from fraudd.config import Config
 from fraudd.database.connections import Connections
-from fraudd.ports import FeatureValues, Misconfigured, PermanentError, RunError, Unavailable
-from fraudd.scoring import files
+from fraudd.errors import Misconfigured, PermanentError, RunError, Unavailable
+from fraudd.ports import FeatureValues
+from fraudd.scoring import feature_files as files
 from fraudd.scoring.features import SqlFeatures
 from fraudd.wiring import database_server
 from tests.database import PLAIN, permits_up_to

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fraudd.config import Config
-from fraudd.web import door
-from fraudd.web.calls import CALLS
+from fraudd.web import admission as door
+from fraudd.web.openapi.operations import CALLS
 from tests.conftest import ROOT, Aws
 from tests.integration.conftest import Start, changed
 

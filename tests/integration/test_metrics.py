@@ -3,8 +3,8 @@
 import asyncio
 
 from fraudd.config import Config
-from fraudd.prediction import opened
-from fraudd.record import new_run_id
+from fraudd.prediction.record import new_run_id
+from fraudd.prediction.transitions import opened
 from tests.conftest import Aws
 from tests.integration.conftest import Fraudd, Observer, Start, changed
 

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 from aiohttp import web
 
-from fraudd.web.server import Runner
+from fraudd.web.server.server import Runner
 
 #: Nothing takes as long but what is to be seen as a failure.
 PATIENCE_SECONDS = 20.0

@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
-from fraudd.aws.provision import provision
+from fraudd.aws.provisioning.apply import provision
 from fraudd.aws.session import Clients
 from fraudd.aws.sns import SnsTopics
 from fraudd.aws.sqs import SqsQueue
 from fraudd.clock import SystemClock
-from fraudd.event import Completion, RequestEvent, parse_request
-from fraudd.ports import Message, Misconfigured, Unavailable
-from fraudd.record import new_run_id
+from fraudd.errors import Misconfigured, Unavailable
+from fraudd.ports import Message
+from fraudd.prediction.events import Completion, RequestEvent, parse_request
+from fraudd.prediction.record import new_run_id
 from tests.conftest import NOW, Aws
 
 EVENT = RequestEvent(entity_id="shop-1", run_id=new_run_id(NOW, 1), requested_at=NOW)

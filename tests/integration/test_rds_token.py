@@ -7,8 +7,8 @@ import botocore.session
 import pytest
 from botocore.signers import generate_db_auth_token
 
-from fraudd.aws.rds import RdsToken
-from fraudd.ports import Unavailable
+from fraudd.aws.rds_token import RdsToken
+from fraudd.errors import Unavailable
 
 HOST = "shop.abc.eu-central-1.rds.amazonaws.com"
 

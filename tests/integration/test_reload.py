@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from fraudd.config import Config
-from fraudd.ports import Misconfigured
-from fraudd.scoring import files, model, proof
+from fraudd.errors import Misconfigured
+from fraudd.scoring import feature_files as files
+from fraudd.scoring import model
+from fraudd.scoring import model_probe as proof
 from tests.integration.conftest import FEATURES, Fraudd, Observer, Start, changed
 from tests.model import ignorant_model
 

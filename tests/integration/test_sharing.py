@@ -11,8 +11,8 @@ import pytest
 
 from fraudd.config import Config
 from fraudd.database.server import Server
+from fraudd.errors import BackPressure
 from fraudd.local.settings import DatabaseServer
-from fraudd.ports import BackPressure
 from tests.database import Pool
 from tests.integration.conftest import Fraudd, Observer, Start, changed
 

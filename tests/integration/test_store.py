@@ -9,10 +9,10 @@ import pytest
 from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.session import Clients, open_clients
 from fraudd.clock import SystemClock
-from fraudd.metrics import Metrics
-from fraudd.ports import Unavailable
-from fraudd.prediction import claimed, completed, failed, first_claim, opened, released
-from fraudd.record import Record, new_run_id
+from fraudd.errors import Unavailable
+from fraudd.prediction.record import Record, new_run_id
+from fraudd.prediction.transitions import claimed, completed, failed, first_claim, opened, released
+from fraudd.telemetry.metrics import Metrics
 from tests.conftest import NOW, Aws, terms
 
 RUN = new_run_id(NOW, 1)

@@ -12,10 +12,10 @@ import trustme
 
 from fraudd.config import Config
 from fraudd.database.server import Server
+from fraudd.errors import Misconfigured, Unavailable
 from fraudd.local import mariadb
 from fraudd.local.process import free_port, running
 from fraudd.local.settings import DatabaseServer
-from fraudd.ports import Misconfigured, Unavailable
 from fraudd.wiring import database_server
 from tests.conftest import ROOT, private_mariadb
 from tests.database import Pool, server_of

@@ -8,8 +8,8 @@ import pytest
 from fraudd.aws.session import open_clients
 from fraudd.aws.sns import SnsTopics
 from fraudd.clock import SystemClock
-from fraudd.event import RequestEvent
-from fraudd.ports import Unavailable
+from fraudd.errors import Unavailable
+from fraudd.prediction.events import RequestEvent
 from tests.conftest import NOW, terms
 
 

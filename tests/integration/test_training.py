@@ -10,13 +10,15 @@ import pytest
 import xgboost
 
 from fraudd.commands.train import describe, train_model
-from fraudd.config import Config, Model
-from fraudd.local.seeding import scenarios
+from fraudd.config import Config
+from fraudd.config.schema import Model
+from fraudd.errors import Misconfigured, PermanentError
+from fraudd.local.platform.seed import scenarios
 from fraudd.local.settings import Settings
-from fraudd.ports import Misconfigured, PermanentError
-from fraudd.scoring import files, model
-from fraudd.scoring.training import Report, train
-from fraudd.scoring.vectors import Vectors, read_labels
+from fraudd.scoring import feature_files as files
+from fraudd.scoring import model
+from fraudd.scoring.training.dataset import Vectors, read_labels
+from fraudd.scoring.training.train import Report, train
 from tests.conftest import ROOT
 
 FILES = files.load(ROOT / "config" / "features")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fraudd.cli import EX_CONFIG
-from fraudd.config import Consumers, Http, Queue
+from fraudd.config.schema import Consumers, Http, Queue
 from tests.conftest import ROOT
 
 UNITS = ROOT / "systemd"

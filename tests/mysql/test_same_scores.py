@@ -13,7 +13,8 @@ from fraudd.commands.train import train_model
 from fraudd.config import Config
 from fraudd.database.connections import Connections
 from fraudd.local.settings import DatabaseServer, Settings
-from fraudd.scoring import files, model
+from fraudd.scoring import feature_files as files
+from fraudd.scoring import model
 from fraudd.scoring.features import SqlFeatures
 from tests.conftest import ROOT, private_mariadb, seeded
 from tests.database import permits_up_to, server_of

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from fraudd.record import Lane, Record
+from fraudd.prediction.record import Lane, Record
 from tests.simulation.lives import Entity
 from tests.simulation.promises import (
     AFTER_DURABLE,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from fraudd.record import Transition
+from fraudd.prediction.record import Transition
 
 #: A bug: entered it is there, left it is gone.
 Bug = Callable[[ExitStack], None]

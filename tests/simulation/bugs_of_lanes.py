@@ -5,17 +5,17 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Literal
 
-from fraudd.claiming import Claiming
-from fraudd.consumers import Consumers
-from fraudd.intake import Intake
-from fraudd.lease import Lease
-from fraudd.polling import FirstPoll
+from fraudd.engine.claims import Claiming
+from fraudd.engine.consumers import Consumers
+from fraudd.engine.intake import Intake
+from fraudd.engine.lease import Lease
+from fraudd.engine.polling import FirstPoll
+from fraudd.engine.settlement import Settlement
+from fraudd.engine.sweeper import Sweeper
 from fraudd.ports import Message
-from fraudd.prediction import hastened
-from fraudd.record import Lane, Record
-from fraudd.settlement import Settlement
-from fraudd.sweeper import Sweeper
-from fraudd.verdict import Drop, Hasten, OnMessage
+from fraudd.prediction.decisions import Drop, Hasten, OnMessage
+from fraudd.prediction.record import Lane, Record
+from fraudd.prediction.transitions import hastened
 from tests.simulation.bugs import bug, put, put_at
 
 
@@ -49,7 +49,7 @@ def poll_the_bulk_lane_before_the_other(stack: ExitStack) -> None:
 
 @bug
 def send_bulk_runs_by_the_topic(stack: ExitStack) -> None:
-    put_at(stack, "fraudd.wake_ups.lane_of", lambda record, queues: "interactive")
+    put_at(stack, "fraudd.engine.publisher.lane_of", lambda record, queues: "interactive")
 
 
 @bug

@@ -5,12 +5,20 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from fraudd.event import completion
-from fraudd.lease import Lease
-from fraudd.ports import Applied, Unavailable
-from fraudd.prediction import backed_off, claimed, completed, failed, first_claim, released
-from fraudd.record import Json, Record, Transition, landed, lease_end
-from fraudd.settlement import Outcome, Settlement
+from fraudd.engine.lease import Lease
+from fraudd.engine.settlement import Outcome, Settlement
+from fraudd.errors import Unavailable
+from fraudd.ports import Applied
+from fraudd.prediction.events import completion
+from fraudd.prediction.record import Json, Record, Transition, landed, lease_end
+from fraudd.prediction.transitions import (
+    backed_off,
+    claimed,
+    completed,
+    failed,
+    first_claim,
+    released,
+)
 from tests.simulation.bugs import bug, loosened, put, put_at
 from tests.simulation.store import SimulatedStore
 
@@ -79,7 +87,7 @@ def delete_what_is_malformed_without_a_copy(stack: ExitStack) -> None:
 
 @bug
 def give_back_by_visibility_at_the_last_receive(stack: ExitStack) -> None:
-    put_at(stack, "fraudd.settlement.may_hide", lambda **_: True)
+    put_at(stack, "fraudd.engine.settlement.may_hide", lambda **_: True)
 
 
 @bug
@@ -100,37 +108,37 @@ def make_the_message_visible_before_its_run_is_queued(stack: ExitStack) -> None:
 @bug
 def claim_without_a_condition(stack: ExitStack) -> None:
 
-    put_at(stack, "fraudd.claiming.claimed", loosened(claimed))
-    put_at(stack, "fraudd.claiming.first_claim", loosened(first_claim))
+    put_at(stack, "fraudd.engine.claims.claimed", loosened(claimed))
+    put_at(stack, "fraudd.engine.claims.first_claim", loosened(first_claim))
 
 
 @bug
 def claim_whatever_the_lease_says(stack: ExitStack) -> None:
-    put_at(stack, "fraudd.verdict.dead_at", lambda _: 0)
+    put_at(stack, "fraudd.prediction.decisions.dead_at", lambda _: 0)
 
 
 @bug
 def complete_without_fencing(stack: ExitStack) -> None:
 
-    put_at(stack, "fraudd.settlement.completed", loosened(completed))
+    put_at(stack, "fraudd.engine.settlement.completed", loosened(completed))
 
 
 @bug
 def fail_without_naming_state_and_worker(stack: ExitStack) -> None:
 
-    put_at(stack, "fraudd.settlement.failed", loosened(failed, "state", "worker"))
+    put_at(stack, "fraudd.engine.settlement.failed", loosened(failed, "state", "worker"))
 
 
 @bug
 def queue_again_without_naming_state_and_worker(stack: ExitStack) -> None:
 
-    put_at(stack, "fraudd.job.backed_off", loosened(backed_off, "state", "worker"))
-    put_at(stack, "fraudd.job.released", loosened(released, "state", "worker"))
+    put_at(stack, "fraudd.engine.worker.backed_off", loosened(backed_off, "state", "worker"))
+    put_at(stack, "fraudd.engine.worker.released", loosened(released, "state", "worker"))
 
 
 @bug
 def lease_outlives_the_visibility(stack: ExitStack) -> None:
-    put_at(stack, "fraudd.lease.lease_end", lambda at: lease_end(at) + 30_000)
+    put_at(stack, "fraudd.engine.lease.lease_end", lambda at: lease_end(at) + 30_000)
 
 
 @bug
@@ -163,8 +171,8 @@ def do_not_await_the_beat_in_flight(stack: ExitStack) -> None:
 
 @bug
 def ignore_the_back_off(stack: ExitStack) -> None:
-    put_at(stack, "fraudd.claiming.claimed", loosened(claimed, "not_before"))
-    put_at(stack, "fraudd.claiming.first_claim", loosened(first_claim, "not_before"))
+    put_at(stack, "fraudd.engine.claims.claimed", loosened(claimed, "not_before"))
+    put_at(stack, "fraudd.engine.claims.first_claim", loosened(first_claim, "not_before"))
     real = Settlement.give_back
 
     async def give_back(self: Settlement, lease: Lease, *, seconds: float) -> Outcome:

@@ -5,21 +5,22 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from fraudd import breaker as breaker_module
-from fraudd.breaker import Breaker
-from fraudd.claiming import Claiming
-from fraudd.consumers import Consumers
+from fraudd.database.limit import AdaptiveLimit
 from fraudd.database.permits import NumberedPermit, Permits
-from fraudd.intake import Intake
-from fraudd.job import Job, Worker
-from fraudd.lease import Lease
-from fraudd.limiter import AdaptiveLimit
-from fraudd.ports import BackPressure, FeatureValues, Message, Model, TransientError, Unavailable
-from fraudd.prediction import completed, forgotten, opened, released, republished
-from fraudd.record import Lane, Record, Transition, new_run_id
-from fraudd.skew import Skew
-from fraudd.sweeper import Sweeper
-from fraudd.verdict import AskAgain, Claim, Drop, OnMessage, Open
+from fraudd.engine import breaker as breaker_module
+from fraudd.engine.breaker import Breaker
+from fraudd.engine.claims import Claiming
+from fraudd.engine.consumers import Consumers
+from fraudd.engine.intake import Intake
+from fraudd.engine.lease import Lease
+from fraudd.engine.sweeper import Sweeper
+from fraudd.engine.worker import Job, Worker
+from fraudd.errors import BackPressure, TransientError, Unavailable
+from fraudd.ports import FeatureValues, Message, Model
+from fraudd.prediction.decisions import AskAgain, Claim, Drop, OnMessage, Open
+from fraudd.prediction.record import Lane, Record, Transition, new_run_id
+from fraudd.prediction.transitions import completed, forgotten, opened, released, republished
+from fraudd.telemetry.clock_skew import Skew
 from tests.database import permits_up_to
 from tests.simulation.bugs import bug, loosened, put, put_at
 
@@ -137,7 +138,7 @@ def attempt_not_given_back_on_release(stack: ExitStack) -> None:
         transition = released(record)
         return replace(transition, sets={**transition.sets, "attempts": record.attempts})
 
-    put_at(stack, "fraudd.job.released", kept)
+    put_at(stack, "fraudd.engine.worker.released", kept)
 
 
 @bug
@@ -212,7 +213,7 @@ def work_beside_others_on_what_kills(stack: ExitStack) -> None:
 @bug
 def open_on_a_stale_reading(stack: ExitStack) -> None:
 
-    put_at(stack, "fraudd.intake.opened", loosened(opened))
+    put_at(stack, "fraudd.engine.intake.opened", loosened(opened))
 
 
 @bug
@@ -270,7 +271,7 @@ def forget_who_asked_again(stack: ExitStack) -> None:
     def ended(record: Record, **terms: Any) -> Transition:
         return loosened(completed, "again")(replace(record, again=None), **terms)
 
-    put_at(stack, "fraudd.settlement.completed", ended)
+    put_at(stack, "fraudd.engine.settlement.completed", ended)
 
 
 # The sweeper
@@ -282,7 +283,7 @@ def sweep_under_a_new_run(stack: ExitStack) -> None:
         transition = republished(record, now=now)
         return replace(transition, sets={**transition.sets, "run_id": new_run_id(now, now)})
 
-    put_at(stack, "fraudd.sweeper.republished", renamed)
+    put_at(stack, "fraudd.engine.sweeper.republished", renamed)
 
 
 @bug
@@ -291,7 +292,7 @@ def sweep_in_spite_of_the_back_off(stack: ExitStack) -> None:
         sent = record.published_at
         return record.pending and (sent is None or now > sent + 1000)
 
-    put_at(stack, "fraudd.sweeper.lost", hasty)
+    put_at(stack, "fraudd.engine.sweeper.lost", hasty)
 
 
 @bug
@@ -304,12 +305,12 @@ def sweep_nothing(stack: ExitStack) -> None:
 
 @bug
 def requeue_delay_without_its_cap(stack: ExitStack) -> None:
-    put_at(stack, "fraudd.verdict.MOST_DOUBLINGS", 60)
+    put_at(stack, "fraudd.prediction.decisions.MOST_DOUBLINGS", 60)
 
 
 @bug
 def sweep_only_one_shard(stack: ExitStack) -> None:
-    put_at(stack, "fraudd.sweeper.SHARDS", 1)
+    put_at(stack, "fraudd.engine.sweeper.SHARDS", 1)
 
 
 # What grows

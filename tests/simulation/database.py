@@ -5,15 +5,8 @@ import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
-from fraudd.ports import (
-    BackPressure,
-    FeatureValues,
-    PermanentError,
-    Permit,
-    Scored,
-    TransientError,
-    Unavailable,
-)
+from fraudd.errors import BackPressure, PermanentError, TransientError, Unavailable
+from fraudd.ports import FeatureValues, Permit, Scored
 from tests.simulation.clocks import true_ms
 from tests.simulation.network import Crashed
 

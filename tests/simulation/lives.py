@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from fraudd.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Lane
+from fraudd.prediction.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Lane
 from tests.simulation.clocks import true_ms
 from tests.simulation.queue import Meaning, Receive, Stored
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fraudd.breaker import FAULT_RUNS
-from fraudd.job import Job
-from fraudd.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Lane
+from fraudd.engine.breaker import FAULT_RUNS
+from fraudd.engine.worker import Job
+from fraudd.prediction.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Lane
 from tests.simulation.clocks import true_ms
 from tests.simulation.lives import Run
 from tests.simulation.promises import (

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from fraudd.ports import Unavailable
+from fraudd.errors import Unavailable
 from tests.simulation.clocks import true_ms
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ import random
 from dataclasses import dataclass, replace
 from typing import Final
 
-from fraudd.record import SHARDS
-from fraudd.verdict import MOST_DOUBLINGS
+from fraudd.prediction.decisions import MOST_DOUBLINGS
+from fraudd.prediction.record import SHARDS
 
 #: Every kind of fault; a big sweep must have met each.
 KINDS: Final = (

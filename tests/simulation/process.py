@@ -6,14 +6,14 @@ import random
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fraudd.database.limit import AdaptiveLimit
 from fraudd.database.permits import Permits
-from fraudd.engine import Engine, Terms
-from fraudd.job import Job
-from fraudd.limiter import AdaptiveLimit
-from fraudd.metrics import Metrics
+from fraudd.engine.engine import Engine, Terms
+from fraudd.engine.worker import Job
 from fraudd.ports import Scorer
-from fraudd.record import Lane
-from fraudd.skew import Skew
+from fraudd.prediction.record import Lane
+from fraudd.telemetry.clock_skew import Skew
+from fraudd.telemetry.metrics import Metrics
 from tests.simulation.clocks import SimulatedClock, true_ms
 from tests.simulation.database import BUSY_THREADS, SimulatedFeatures, SimulatedModel
 from tests.simulation.loop import NumberedTask

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from fraudd.record import SKEW_MARGIN_MS
+from fraudd.prediction.record import SKEW_MARGIN_MS
 
 ENDS: Final = "every accepted request ends within its bound"
 NEWEST: Final = "an older run never overwrites a newer one"

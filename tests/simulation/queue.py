@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from fraudd.event import DETAIL, REASON, SENT, RequestEvent
 from fraudd.ports import PARTS, Depth, Message
-from fraudd.record import Lane
+from fraudd.prediction.events import DETAIL, REASON, SENT, RequestEvent
+from fraudd.prediction.record import Lane
 from tests.simulation.clocks import true_ms
 
 if TYPE_CHECKING:

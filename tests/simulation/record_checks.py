@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from fraudd.breaker import FAULT_PROBE_SECONDS
-from fraudd.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Lane
-from fraudd.verdict import MOST_DOUBLINGS
+from fraudd.engine.breaker import FAULT_PROBE_SECONDS
+from fraudd.prediction.decisions import MOST_DOUBLINGS
+from fraudd.prediction.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Lane
 from tests.simulation.clocks import true_ms
 from tests.simulation.lives import Entity, Run
 from tests.simulation.promises import (

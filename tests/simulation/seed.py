@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import get_args
 
-from fraudd.settlement import Outcome
+from fraudd.engine.settlement import Outcome
 from tests.simulation.chaos import Chaos
 from tests.simulation.loop import Deadlock, VirtualLoop, cancel_all
 from tests.simulation.plan import Plan, draw

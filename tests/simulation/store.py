@@ -5,7 +5,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from fraudd.ports import Applied, Entry, Page
-from fraudd.record import Record, Transition, Value, landed
+from fraudd.prediction.record import Record, Transition, Value, landed
 from tests.simulation.clocks import true_ms
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from fraudd.record import Record
+from fraudd.prediction.record import Record
 from tests.simulation.clocks import true_ms
 from tests.simulation.loop import VirtualLoop, cancel_all
 from tests.simulation.plan import Plan, draw

@@ -6,8 +6,8 @@ import random
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fraudd.ports import Unavailable
-from fraudd.record import Lane
+from fraudd.errors import Unavailable
+from fraudd.prediction.record import Lane
 from tests.simulation.answer_checks import Standing
 from tests.simulation.clocks import true_ms
 from tests.simulation.network import Crashed

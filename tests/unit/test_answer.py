@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from fraudd.answer import body, ended, rfc3339
-from fraudd.record import Record, new_run_id
+from fraudd.prediction.body import body, ended, rfc3339
+from fraudd.prediction.record import Record, new_run_id
 from tests.conftest import NOW
 
 RUN, OTHER = new_run_id(NOW, 1), new_run_id(NOW + 1, 2)

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from fraudd.breaker import FAULT_PROBE_MOST_SECONDS, FAULT_PROBE_SECONDS, FAULT_RUNS, Breaker
+from fraudd.engine.breaker import FAULT_PROBE_MOST_SECONDS, FAULT_PROBE_SECONDS, FAULT_RUNS, Breaker
 
 
 class Certain(random.Random):

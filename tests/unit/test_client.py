@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudd.client import pause_seconds
+from fraudd.client.client import pause_seconds
 
 SHARES = st.floats(0, 1)
 

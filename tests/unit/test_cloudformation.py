@@ -12,10 +12,10 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from fraudd.aws.installation import NAME, NAME_RULE, Place, installation
-from fraudd.aws.provision import Provisioned
+from fraudd.aws.provisioning.apply import Provisioned
+from fraudd.aws.provisioning.resources import NAME, NAME_RULE, Place, installation
 from fraudd.commands.provision import toml
-from fraudd.config import Queue
+from fraudd.config.schema import Queue
 from tests.conftest import ROOT
 from tests.template import Template
 
@@ -24,7 +24,7 @@ PLACE = Place(partition="aws", region="eu-central-1", account="123456789012")
 #: One right stands for the single call and for that of a batch.
 _BATCHES = {"SendMessageBatch", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"}
 #: What makes an installation is run by an operator, not with the role of an instance.
-_NOT_THE_ROLE = {"fraudd/aws/provision.py", "fraudd/commands/provision.py"}
+_NOT_THE_ROLE = {"fraudd/aws/provisioning/apply.py", "fraudd/commands/provision.py"}
 _CLIENTS = {"sqs": "sqs", "polls": "sqs", "sns": "sns", "dynamodb": "dynamodb"}
 
 
@@ -97,7 +97,9 @@ def test_with_a_token_for_the_database_the_role_may_log_in_and_reads_no_password
 def test_the_tables_of_rights_in_the_documents_are_those_of_the_template_and_of_the_code() -> None:
     [(_, with_password)] = Template(PLACE).of_type("AWS::IAM::Role")
     rights = _rights(with_password, "fraudd") | _rights(with_password, "start")
-    makes = _called_in(ROOT / "fraudd/aws/provision.py") | _called_in(ROOT / "fraudd/aws/found.py")
+    makes = _called_in(ROOT / "fraudd/aws/provisioning/apply.py") | _called_in(
+        ROOT / "fraudd/aws/provisioning/found.py"
+    )
     _, _, text = (ROOT / "docs/aws.md").read_text().partition("| right of who runs it |")
     operator, _, role = text.partition("### What its role may do")
     assert _told(operator) == makes

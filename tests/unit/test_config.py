@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fraudd.config import Config, credential, load
-from fraudd.ports import Misconfigured
+from fraudd.config import Config, load
+from fraudd.config.secrets import credential
+from fraudd.errors import Misconfigured
 from tests.conftest import ROOT
 
 SHIPPED = ROOT / "config" / "fraudd.toml"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudd.event import MalformedEvent, RequestEvent, completion, parse_request
-from fraudd.record import new_run_id
+from fraudd.prediction.events import MalformedEvent, RequestEvent, completion, parse_request
+from fraudd.prediction.record import new_run_id
 from tests.conftest import NOW
 from tests.unit.test_answer import DONE, ERROR, RUN
 

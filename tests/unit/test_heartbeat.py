@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fraudd.heartbeat import Heartbeat
+from fraudd.daemon.watchdog import Heartbeat
 
 
 class Hand:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from fraudd.job import classify
-from fraudd.ports import PermanentError, RunError, TransientError
-from fraudd.retry import FailureClass
+from fraudd.engine.worker import classify
+from fraudd.errors import PermanentError, RunError, TransientError
+from fraudd.prediction.retry import FailureClass
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fraudd.lag import LargestOfMinute, LoopLag
+from fraudd.daemon.loop_lag import LargestOfMinute, LoopLag
 from tests.simulation.clocks import SimulatedClock
 from tests.simulation.loop import VirtualLoop, run_virtually
 

@@ -4,14 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudd.limiter import (
-    HALVED_SECONDS,
-    NO_ROOM_SECONDS,
-    AdaptiveLimit,
-    Backlog,
-    RunTimes,
-    estimated_seconds,
-)
+from fraudd.database.limit import HALVED_SECONDS, NO_ROOM_SECONDS, AdaptiveLimit
+from fraudd.engine.backlog import Backlog, RunTimes, estimated_seconds
 
 BUSY, CALM = 51, 50
 

@@ -10,7 +10,7 @@ from typing import BinaryIO, Literal, cast
 
 import pytest
 
-from fraudd import log
+from fraudd.telemetry import log
 
 pytestmark = pytest.mark.usefixtures("own_log")
 

@@ -6,7 +6,7 @@ from inspect import signature
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from fraudd.metrics import Metrics
+from fraudd.telemetry.metrics import Metrics
 from tests.sources import quoted, table
 
 #: What a number counts or measures, in Prometheus' base units; or nothing: a count of what is now.

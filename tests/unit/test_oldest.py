@@ -1,6 +1,6 @@
 """The age of the oldest pending run, put together from the pages that the sweeper reads."""
 
-from fraudd.oldest import OldestPending
+from fraudd.engine.oldest import OldestPending
 from tests.conftest import NOW
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fraudd.polling import MOST_A_POLL, SHORT_WAIT_SECONDS, FirstPoll, first_poll
+from fraudd.engine.polling import MOST_A_POLL, SHORT_WAIT_SECONDS, FirstPoll, first_poll
 
 ALONE = FirstPoll(most=MOST_A_POLL, wait_seconds=None, bulk="no")
 BESIDE = FirstPoll(most=1, wait_seconds=None, bulk="beside")

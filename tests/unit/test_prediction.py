@@ -7,8 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudd.event import wake_up
-from fraudd.prediction import (
+from fraudd.prediction.events import wake_up
+from fraudd.prediction.record import (
+    ENTITY_ID,
+    RUN_ID,
+    Record,
+    Transition,
+    current,
+    landed,
+    lease_end,
+    new_run_id,
+)
+from fraudd.prediction.traceparent import made
+from fraudd.prediction.transitions import (
     asked_again,
     backed_off,
     claimed,
@@ -23,17 +34,6 @@ from fraudd.prediction import (
     republished,
     unpublished,
 )
-from fraudd.record import (
-    ENTITY_ID,
-    RUN_ID,
-    Record,
-    Transition,
-    current,
-    landed,
-    lease_end,
-    new_run_id,
-)
-from fraudd.traceparent import made
 from tests.conftest import NOW
 
 RUN = new_run_id(NOW, 1)

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudd.retry import BackOff, Disposition, Fail, FailureClass, back_off, dispose, may_hide
+from fraudd.prediction.retry import (
+    BackOff,
+    Disposition,
+    Fail,
+    FailureClass,
+    back_off,
+    dispose,
+    may_hide,
+)
 
 
 @pytest.mark.parametrize(

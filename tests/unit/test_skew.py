@@ -2,7 +2,7 @@
 
 import pytest
 
-from fraudd.skew import Skew
+from fraudd.telemetry.clock_skew import Skew
 from tests.conftest import NOW
 
 

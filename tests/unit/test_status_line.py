@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fraudd.status_line import Doing, Refusal, status_line
+from fraudd.daemon.status_line import Doing, Refusal, status_line
 
 SERVING = Doing(
     phase="serving",

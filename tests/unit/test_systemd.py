@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fraudd import systemd
-from fraudd.ports import Misconfigured
-from fraudd.systemd import handed_over, notify, watchdog_seconds
+from fraudd.daemon import systemd
+from fraudd.daemon.systemd import handed_over, notify, watchdog_seconds
+from fraudd.errors import Misconfigured
 
 
 def test_the_service_manager_is_told_over_its_socket(

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudd.record import new_run_id
-from fraudd.traceparent import made, taken, trace_id
+from fraudd.prediction.record import new_run_id
+from fraudd.prediction.traceparent import made, taken, trace_id
 from tests.conftest import NOW
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from fraudd.record import SKEW_MARGIN_MS, Record, new_run_id
-from fraudd.verdict import (
+from fraudd.prediction.decisions import (
     Announce,
     AskAgain,
     Claim,
@@ -23,6 +22,7 @@ from fraudd.verdict import (
     on_message,
     on_request,
 )
+from fraudd.prediction.record import SKEW_MARGIN_MS, Record, new_run_id
 from tests.conftest import NOW
 
 RUN, OTHER = new_run_id(NOW, 1), new_run_id(NOW + 1, 2)

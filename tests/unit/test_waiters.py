@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from fraudd import waiters as module
-from fraudd.ports import Unavailable
-from fraudd.record import Record, new_run_id
-from fraudd.waiters import Waiters
+from fraudd.engine import waiters as module
+from fraudd.engine.waiters import Waiters
+from fraudd.errors import Unavailable
+from fraudd.prediction.record import Record, new_run_id
 from tests.conftest import NOW
 from tests.simulation.loop import run_virtually
 from tests.unit.test_answer import ERROR, RESULT

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from fraudd.aws.installation import (
+from fraudd.aws.provisioning.plan import Change, plan
+from fraudd.aws.provisioning.resources import (
     DEAD_LETTER_RETENTION_SECONDS,
     NAME,
     RETENTION_SECONDS,
@@ -13,7 +14,6 @@ from fraudd.aws.installation import (
     Place,
     installation,
 )
-from fraudd.aws.plan import Change, plan
 
 PLACE = Place(partition="aws-cn", region="cn-north-1", account="123456789012")
 PARTS = installation("fraudd-shop", PLACE, visibility_timeout_seconds=120)

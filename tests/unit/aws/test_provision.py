@@ -7,12 +7,12 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from fraudd.aws.installation import Part, Place
-from fraudd.aws.plan import Change, Step
-from fraudd.aws.provision import carry_out
+from fraudd.aws.provisioning.apply import carry_out
+from fraudd.aws.provisioning.plan import Change, Step
+from fraudd.aws.provisioning.resources import Part, Place
 from fraudd.aws.session import Clients
-from fraudd.ports import Unavailable
-from fraudd.skew import Skew
+from fraudd.errors import Unavailable
+from fraudd.telemetry.clock_skew import Skew
 from tests.simulation.loop import run_virtually
 
 PLACE = Place(partition="aws", region="eu-central-1", account="123456789012")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.reads import Item, Reads
 from fraudd.aws.session import Clients
-from fraudd.ports import Unavailable
-from fraudd.skew import Skew
+from fraudd.errors import Unavailable
+from fraudd.telemetry.clock_skew import Skew
 from tests.simulation.loop import run_virtually
 
 

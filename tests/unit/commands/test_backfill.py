@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from fraudd import cli
-from fraudd.commands import backfill
-from fraudd.commands.backfill import read_ids
-from fraudd.commands.backfill_journal import Journal, Row
-from fraudd.commands.backfill_progress import drawn
-from fraudd.commands.backfill_work import Pace
+from fraudd.commands.backfill import command as backfill
+from fraudd.commands.backfill.command import read_ids
+from fraudd.commands.backfill.journal import Journal, Row
+from fraudd.commands.backfill.progress import drawn
+from fraudd.commands.backfill.run import Pace
 from fraudd.local.process import free_port
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fraudd.commands.backfill_journal import Journal, Row, Unusable
+from fraudd.commands.backfill.journal import Journal, Row, Unusable
 
 IDS = ["shop-1", "shop-2", "shop-3"]
 DONE = Row("shop-1", "done", 0.5, "review", "m", "2026-11-24T08:00:00.000Z")

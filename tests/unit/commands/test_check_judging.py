@@ -6,24 +6,24 @@ from typing import Any
 
 import pytest
 
-from fraudd.aws.inspection import Denied, Index, Queue, Subscription, Table
-from fraudd.commands.check_credentials import judge_mode
-from fraudd.commands.check_database import (
+from fraudd.aws.provisioning.inspection import Denied, Index, Queue, Subscription, Table
+from fraudd.commands.check.credentials import judge_mode
+from fraudd.commands.check.database import (
     judge_deadline,
     judge_lag,
     judge_replica,
     judge_server,
 )
-from fraudd.commands.check_queue import (
+from fraudd.commands.check.findings import Finding, Findings, Verdict
+from fraudd.commands.check.queues import (
     judge_dead_letters,
     judge_queue,
     judge_redrive,
     judge_source,
 )
-from fraudd.commands.check_regions import judge_regions
-from fraudd.commands.check_table import judge_table
-from fraudd.commands.check_topics import judge_subscription
-from fraudd.commands.findings import Finding, Findings, Verdict
+from fraudd.commands.check.regions import judge_regions
+from fraudd.commands.check.table import judge_table
+from fraudd.commands.check.topics import judge_subscription
 from fraudd.config import Config
 from fraudd.database.vitals import Vitals
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from fraudd.aws.dead_letters import DeadLetter, returned_attributes
-from fraudd.commands.dead_letter_rows import age, bar, entity_of, reason_of, row, table
-from fraudd.commands.dead_letter_sift import Wanted, fits, is_spared
+from fraudd.commands.dlq.rows import age, bar, entity_of, reason_of, row, table
+from fraudd.commands.dlq.scan import Wanted, fits, is_spared
 from tests.conftest import NOW
 
 

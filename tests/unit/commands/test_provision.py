@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from fraudd.aws.installation import Names, Part, Place, installation
-from fraudd.aws.plan import Change, Step, plan
-from fraudd.aws.provision import Provisioned
+from fraudd.aws.provisioning.apply import Provisioned
+from fraudd.aws.provisioning.plan import Change, Step, plan
+from fraudd.aws.provisioning.resources import Names, Part, Place, installation
 from fraudd.commands import provision
 from fraudd.config import Config
-from fraudd.ports import Misconfigured
+from fraudd.errors import Misconfigured
 
 PLACE = Place(partition="aws", region="eu-central-1", account="123456789012")
 PARTS = installation("fraudd-shop", PLACE, visibility_timeout_seconds=120)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fraudd.commands.queue_policy import judge_policy
+from fraudd.commands.check.queue_policy import judge_policy
 
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:fraudd"
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:fraudd-requests"

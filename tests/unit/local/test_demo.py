@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fraudd.local.demo import (
+from fraudd.local.platform.columns import Column, Times
+from fraudd.local.platform.load import write_tables
+from fraudd.local.platform.platform import (
     LABELLED_DAYS_AGO,
     Demo,
     Label,
@@ -19,9 +21,7 @@ from fraudd.local.demo import (
     scenarios,
     write_labels,
 )
-from fraudd.local.generator.columns import Column, Times
-from fraudd.local.generator.rhythm import rhythm_before
-from fraudd.local.load import write_tables
+from fraudd.local.platform.rhythm import rhythm_before
 
 CONFIG = Path(__file__).parents[3] / "config"
 NOW = datetime(2026, 11, 25, 8, 30, tzinfo=UTC)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from fraudd.errors import Misconfigured
 from fraudd.local.settings import server_at
-from fraudd.ports import Misconfigured
 
 
 def test_a_url_names_account_server_and_database() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from fraudd.database.session import Rows
 from fraudd.scoring.columns import numbers
-from fraudd.scoring.values import UnfitRows
+from fraudd.scoring.reducers.base import UnfitRows
 
 
 def column(*values: Any, temporal: bool = False) -> list[float]:

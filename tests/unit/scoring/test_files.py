@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fraudd.ports import Misconfigured
-from fraudd.scoring.files import FeatureFiles, load
+from fraudd.errors import Misconfigured
+from fraudd.scoring.feature_files import FeatureFiles, load
 from tests.conftest import ROOT
 
 SHOP = """\

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from fraudd.scoring import files
-from fraudd.scoring.plans import Scan, scans
+from fraudd.scoring import feature_files as files
+from fraudd.scoring.query_plans import Scan, scans
 from tests.conftest import ROOT
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudd.scoring.ranking import average_precision, roc_auc, threshold_for
+from fraudd.scoring.training.evaluation import average_precision, roc_auc, threshold_for
 
 CASES = st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=40)
 

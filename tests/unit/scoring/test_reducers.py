@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudd.scoring.reducers import REDUCERS, begin
-from fraudd.scoring.values import UnfitRows
+from fraudd.scoring.reducers.base import UnfitRows
+from fraudd.scoring.reducers.series import REDUCERS, begin
 
 EPOCH_2026 = 1_767_225_600.0
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from fraudd.ports import Misconfigured
+from fraudd.errors import Misconfigured
 from fraudd.web import auth
 from fraudd.web.auth import line_of, needed_scope, new_token, parse
 

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fraudd.record import ENTITY_ID
-from fraudd.web.bodies import BatchRequest, PredictionRequest
+from fraudd.prediction.record import ENTITY_ID
+from fraudd.web.requests import BatchRequest, PredictionRequest
 from tests.contract import is_valid
 
 JSON = st.recursive(

@@ -11,10 +11,11 @@ from unittest.mock import MagicMock
 import pytest
 from openapi_spec_validator import validate
 
-from fraudd.web import handlers, openapi
-from fraudd.web.calls import CALLS
-from fraudd.web.handlers import Handlers
-from fraudd.web.problem_types import TYPES
+from fraudd.web import call as handlers
+from fraudd.web.call import Handlers
+from fraudd.web.openapi import document as openapi
+from fraudd.web.openapi.operations import CALLS
+from fraudd.web.openapi.problem_types import TYPES
 from tests.contract import assert_is
 
 DOCUMENT = openapi.document(authenticated=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fraudd.ports import Unavailable
+from fraudd.errors import Unavailable
 from fraudd.web.problems import of_intake
 
 

@@ -1,0 +1,1 @@
+"""The AWS resources of an installation: described, compared, created."""

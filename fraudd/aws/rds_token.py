@@ -1,0 +1,38 @@
+"""Tokens by which an IAM role logs in to RDS, in the place of a password."""
+
+from aiobotocore.session import get_session
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError
+
+from fraudd.errors import Unavailable
+
+#: RDS takes a token for fifteen minutes, and looks at it only when a connection is opened:
+#: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html
+_VALID_SECONDS = 900
+
+
+class RdsToken:
+    """Signs a token for each connection, so that none expires before its use."""
+
+    def __init__(self, *, host: str, port: int, user: str, region: str) -> None:
+        self._host = host
+        self._port = port
+        self._user = user
+        self._region = region
+        self._session = get_session()
+
+    async def sign(self) -> str:
+        """Sign a token, without a call; raises ``Unavailable`` where there are no credentials."""
+        try:
+            credentials = await self._session.get_credentials()
+            if credentials is None:
+                raise Unavailable("database", "no AWS credentials to sign a token for RDS with")
+            frozen = await credentials.get_frozen_credentials()
+        except BotoCoreError as error:
+            raise Unavailable("database", f"no token for RDS: {error}") from error
+        address = f"https://{self._host}:{self._port}/"
+        query = {"Action": "connect", "DBUser": self._user}
+        request = AWSRequest(method="GET", url=address, params=query)
+        SigV4QueryAuth(frozen, "rds-db", self._region, expires=_VALID_SECONDS).add_auth(request)
+        return str(request.url).removeprefix("https://")

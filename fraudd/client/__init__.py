@@ -1,0 +1,6 @@
+"""The Python client: what other services import."""
+
+from fraudd.client.client import Client
+from fraudd.client.models import Failure, Prediction, Problem, Reason, Result
+
+__all__ = ("Client", "Failure", "Prediction", "Problem", "Reason", "Result")

@@ -1,0 +1,1 @@
+"""`fraudd backfill`: scores for a file of IDs."""

@@ -1,0 +1,1 @@
+"""`fraudd dlq`: list, redrive, and purge dead letters."""

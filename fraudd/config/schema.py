@@ -1,0 +1,275 @@
+"""The sections and keys of the configuration file, with their ranges and defaults."""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Days = Annotated[float, Field(gt=0, le=3_650)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    return info.context / path if isinstance(info.context, Path) else path
+
+
+#: A relative path is relative to the folder of the configuration file.
+File = Annotated[Path, AfterValidator(_beside_the_file)]
+
+
+def _secret_beside_the_file(name: str, info: ValidationInfo) -> str:
+    return str(_beside_the_file(Path(name), info)) if "/" in name else name
+
+
+#: The name of a credential, or the path of a file: it has a slash.
+Secret = Annotated[str, AfterValidator(_secret_beside_the_file)]
+
+
+#: Where nothing is said, a server with more running threads than this is taken to be busy.
+_BUSY_THREADS = 50
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Http(_Section):
+    """The HTTP server."""
+
+    #: First, for the address depends on it.
+    tokens_credential: Secret | None = None
+    listen: str = "127.0.0.1:8080"
+    default_max_age_seconds: Annotated[float, Field(ge=0)] | None = None
+    #: RFC 7240 counts in whole seconds.
+    max_wait_seconds: Annotated[int, Field(ge=0, le=60)] = 60
+    test_entities: bool = False
+    requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    max_pending: Annotated[int, Field(ge=1, le=100_000_000)] = 10_000
+
+    @field_validator("listen")
+    @classmethod
+    def _safe(cls, value: str, info: ValidationInfo) -> str:
+        host, _, port = value.rpartition(":")
+        if not port.isdecimal() or int(port) > 65_535:
+            raise ValueError("must be ADDRESS:PORT, as 127.0.0.1:8080 or [::1]:8080")
+        try:
+            address = ipaddress.ip_address(host.strip("[]"))
+        except ValueError:
+            raise ValueError("the address must be numeric, as 127.0.0.1 or [::1]") from None
+        if not address.is_loopback and info.data.get("tokens_credential") is None:
+            raise ValueError(
+                "must be a loopback address, unless [http] tokens_credential says who may call"
+            )
+        return value
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen on; port 0 takes a free one."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+class Aws(_Section):
+    """How AWS is reached."""
+
+    region: str
+    endpoint_url: str | None = None
+    connect_timeout_seconds: Seconds = 2.0
+    read_timeout_seconds: Seconds = 5.0
+    max_connections: Annotated[int, Field(ge=1, le=1_000)] = 50
+
+    @field_validator("region")
+    @classmethod
+    def _a_region(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", value):
+            raise ValueError("must be a region's name, as eu-central-1")
+        return value
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _a_url(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", value):
+            raise ValueError("must be a URL, as http://127.0.0.1:4566")
+        return value
+
+
+class Queue(_Section):
+    """The queue of request events."""
+
+    url: str
+    bulk_url: str | None = None
+    dead_letter_url: str | None = None
+    #: SQS takes whole seconds, 20 at most for a long poll and 43,200 for the visibility.
+    wait_seconds: Annotated[int, Field(ge=0, le=20)] = 20
+    visibility_timeout_seconds: Annotated[int, Field(ge=10, le=43_200)] = 120
+
+
+class Topics(_Section):
+    """The two SNS topics."""
+
+    requests_arn: str
+    completions_arn: str
+
+
+class Results(_Section):
+    """The table of records."""
+
+    table: str
+    result_ttl_days: Days = 90.0
+    failed_ttl_days: Days = 7.0
+
+
+class Database(_Section):
+    """The platform's MySQL or MariaDB."""
+
+    host: str
+    port: Annotated[int, Field(ge=1, le=65_535)] = 3306
+    user: str
+    name: str
+    password_credential: Secret | None = None
+    iam_auth: bool = False
+    ca_file: File | None = None
+    max_connections: Annotated[int, Field(ge=1, le=1_000)] = 2
+    idle_seconds: Seconds = 30.0
+    connect_timeout_seconds: Seconds = 5.0
+    query_timeout_seconds: Seconds = 60.0
+    snapshot_timeout_seconds: Seconds = 60.0
+    busy_threads: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    replica_lag_seconds: Annotated[float, Field(ge=0, le=3_600)] = 0.0
+    time_zone: Annotated[str, Field(pattern=r"^([+-]\d\d:\d\d|[A-Za-z]+(/[A-Za-z_+-]+)*)$")] = (
+        "+00:00"
+    )
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        """Refuse an IAM token where it cannot work."""
+        if self.iam_auth and self.password_credential is not None:
+            raise ValueError("iam_auth and password_credential exclude each other: remove one")
+        if self.iam_auth and self.loopback:
+            raise ValueError("iam_auth is for RDS: a token goes over TLS, which loopback has not")
+        return self
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the database is on this machine, where TLS protects nothing."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+class Consumers(_Section):
+    """The pool of consumers."""
+
+    count: Annotated[int, Field(ge=1, le=1_001)] | None = None
+    job_timeout_seconds: Seconds = 120.0
+    drain_seconds: Annotated[float, Field(ge=0, le=86_400)] = 30.0
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
+    fleet: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+
+class Jobs(_Section):
+    """What becomes of runs that wait or fail."""
+
+    max_wait_seconds: Annotated[float, Field(gt=0)] | None = None
+    retry_failed_after_seconds: Annotated[float, Field(ge=0)] = 60.0
+    backoff_base_seconds: Seconds = 2.0
+    #: SQS hides a message for twelve hours at most.
+    backoff_max_seconds: Annotated[float, Field(gt=0, le=43_200)] = 60.0
+
+
+class Sweeper(_Section):
+    """How wake-ups that are lost are sent again."""
+
+    interval_seconds: Seconds = 15.0
+    grace_seconds: Seconds = 60.0
+    requeue_after_seconds: Seconds = 900.0
+
+
+class Features(_Section):
+    """The feature SQL."""
+
+    directory: File
+
+
+class Model(_Section):
+    """The trained model."""
+
+    path: File
+    review_threshold: Share | None = None
+    block_threshold: Share | None = None
+
+
+class Log(_Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+
+
+class Config(_Section):
+    """All of the configuration."""
+
+    http: Http = Http()
+    aws: Aws
+    queue: Queue
+    topics: Topics
+    results: Results
+    database: Database
+    consumers: Consumers = Consumers()
+    jobs: Jobs = Jobs()
+    features: Features
+    model: Model
+    sweeper: Sweeper = Sweeper()
+    log: Log = Log()
+
+    @model_validator(mode="after")
+    def _times_work_together(self) -> Self:
+        """Refuse times that depend on each other and cannot work."""
+        wrong = []
+        beat = self.queue.visibility_timeout_seconds / 6
+        slowest = max(self.aws.read_timeout_seconds, self.aws.connect_timeout_seconds)
+        if slowest >= beat:
+            wrong.append(
+                f"[aws] read_timeout_seconds and connect_timeout_seconds (the longer is"
+                f" {slowest:g}) must be under a sixth of [queue] visibility_timeout_seconds"
+                f" ({beat:g}): a renewal that is not answered must leave time for the next"
+            )
+        backoff, requeue = self.jobs.backoff_max_seconds, self.sweeper.requeue_after_seconds
+        if backoff >= requeue:
+            wrong.append(
+                f"[jobs] backoff_max_seconds ({backoff:g}) must be under [sweeper]"
+                f" requeue_after_seconds ({requeue:g}): a run that waits is not lost"
+            )
+        ours = self.consumers.fleet * self.database.max_connections
+        if self.busy_threads <= ours:
+            wrong.append(
+                f"[database] busy_threads ({self.busy_threads}) must exceed [consumers] fleet"
+                f" times [database] max_connections ({ours}): fraudd's own statements are among"
+                " those that the server counts"
+            )
+        if wrong:
+            raise ValueError("; and ".join(wrong))
+        return self
+
+    @property
+    def busy_threads(self) -> int:
+        """Above how many running threads the database is busy: several times a server's cores."""
+        ours = self.consumers.fleet * self.database.max_connections
+        return self.database.busy_threads or max(_BUSY_THREADS, 2 * ours)
+
+    @property
+    def consumer_count(self) -> int:
+        """How many consumers: one more than permits, so that storing overlaps with reading."""
+        return self.consumers.count or self.database.max_connections + 1

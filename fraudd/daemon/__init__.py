@@ -1,0 +1,1 @@
+"""The process: put together, run under systemd, reloaded, stopped."""

@@ -1,0 +1,1 @@
+"""What runs, on ports alone: the simulation runs this very code."""

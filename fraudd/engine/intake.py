@@ -1,0 +1,209 @@
+"""A request for a score: answered from the record, or a run is opened and its wake-up sent."""
+
+import math
+import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+from fraudd.aio import uncancelled
+from fraudd.engine.publisher import WakeUps
+from fraudd.errors import Unavailable
+from fraudd.ports import Clock, Store
+from fraudd.prediction.decisions import on_request
+from fraudd.prediction.record import Lane, Record, current, new_run_id
+from fraudd.prediction.transitions import forgotten, hastened, opened, republished, unpublished
+from fraudd.telemetry import log
+from fraudd.telemetry.clock_skew import Skew
+
+#: A record that changes under every one of so many reads is not worth another.
+_ROUNDS = 5
+#: The longest that SQS keeps a message, in seconds: no older one can bring a forgotten run back.
+MESSAGE_RETENTION_SECONDS = 14 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a request came to, and the record it came to it by."""
+
+    status: Literal["started", "calculating", "done", "failed"]
+    record: Record
+
+
+class Intake:
+    """The door: every request for a score, by HTTP or by event, enters here.
+
+    ``room`` is entered while a run is being opened in a lane for who asks; it raises ``Full``.
+    ``note_opened`` is told of every run that was opened.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        wake_ups: WakeUps,
+        clock: Clock,
+        rng: random.Random,
+        skew: Skew,
+        default_max_age_seconds: float | None,
+        retry_failed_after_seconds: float,
+        room: Callable[[Lane], AbstractContextManager[None]],
+        note_opened: Callable[[Record], None],
+    ) -> None:
+        self._store = store
+        self._wake_ups = wake_ups
+        self._clock = clock
+        self._rng = rng
+        self._skew = skew
+        self._default_max_age_seconds = default_max_age_seconds
+        self._retry_failed_after_seconds = retry_failed_after_seconds
+        self._room = room
+        self._note_opened = note_opened
+
+    async def look_up(self, entity_id: str) -> Record | None:
+        """Give the record as a reader may see it. Raises ``Unavailable``."""
+        return current(await self._store.get(entity_id), self._clock.now())
+
+    async def ask(
+        self,
+        entity_id: str,
+        *,
+        max_age_seconds: float | None = None,
+        force: bool = False,
+        traceparent: str | None = None,
+        lane: Lane = "interactive",
+    ) -> Asked:
+        """Answer from the record, or open a run. Raises ``Unavailable`` where the store is out.
+
+        Of concurrent calls for one entity, at any number of daemons, one opens the run; it belongs
+        to the trace ``traceparent``. Raises ``Full`` where a run would be opened, and too many are
+        owed. A run that waits in the bulk lane is moved to who asks in the interactive one.
+        """
+        if (trouble := self._skew.trouble) is not None:
+            raise Unavailable("clock", trouble)
+        max_age = self._default_max_age_seconds if max_age_seconds is None else max_age_seconds
+        stored = await self._store.get(entity_id)
+        for _ in range(_ROUNDS):
+            seen = current(stored, self._clock.now())
+            verdict = on_request(
+                seen,
+                now=self._clock.now(),
+                max_age_seconds=max_age,
+                force=force,
+                retry_failed_after_seconds=self._retry_failed_after_seconds,
+            )
+            if verdict == "open":
+                # A caller who hangs up between the write and the wake-up would leave the run to
+                # the sweeper.
+                started, stored = await uncancelled(
+                    self.open(
+                        entity_id,
+                        stored,
+                        traceparent=traceparent,
+                        lane=lane,
+                        room=self._room(lane),
+                    )
+                )
+                if started:
+                    assert stored is not None
+                    return Asked(status="started", record=stored)
+                continue
+            assert seen is not None
+            if verdict == "pending":
+                return Asked(status="calculating", record=await self._wake(seen, lane))
+            if verdict == "stored":
+                return Asked(status="done", record=seen)
+            return Asked(status="failed", record=seen)
+        raise Unavailable("store", f"the record of {entity_id} changed under {_ROUNDS} reads")
+
+    def retry_in(self, failed: Record) -> int:
+        """Give the seconds after which asking again starts a new run."""
+        since = (self._clock.now() - (failed.finished_at or 0)) / 1000
+        return max(1, math.ceil(self._retry_failed_after_seconds - since))
+
+    async def forget(self, entity_id: str) -> None:
+        """Forget the entity, known or not; a pending run is dropped when its message comes.
+
+        Raises ``Unavailable`` where the store is out; asking again is safe.
+        """
+        now = self._clock.now()
+        await self._store.apply(
+            forgotten(entity_id, now=now, expires_at=now // 1000 + MESSAGE_RETENTION_SECONDS)
+        )
+        log.info("record.forgotten", entity_id=entity_id)
+
+    async def open(
+        self,
+        entity_id: str,
+        seen: Record | None,
+        *,
+        traceparent: str | None,
+        lane: Lane = "interactive",
+        room: AbstractContextManager[None] | None = None,
+    ) -> tuple[bool, Record | None]:
+        """Open a run whatever is stored, provided the record still is as ``seen``.
+
+        Tells whether it did, and the record as it is now. Raises ``Unavailable``, and what
+        ``room`` raises, which is entered for the write.
+        """
+        now = self._clock.now()
+        run_id = new_run_id(now, self._rng.getrandbits(80))
+        opening = opened(
+            entity_id, seen, run_id=run_id, now=now, traceparent=traceparent, lane=lane
+        )
+        with room or nullcontext():
+            applied = await self._store.apply(opening)
+            if applied.done and applied.record is not None:
+                self._note_opened(applied.record)
+        if applied.done:
+            assert applied.record is not None
+            log.trace(applied.record.traceparent)
+            log.info("run.opened", entity_id=entity_id, run_id=run_id)
+            await self.publish(applied.record)
+        return applied.done, applied.record
+
+    async def hasten(self, record: Record) -> tuple[bool, Record | None]:
+        """Move a run that is queued in the bulk lane to the interactive one, and wake it there.
+
+        Tells whether it did, and the record as it is now. Raises ``Unavailable``.
+        """
+        applied = await self._store.apply(hastened(record, now=self._clock.now()))
+        if applied.done:
+            assert applied.record is not None
+            log.trace(record.traceparent)
+            log.info("run.hastened", entity_id=record.entity_id, run_id=record.run_id)
+            await self.publish(applied.record)
+        return applied.done, applied.record
+
+    async def _wake(self, record: Record, lane: Lane) -> Record:
+        """Send the wake-up of a pending run where whoever opened it could not, or in bulk."""
+        if record.state != "queued":
+            return record
+        if record.lane == "bulk" and lane == "interactive":
+            _, found = await uncancelled(self.hasten(record))
+            # Where its run has just ended, it was pending when it was read.
+            same = found is not None and found.run_id == record.run_id and found.pending
+            return found if found is not None and same else record
+        if record.published_at is None:
+            await uncancelled(self._publish_again(record))
+        return record
+
+    async def _publish_again(self, record: Record) -> None:
+        log.trace(record.traceparent)
+        applied = await self._store.apply(republished(record, now=self._clock.now()))
+        if applied.done:
+            await self.publish(record)
+
+    async def publish(self, record: Record) -> None:
+        """Send the wake-up; where the topic is out the run stands in the record all the same."""
+        try:
+            await self._wake_ups.send(record)
+        except Unavailable as error:
+            log.warning(
+                "run.not_published",
+                entity_id=record.entity_id,
+                run_id=record.run_id,
+                reason=str(error),
+            )
+            await self._store.apply(unpublished(record))

@@ -1,0 +1,221 @@
+"""How a message in hand is settled: after the record, and in one order, whatever fails.
+
+The verdict is stored, then announced, then the message is deleted. A crash between any two
+steps repeats the rest when the message comes back, and loses nothing. The heartbeat is stopped
+before a message is let go of, so that no late beat undoes what was decided.
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+from fraudd.engine.lease import Lease
+from fraudd.ports import Clock, Queues, Store, Topics
+from fraudd.prediction.body import ended
+from fraudd.prediction.events import completion
+from fraudd.prediction.record import Record, Transition, new_run_id
+from fraudd.prediction.retry import MOST_DELAY_SECONDS, may_hide
+from fraudd.prediction.transitions import completed, failed
+from fraudd.telemetry import log
+from fraudd.telemetry.metrics import Metrics
+
+Outcome = Literal[
+    "done",
+    "failed",
+    "retried",
+    "given_back",
+    "handed_over",
+    "announced",
+    "opened",  # a run, for another service
+    "asked_again",
+    "covered",
+    "superseded",
+    "forgotten",
+    "malformed",
+    "released",
+    "bug",
+]
+
+#: A claimed record changes under its holder only where others ask again: not so often.
+_ROUNDS = 20
+
+
+class Settlement:
+    """Ends runs and lets go of their messages. Every call may raise ``Unavailable``.
+
+    ``note_ended`` is told of every verdict as soon as it is stored.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        queues: Queues,
+        topics: Topics,
+        publish: Callable[[Record], Awaitable[None]],
+        note_ended: Callable[[Record], None],
+        clock: Clock,
+        rng: random.Random,
+        metrics: Metrics,
+        result_ttl_seconds: float,
+        failed_ttl_seconds: float,
+        source: str,
+    ) -> None:
+        self._store = store
+        self._queues = queues
+        self._topics = topics
+        self._publish_run = publish
+        self._note_ended = note_ended
+        self._clock = clock
+        self._rng = rng
+        self._metrics = metrics
+        self._result_ttl_seconds = result_ttl_seconds
+        self._failed_ttl_seconds = failed_ttl_seconds
+        self._source = source
+
+    async def complete(self, lease: Lease, claim: Record, found: Mapping[str, Any]) -> Outcome:
+        """Store what a claimed run found, announce it, delete the message."""
+        now = self._clock.now()
+        result = {**_identity(claim, now, self._result_ttl_seconds), **found}
+
+        def end(record: Record, next_run_id: str) -> Transition:
+            return completed(record, result=result, now=now, next_run_id=next_run_id)
+
+        if (record := await self._end(lease, claim, end)) is None:
+            return "superseded"
+        await self.delete(lease)
+        await self._open_next(record, claim.run_id)
+        return "done"
+
+    async def fail(
+        self, lease: Lease, claim: Record, why: Mapping[str, Any], *, dead_letter: bool
+    ) -> Outcome:
+        """Store why a run failed (``type`` and ``detail``), announce it, delete the message.
+
+        ``dead_letter`` keeps a copy of the message for the operator, with the reason on it.
+        """
+        now = self._clock.now()
+        error = {**_identity(claim, now, self._failed_ttl_seconds), **why}
+
+        def end(record: Record, next_run_id: str) -> Transition:
+            return failed(record, error=error, now=now, next_run_id=next_run_id)
+
+        if (record := await self._end(lease, claim, end)) is None:
+            return "superseded"
+        if dead_letter:
+            await self.bury(lease, reason=why["type"], detail=why["detail"], claim=claim)
+        else:
+            await self.delete(lease)
+        await self._open_next(record, claim.run_id)
+        return "failed"
+
+    async def announce(self, lease: Lease, record: Record, run_id: str) -> Outcome:
+        """Announce the end of a run once more, as the record has it; delete the message."""
+        await self._announce(record, run_id)
+        await self.delete(lease)
+        return "announced"
+
+    async def requeue(self, lease: Lease, transition: Transition, *, seconds: float) -> bool:
+        """Queue the run again, then give its message back for ``seconds``.
+
+        Where the claim was lost meanwhile the message is left to whoever holds the run now.
+        """
+        await lease.seal()
+        applied = await self._store.apply(transition)
+        if applied.done:
+            await self.give_back(lease, seconds=seconds)
+        return applied.done
+
+    async def give_back(self, lease: Lease, *, seconds: float) -> Outcome:
+        """Let a message be seen again in ``seconds``: the one place where messages go back."""
+        await lease.stop()
+        message = lease.message
+        queue = self._queues[message.lane]
+        if may_hide(
+            receive_count=message.receive_count,
+            max_receive_count=queue.max_receive_count,
+            held_seconds=(self._clock.now() - message.received_at) / 1000,
+            seconds=seconds,
+        ):
+            await queue.hide(message, seconds)
+        else:
+            await queue.send_again(message, min(seconds, MOST_DELAY_SECONDS))
+            self._metrics.deleted.inc()
+        return "given_back"
+
+    async def delete(self, lease: Lease) -> None:
+        """Be done with a message."""
+        await lease.stop()
+        await self._queues[lease.message.lane].delete(lease.message)
+        self._metrics.deleted.inc()
+
+    async def bury(
+        self, lease: Lease, *, reason: str, detail: str, claim: Record | None = None
+    ) -> None:
+        """Move a message to the dead-letter queue, saying why; ``claim`` is its run, if any."""
+        await lease.stop()
+        queue = self._queues[lease.message.lane]
+        await queue.dead_letter(lease.message, reason=reason, detail=detail)
+        self._metrics.dead_lettered.labels(reason).inc()
+        log.warning(
+            "message.dead_lettered",
+            entity_id=claim and claim.entity_id,
+            run_id=claim and claim.run_id,
+            message_id=lease.message.message_id,
+            reason=reason,
+            detail=detail,
+        )
+
+    async def _end(
+        self, lease: Lease, claim: Record, end: Callable[[Record, str], Transition]
+    ) -> Record | None:
+        """Store a verdict and announce it; None where somebody else holds the run by now.
+
+        Whoever asks again until the very write changes the record: it is written anew then.
+        """
+        await lease.seal()
+        seen: Record | None = claim
+        for _ in range(_ROUNDS):
+            if seen is None or not _held(seen, claim):
+                break
+            next_run_id = new_run_id(self._clock.now(), self._rng.getrandbits(80))
+            applied = await self._store.apply(end(seen, next_run_id))
+            seen = applied.record
+            if applied.done and seen is not None:
+                self._note_ended(seen)
+                await self._announce(seen, claim.run_id)
+                return seen
+        log.warning("run.superseded", entity_id=claim.entity_id, run_id=claim.run_id)
+        return None
+
+    async def _open_next(self, record: Record, run_id: str) -> None:
+        """Send the wake-up of the run that opened where this one ended."""
+        if record.state == "queued" and record.run_id != run_id and record.attempts == 0:
+            log.trace(record.traceparent)
+            log.info("run.opened", entity_id=record.entity_id, run_id=record.run_id)
+            await self._publish_run(record)
+
+    async def _announce(self, record: Record, run_id: str) -> None:
+        await self._topics.announce(completion(ended(record, run_id), source=self._source))
+
+
+def _held(record: Record, claim: Record) -> bool:
+    """Tell whether a record still is as the claim left it, but for who asked again."""
+    return (record.run_id, record.state, record.worker) == (
+        claim.run_id,
+        claim.state,
+        claim.worker,
+    )
+
+
+def _identity(record: Record, now: int, ttl_seconds: float) -> dict[str, Any]:
+    """What a stored result and a stored error have in common: whose they are, how long kept."""
+    return {
+        "run_id": record.run_id,
+        "requested_at": record.requested_at,
+        "started_at": record.started_at,
+        "finished_at": now,
+        "attempts": record.attempts,
+        "traceparent": record.traceparent,
+        "expires_at": now // 1000 + int(ttl_seconds),
+    }

@@ -1,1 +1,0 @@
-"""Makes the demo platform: shops and people, honest trade, frauds and what looks like them."""

@@ -1,0 +1,1 @@
+"""The demo platform: a generated shop platform with known frauds."""

@@ -1,0 +1,155 @@
+"""Look-alikes: what honest shops do that looks like fraud, and makes finding it hard."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fraudd.local.platform.columns import ADDRESS, BANK, COUNTRIES, DAYS, DEVICE, key_of
+from fraudd.local.platform.script import NEVER_SHIPPED, SHIPPED_AFTER
+from fraudd.local.platform.world import World, new_key
+
+_SHOPS_A_BOOKKEEPER = 100  # shops of the platform for each bookkeeper who lends an account
+
+
+def play_lookalikes(rng: np.random.Generator, world: World) -> None:
+    """Write look-alikes for all shops into the script, each at a time when the shop is open."""
+    shops = world.shops
+    begins = np.maximum(shops.created, 0.0) + 1
+    length = np.minimum(shops.closed, DAYS) - begins
+    for act, share in _SHARES.items():
+        befalls = rng.random(shops.count) < share * length / 200
+        at = begins + length * rng.random(shops.count)
+        for shop in np.flatnonzero(befalls):
+            act(rng, world, int(shop), float(at[shop]))
+
+
+def _goes_viral(rng: np.random.Generator, world: World, shop: int, at: float) -> None:
+    """Somebody famous showed it: many times the orders for a day or three."""
+    times, days = rng.lognormal(np.log(9), 0.6), rng.uniform(0.7, 3)
+    world.script.sells(shop, at, at + days, world.shops.per_day[shop] * days * times)
+
+
+def _clears_stock(rng: np.random.Generator, world: World, shop: int, at: float) -> None:
+    """Everything must go, and is shipped."""
+    days, price = rng.uniform(3, 14), rng.uniform(0.5, 0.85)
+    orders = world.shops.per_day[shop] * days * rng.uniform(1, 6)
+    world.script.sells(shop, at, at + days, orders, price=price)
+    if rng.random() < 0.6:
+        world.script.offers(shop, at, int(rng.integers(3, 30)), price)
+
+
+def _changes_bank(rng: np.random.Generator, world: World, shop: int, at: float) -> None:
+    """Another bank."""
+    world.script.banks_at(shop, new_key(rng, BANK), at)
+
+
+def _hires_bookkeeper(rng: np.random.Generator, world: World, shop: int, at: float) -> None:
+    """Paid out to a bookkeeper's account, as other shops are."""
+    bookkeepers = max(world.shops.count // _SHOPS_A_BOOKKEEPER, 2)
+    world.script.banks_at(shop, key_of(BANK, 0, int(rng.integers(bookkeepers))), at)
+
+
+def _is_sold(rng: np.random.Generator, world: World, shop: int, at: float) -> None:
+    """Somebody new behind the same name: everything changes on a day, and is honest."""
+    _hires(rng, world, shop, at)
+    world.script.banks_at(shop, new_key(rng, BANK), at + rng.exponential(4.0))
+    price, days = rng.uniform(0.6, 1.3), rng.uniform(5, 25)
+    world.script.offers(shop, at + rng.exponential(3.0), int(rng.integers(4, 30)), price)
+    orders = world.shops.per_day[shop] * days * rng.uniform(0, 3)
+    world.script.sells(shop, at, at + days, orders, price=price)
+
+
+def _hires(rng: np.random.Generator, world: World, shop: int, at: float) -> None:
+    """Somebody helps with the shop: a new device, at times abroad, from now on."""
+    owner = int(world.shops.owner[shop])
+    device, address = new_key(rng, DEVICE), new_key(rng, ADDRESS)
+    home = int(world.users.country[owner])
+    country = int(rng.integers(COUNTRIES.size)) if rng.random() < 0.3 else home
+    stays = min(DAYS - at, rng.exponential(80.0))
+    logins = 1 + rng.poisson(stays * rng.uniform(0.1, 0.5))
+    for day in at + stays * rng.random(logins):
+        world.script.logs_in(owner, day, device=device, address=address, country=country)
+
+
+def _forgets_password(rng: np.random.Generator, world: World, shop: int, at: float) -> None:
+    """A few wrong ones in a row, a minute apart."""
+    owner = int(world.shops.owner[shop])
+    for attempt in range(int(rng.integers(2, 9))):
+        world.script.logs_in(
+            owner,
+            at + attempt / 1_440,
+            device=key_of(DEVICE, owner, 0),
+            address=key_of(ADDRESS, owner),
+            country=int(world.users.country[owner]),
+            ok=False,
+        )
+
+
+def _falls_behind(rng: np.random.Generator, world: World, shop: int, at: float) -> None:
+    """Ill, away, or waiting for goods: shipped in the end."""
+    ends, share = at + rng.uniform(5, 22), rng.uniform(0.4, 1.0)
+    world.script.holds_up(shop, at, ends, share=share, outcome=SHIPPED_AFTER, risk=0.02)
+
+
+def _goes_under(rng: np.random.Generator, world: World, shop: int, at: float) -> None:
+    """Out of money and out of goods, but nobody planned it."""
+    ends, share = at + rng.uniform(8, 30), rng.uniform(0.3, 0.9)
+    world.script.holds_up(shop, at, ends, share=share, outcome=NEVER_SHIPPED, risk=0.25)
+
+
+def _is_cut_off(rng: np.random.Generator, world: World, shop: int, at: float) -> None:
+    """The payment provider declines nearly everybody for some hours."""
+    count = min(int(2 + world.shops.per_day[shop] * rng.uniform(0.5, 3)), 200)
+    world.script.tries_cards(shop, at, at + rng.uniform(0.05, 0.5), count, devices=count)
+
+
+def _is_attacked(rng: np.random.Generator, world: World, shop: int, at: float) -> None:
+    """Strangers try a few stolen cards here and move on."""
+    count = min(int(3 + rng.lognormal(np.log(12), 0.9)), 150)
+    world.script.tries_cards(
+        shop,
+        at,
+        at + rng.uniform(0.02, 0.4),
+        count,
+        devices=int(rng.integers(1, 4)),
+        amount=rng.uniform(0.8, 6),
+    )
+
+
+def _has_friends(rng: np.random.Generator, world: World, shop: int, at: float) -> None:
+    """Family and staff buy, often at the shop's own computer, and like what they get."""
+    owner = int(world.shops.owner[shop])
+    crew = world.script.crew(
+        int(rng.integers(2, 7)),
+        device=key_of(DEVICE, owner, int(at > world.users.new_phone[owner])),
+        address=key_of(ADDRESS, owner),
+        on_device=rng.uniform(0, 0.7),
+        praises=0.6,
+    )
+    world.script.sells(shop, at, at + rng.uniform(5, 60), rng.uniform(2, 14), crew=crew)
+
+
+def _needs_money(rng: np.random.Generator, world: World, shop: int, at: float) -> None:
+    """Payouts out of turn."""
+    for _ in range(int(rng.integers(1, 4))):
+        amount = world.revenue(shop) * rng.uniform(2, 10)
+        world.script.draws(shop, at + rng.uniform(0, 8), amount)
+
+
+# How often each befalls a shop that is open for 200 days. Enough of each for every sign of fraud
+# to be met at honest shops too, most of them several times as often.
+_SHARES: dict[Callable[[np.random.Generator, World, int, float], None], float] = {
+    _goes_viral: 0.12,
+    _clears_stock: 0.30,
+    _changes_bank: 0.35,
+    _hires_bookkeeper: 0.04,
+    _is_sold: 0.10,
+    _hires: 0.25,
+    _forgets_password: 0.50,
+    _falls_behind: 0.28,
+    _goes_under: 0.05,
+    _is_cut_off: 0.15,
+    _is_attacked: 0.15,
+    _has_friends: 0.18,
+    _needs_money: 0.30,
+}

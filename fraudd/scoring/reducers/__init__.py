@@ -1,0 +1,1 @@
+"""Reducers: from many rows to one value."""

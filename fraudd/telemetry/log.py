@@ -1,0 +1,123 @@
+"""Logs: one event a line on standard output, as JSON for journald or as text for a terminal."""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, Literal
+
+from fraudd.prediction.body import rfc3339
+from fraudd.prediction.traceparent import trace_id
+
+_logger = logging.getLogger("fraudd")
+_traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
+_encoded = json.JSONEncoder(default=str).encode
+#: Writes an event as a line at once, where the process has been told how.
+_write: Callable[[int, str, Mapping[str, Any]], None] | None = None
+
+
+def trace(traceparent: str | None) -> None:
+    """Put the trace's id on every line that this task, and what it starts, logs from now on."""
+    _traceparent.set(traceparent)
+
+
+def debug(event: str, **fields: object) -> None:
+    """Log what helps to follow one run."""
+    _log(logging.DEBUG, event, fields)
+
+
+def info(event: str, **fields: object) -> None:
+    """Log what happened as it should."""
+    _log(logging.INFO, event, fields)
+
+
+def warning(event: str, *, traceback: bool = False, **fields: object) -> None:
+    """Log what an operator may have to look at; ``traceback`` adds the exception in hand."""
+    _log(logging.WARNING, event, fields, traceback)
+
+
+def error(event: str, *, traceback: bool = False, **fields: object) -> None:
+    """Log what an operator has to look at; ``traceback`` adds the exception in hand."""
+    _log(logging.ERROR, event, fields, traceback)
+
+
+def configure(*, level: str, form: Literal["json", "text"]) -> None:
+    """Send every log record of the process to standard output, in ``form``."""
+    global _write  # noqa: PLW0603 # a process has one log
+    stream = sys.stdout
+    lined = _json_line if form == "json" else _text_line
+
+    def write(level: int, event: str, fields: Mapping[str, Any]) -> None:
+        # The clock itself, as logging takes it: nothing is decided by it.
+        at = time.time_ns() // 1_000_000  # noqa: TID251
+        stream.write(lined(at, level, event, fields) + "\n")
+        stream.flush()
+
+    _write = write
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Lines(lined))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
+    _logger.setLevel(level.upper())
+
+
+def _log(level: int, event: str, fields: dict[str, object], traceback: bool = False) -> None:
+    if not _logger.isEnabledFor(level):
+        return
+    if (traceparent := _traceparent.get()) is not None:
+        fields["trace_id"] = trace_id(traceparent)
+    if _write is not None and not traceback:
+        # What logging would write, in a third of its time: every request has a line.
+        try:
+            _write(level, event, fields)
+        except (OSError, ValueError):
+            pass  # nobody reads it, or the disk is full: logging tells of it, and raises nothing
+        else:
+            return
+    _logger.log(level, event, extra={"fields": fields}, exc_info=traceback)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = dict(getattr(record, "fields", {}))
+    if record.exc_info:
+        fields["traceback"] = logging.Formatter().formatException(record.exc_info)
+    return fields
+
+
+class _Lines(logging.Formatter):
+    """Writes what comes by the standard library: of other packages, and with tracebacks."""
+
+    def __init__(self, lined: Callable[[int, int, str, Mapping[str, Any]], str]) -> None:
+        super().__init__()
+        self._lined = lined
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = int(record.created * 1000)
+        return self._lined(at, record.levelno, record.getMessage(), _fields(record))
+
+
+def _json_line(at: int, level: int, event: str, fields: Mapping[str, Any]) -> str:
+    name = logging.getLevelName(level).lower()
+    return _encoded({"time": rfc3339(at), "level": name, "event": event, **fields})
+
+
+def _text_line(at: int, level: int, event: str, fields: Mapping[str, Any]) -> str:
+    shown = [f"{name}={_quoted(fields[name])}" for name in fields if name != "traceback"]
+    line = " ".join([rfc3339(at), f"{logging.getLevelName(level):7}", event, *shown])
+    if "traceback" not in fields:
+        return line
+    # Indented, so that no line of an error's text is taken for one of the log.
+    return "\n    ".join([line, *(_printable(part) for part in fields["traceback"].split("\n"))])
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else json.dumps(text)
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    plain = text.isprintable() and " " not in text and '"' not in text and text
+    return text if plain else json.dumps(text)

@@ -1,0 +1,1 @@
+"""The HTTP server around aiohttp: connections, rejected requests, drain."""
