@@ -13,7 +13,7 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.prometheus import program
-from tests.unit.test_metrics import collectors
+from tests.unit.telemetry.test_metrics import collectors
 
 ALERTS = ROOT / "config" / "alerts.yaml"
 TESTS = ROOT / "config" / "alerts.test.yaml"

@@ -203,7 +203,7 @@ def _called() -> set[str]:
     return {
         right
         for folder in ("fraudd/aws", "fraudd/commands")
-        for path in (ROOT / folder).glob("*.py")
+        for path in (ROOT / folder).rglob("*.py")
         if str(path.relative_to(ROOT)) not in _NOT_THE_ROLE
         for right in _called_in(path)
     }

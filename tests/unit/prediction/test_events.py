@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fraudd.prediction.events import MalformedEvent, RequestEvent, completion, parse_request
 from fraudd.prediction.record import new_run_id
 from tests.conftest import NOW
-from tests.unit.test_answer import DONE, ERROR, RUN
+from tests.unit.prediction.test_body import DONE, ERROR, RUN
 
 EVENT = RequestEvent(entity_id="shop-1", run_id=RUN, requested_at=NOW)
 

@@ -14,7 +14,7 @@ from fraudd.errors import Unavailable
 from fraudd.prediction.record import Record, new_run_id
 from tests.conftest import NOW
 from tests.simulation.loop import run_virtually
-from tests.unit.test_answer import ERROR, RESULT
+from tests.unit.prediction.test_body import ERROR, RESULT
 
 RUN, NEXT = new_run_id(NOW, 1), new_run_id(NOW, 2)
 
