@@ -169,7 +169,7 @@ class Permits(Protocol):
         """Take a permit if one is free now."""
 
     @property
-    def most(self) -> int:
+    def maximum(self) -> int:
         """How many there are when nothing limits them."""
 
     @property

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def typed(attributes: Mapping[str, str]) -> dict[str, Any]:
+def string_attributes(attributes: Mapping[str, str]) -> dict[str, Any]:
     """Give message attributes, all of them texts, as SNS and SQS take them."""
     return {
         name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from fraudd.aws.redrive import dead_letter_url, redrive
 from fraudd.aws.session import Clients, translated
-from fraudd.aws.sqs import MOST_ATTRIBUTES, gone_is_fine
+from fraudd.aws.sqs import MAX_ATTRIBUTES, ignore_expired_receipt
 from fraudd.errors import RunError, Unavailable
 from fraudd.prediction.events import SENT
 
@@ -21,7 +21,7 @@ HIDDEN_SECONDS = 300
 #: The least that makes SQS ask all of its servers.
 _WAIT_SECONDS = 1
 #: Receives in a row that bring nothing new, while the count says that something is there.
-_MOST_FRUITLESS = 3
+_MAX_FRUITLESS = 3
 #: Of one receive, and of one batch.
 _BATCH = 10
 
@@ -101,7 +101,7 @@ class DeadLetters:
 
     async def delete(self, letter: DeadLetter) -> None:
         """Be done with a message; deleting it twice is no error."""
-        with translated("dead-letter queue"), gone_is_fine():
+        with translated("dead-letter queue"), ignore_expired_receipt():
             await self._sqs.delete_message(QueueUrl=self.url, ReceiptHandle=letter.receipt_handle)
 
     async def show(self, handles: Mapping[str, str]) -> int:
@@ -164,7 +164,7 @@ class Look:
                 continue
             fruitless += 1
             visible, hidden = await self._queue.counts()
-            if not visible or fruitless == _MOST_FRUITLESS:
+            if not visible or fruitless == _MAX_FRUITLESS:
                 self.hidden_elsewhere = max(0, hidden - len(self.held))
                 return
 
@@ -213,7 +213,7 @@ def returned_attributes(letter: DeadLetter) -> "dict[str, MessageAttributeValueT
     rest = {name: value for name, value in letter.attributes.items() if name != SENT}
     own_first = sorted(rest, key=lambda name: not name.startswith("fraudd."))
     return {SENT: letter.attributes.get(SENT, sent)} | {
-        name: rest[name] for name in own_first[: MOST_ATTRIBUTES - 1]
+        name: rest[name] for name in own_first[: MAX_ATTRIBUTES - 1]
     }
 
 

@@ -11,7 +11,7 @@ from fraudd.aws.reads import Reads
 from fraudd.aws.session import Clients, translated
 from fraudd.errors import Unavailable
 from fraudd.ports import Applied, Entry, Page
-from fraudd.prediction.record import Record, Transition, Value, landed
+from fraudd.prediction.record import Record, Transition, Value, already_applied
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.type_defs import AttributeValueTypeDef
@@ -32,7 +32,7 @@ _NUMBERS = frozenset(
         "not_before",
         "lease_until",
         "listed_at",
-        "forgotten_at",
+        "deleted_at",
         "expires_at",
     }
 )
@@ -74,7 +74,7 @@ class DynamoDbStore:
                 if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                     raise
                 old = _record(error.response.get("Item"))  # type: ignore[arg-type]
-                return Applied(landed(transition, old), old)
+                return Applied(already_applied(transition, old), old)
         return Applied(True, _record(answer["Attributes"]))
 
     async def listed(self, listed: str, *, until: int, after: Entry | None) -> Page:

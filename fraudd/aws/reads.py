@@ -19,11 +19,11 @@ Item = Mapping[str, Any]
 
 #: What BatchGetItem takes.
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
-_MOST_KEYS = 100
+_MAX_KEYS = 100
 #: A call that is not back by then is late: what waits is sent beside it. DynamoDB answers sooner.
 _LATE_SECONDS = 0.002
 #: So many calls at a time: enough that some may hang, and a small part of the connections.
-_MOST_CALLS = 8
+_MAX_CALLS = 8
 #: The first wait before keys that DynamoDB left unprocessed are asked for again; then it doubles.
 _BACK_OFF_SECONDS = 0.05
 
@@ -104,17 +104,17 @@ class Reads:
     def _send(self, *, late: bool = False) -> None:
         """Send what waits, unless it should wait for the call that is out."""
         self._next = None
-        while self._waiting and len(self._calls) < _MOST_CALLS:
-            if self._calls and len(self._waiting) < _MOST_KEYS and not late:
+        while self._waiting and len(self._calls) < _MAX_CALLS:
+            if self._calls and len(self._waiting) < _MAX_KEYS and not late:
                 break
-            taken = [self._waiting.pop(key) for key in list(self._waiting)[:_MOST_KEYS]]
+            taken = [self._waiting.pop(key) for key in list(self._waiting)[:_MAX_KEYS]]
             if reads := [read for read in taken if read.wanted]:
                 self._call(reads)
         self._mind_the_late()
 
     def _mind_the_late(self) -> None:
         # Where no more can be sent, one that returns sends what waits.
-        mind = bool(self._waiting) and len(self._calls) < _MOST_CALLS
+        mind = bool(self._waiting) and len(self._calls) < _MAX_CALLS
         if not mind and self._late is not None:
             self._late.cancel()
             self._late = None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fraudd.aws.attributes import typed
+from fraudd.aws.attributes import string_attributes
 from fraudd.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 #: What SendMessageBatch takes.
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
-_MOST_MESSAGES = 10
+_MAX_MESSAGES = 10
 #: So many calls at a time: a batch of a hundred in one round, and a small part of the connections.
-_MOST_CALLS = 10
+_MAX_CALLS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,10 +55,10 @@ class Sends:
     def _begin(self) -> None:
         """Send what waits, unless it should wait for a call that is out."""
         self._next = None
-        while self._waiting and len(self._calls) < _MOST_CALLS:
-            if self._calls and len(self._waiting) < _MOST_MESSAGES:
+        while self._waiting and len(self._calls) < _MAX_CALLS:
+            if self._calls and len(self._waiting) < _MAX_MESSAGES:
                 return
-            count = min(len(self._waiting), _MOST_MESSAGES)
+            count = min(len(self._waiting), _MAX_MESSAGES)
             taken = [self._waiting.popleft() for _ in range(count)]
             # In no TaskGroup: a call belongs to all who wait for it.
             call = asyncio.create_task(self._call(taken))  # noqa: TID251
@@ -77,7 +77,7 @@ class Sends:
                     {
                         "Id": str(number),
                         "MessageBody": one.body,
-                        "MessageAttributes": typed(one.attributes),
+                        "MessageAttributes": string_attributes(one.attributes),
                     }
                     for number, one in enumerate(messages)
                 ],

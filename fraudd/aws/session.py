@@ -23,7 +23,7 @@ from pydantic_core import from_json
 from fraudd import __version__
 from fraudd.errors import Misconfigured, RunError, Unavailable
 from fraudd.ports import Clock
-from fraudd.telemetry.clock_skew import Skew
+from fraudd.telemetry.clock_skew import ClockSkew
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -83,7 +83,7 @@ class Clients:
     #: How long one try of a call may take to be answered, polls apart.
     read_timeout_seconds: float
     #: What the answers say about this machine's clock.
-    skew: Skew
+    skew: ClockSkew
     #: Opens a client of another service, by its name, on the same terms, for a while.
     another: Callable[[str], AbstractAsyncContextManager[Any]]
 
@@ -96,7 +96,7 @@ async def open_clients(
 
     Raises ``Misconfigured`` where the AWS SDK's own configuration, as a profile, is wrong.
     """
-    skew = Skew()
+    skew = ClockSkew()
     session = get_session()
     common: dict[str, Any] = {"region_name": terms.region, "endpoint_url": terms.endpoint_url}
     if terms.placeholders:
@@ -134,7 +134,7 @@ async def open_clients(
         )
 
 
-def _compare_clocks(events: Any, skew: Skew, clock: Clock) -> None:
+def _compare_clocks(events: Any, skew: ClockSkew, clock: Clock) -> None:
     """Tell the ``Date`` of each answer, with the times between which it was written."""
 
     def sent(context: dict[str, Any], **_: Any) -> None:

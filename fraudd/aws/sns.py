@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from fraudd.aws.attributes import typed
+from fraudd.aws.attributes import string_attributes
 from fraudd.aws.session import Clients, translated
 from fraudd.prediction.events import Completion, RequestEvent
 
@@ -28,7 +28,7 @@ class SnsTopics:
                 await self._sns.publish(
                     TopicArn=self._requests_arn,
                     Message=event.to_json(),
-                    MessageAttributes=typed(event.attributes),
+                    MessageAttributes=string_attributes(event.attributes),
                 )
 
     async def announce(self, completion: Completion) -> None:
@@ -37,7 +37,7 @@ class SnsTopics:
             await self._sns.publish(
                 TopicArn=self._completions_arn,
                 Message=json.dumps(completion.event),
-                MessageAttributes=typed(completion.attributes),
+                MessageAttributes=string_attributes(completion.attributes),
             )
 
     async def check(self) -> None:

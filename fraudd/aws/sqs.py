@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
-from fraudd.aws.attributes import typed
+from fraudd.aws.attributes import string_attributes
 from fraudd.aws.redrive import dead_letter_url, redrive
 from fraudd.aws.sends import Sends
 from fraudd.aws.session import Clients, translated
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_sqs.type_defs import MessageTypeDef
 
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
-MOST_ATTRIBUTES = 10
+MAX_ATTRIBUTES = 10
 #: Long enough to say what is wrong, short enough never to matter for the message's size.
 _DETAIL_CHARACTERS = 500
 #: SQS takes only characters of XML 1.0 in bodies and attributes.
@@ -77,12 +77,12 @@ class SqsQueue:
 
     async def delete(self, message: Message) -> None:
         """Be done with a message; deleting it twice is no error."""
-        with translated(self._part), gone_is_fine():
+        with translated(self._part), ignore_expired_receipt():
             await self._sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message.receipt_handle)
 
     async def hide(self, message: Message, seconds: float) -> None:
         """Give a message back, to be seen again in ``seconds``."""
-        with translated(self._part), gone_is_fine():
+        with translated(self._part), ignore_expired_receipt():
             await self._sqs.change_message_visibility(
                 QueueUrl=self.url,
                 ReceiptHandle=message.receipt_handle,
@@ -160,7 +160,7 @@ class SqsQueue:
 
 
 @contextmanager
-def gone_is_fine() -> Iterator[None]:
+def ignore_expired_receipt() -> Iterator[None]:
     """Take a message that is deleted, or back in the queue, as let go of: it is not ours to touch.
 
     A standard queue tells of it by one of three errors, or not at all.
@@ -196,7 +196,7 @@ def _copied(message: Message, why: Mapping[str, str]) -> dict[str, Any]:
     """The attributes of a copy: fraudd's own first, the others as far as there is room."""
     own = {SENT: message.attributes.get(SENT, str(message.sent_at)), **why}
     foreign = {name: value for name, value in message.attributes.items() if name not in own}
-    return typed(own | dict(list(foreign.items())[: MOST_ATTRIBUTES - len(own)]))
+    return string_attributes(own | dict(list(foreign.items())[: MAX_ATTRIBUTES - len(own)]))
 
 
 def _clean(detail: str) -> str:

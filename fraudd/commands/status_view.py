@@ -18,7 +18,7 @@ _BAR = 20
 def lines(status: Mapping[str, Any], *, url: str, now: datetime, width: int) -> Sequence[str]:
     """Show the body of ``GET /v1/status`` in lines of ``width`` characters at most."""
     shown = [*_daemon(status, url, now), *_trouble(status, width), *_work(status)]
-    return [clipped(line, width) for line in [*shown, "", *_jobs(status["jobs"], width)]]
+    return [clipped(line, width) for line in [*shown, "", *_jobs(status["runs"], width)]]
 
 
 def fitted(shown: Sequence[str], height: int) -> Sequence[str]:
@@ -59,7 +59,7 @@ def _daemon(status: Mapping[str, Any], url: str, now: datetime) -> Iterator[str]
 def _trouble(status: Mapping[str, Any], width: int) -> Iterator[str]:
     yield _line("breaker", _BREAKER.get(status["breaker"], status["breaker"]))
     refused = "; ".join((status.get("reload") or {}).get("problems") or ())
-    for label, why in (("trouble", status["trouble"] or "none"), ("refused", refused)):
+    for label, why in (("blocked by", status["blocked_by"] or "none"), ("refused", refused)):
         if why:
             folded = textwrap.wrap(
                 why, max(width - _LABEL, 20), max_lines=_REASON_LINES, placeholder=" …"
@@ -76,14 +76,14 @@ _BREAKER = {
 
 def _work(status: Mapping[str, Any]) -> Iterator[str]:
     permits, consumers = status["permits"], status["consumers"]
-    limited = "" if permits["limit"] == permits["most"] else f", of {permits['most']} at best"
+    limited = "" if permits["limit"] == permits["max"] else f", of {permits['max']} at best"
     # A message is asked for only with a permit to work on it: a daemon at rest holds one.
-    holder = " by the poll" if permits["in_use"] and not status["jobs"] else ""
+    holder = " by the poll" if permits["in_use"] and not status["runs"] else ""
     connections = status["database_connections"]
     yield ""
     yield _line(
         "permits",
-        f"{_bar(permits['in_use'], permits['most'])} {permits['in_use']} of"
+        f"{_bar(permits['in_use'], permits['max'])} {permits['in_use']} of"
         f" {permits['limit']} taken{holder}{limited};"
         f" {connections} connection{'' if connections == 1 else 's'} open",
     )

@@ -173,13 +173,13 @@ class Consumers(_Section):
     """The pool of consumers."""
 
     count: Annotated[int, Field(ge=1, le=1_001)] | None = None
-    job_timeout_seconds: Seconds = 120.0
+    run_timeout_seconds: Seconds = 120.0
     drain_seconds: Annotated[float, Field(ge=0, le=86_400)] = 30.0
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
-    fleet: Annotated[int, Field(ge=1, le=10_000)] = 1
+    fleet_size: Annotated[int, Field(ge=1, le=10_000)] = 1
 
 
-class Jobs(_Section):
+class Runs(_Section):
     """What becomes of runs that wait or fail."""
 
     max_wait_seconds: Annotated[float, Field(gt=0)] | None = None
@@ -228,7 +228,7 @@ class Config(_Section):
     results: Results
     database: Database
     consumers: Consumers = Consumers()
-    jobs: Jobs = Jobs()
+    runs: Runs = Runs()
     features: Features
     model: Model
     sweeper: Sweeper = Sweeper()
@@ -246,16 +246,16 @@ class Config(_Section):
                 f" {slowest:g}) must be under a sixth of [queue] visibility_timeout_seconds"
                 f" ({beat:g}): a renewal that is not answered must leave time for the next"
             )
-        backoff, requeue = self.jobs.backoff_max_seconds, self.sweeper.requeue_after_seconds
+        backoff, requeue = self.runs.backoff_max_seconds, self.sweeper.requeue_after_seconds
         if backoff >= requeue:
             wrong.append(
-                f"[jobs] backoff_max_seconds ({backoff:g}) must be under [sweeper]"
+                f"[runs] backoff_max_seconds ({backoff:g}) must be under [sweeper]"
                 f" requeue_after_seconds ({requeue:g}): a run that waits is not lost"
             )
-        ours = self.consumers.fleet * self.database.max_connections
+        ours = self.consumers.fleet_size * self.database.max_connections
         if self.busy_threads <= ours:
             wrong.append(
-                f"[database] busy_threads ({self.busy_threads}) must exceed [consumers] fleet"
+                f"[database] busy_threads ({self.busy_threads}) must exceed [consumers] fleet_size"
                 f" times [database] max_connections ({ours}): fraudd's own statements are among"
                 " those that the server counts"
             )
@@ -266,7 +266,7 @@ class Config(_Section):
     @property
     def busy_threads(self) -> int:
         """Above how many running threads the database is busy: several times a server's cores."""
-        ours = self.consumers.fleet * self.database.max_connections
+        ours = self.consumers.fleet_size * self.database.max_connections
         return self.database.busy_threads or max(_BUSY_THREADS, 2 * ours)
 
     @property

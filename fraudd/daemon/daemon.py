@@ -24,7 +24,7 @@ from fraudd.daemon.loop_lag import LoopLag
 from fraudd.daemon.reload import Reloads
 from fraudd.daemon.scorers import Loaded, Scorers
 from fraudd.daemon.status_line import Doing, Phase, status_line
-from fraudd.daemon.watchdog import Heartbeat
+from fraudd.daemon.watchdog import Watchdog
 from fraudd.database.connections import Connections
 from fraudd.engine.engine import Engine
 from fraudd.errors import Misconfigured
@@ -33,11 +33,11 @@ from fraudd.prediction.body import rfc3339
 from fraudd.prediction.record import Lane
 from fraudd.telemetry import log
 from fraudd.telemetry.metrics import Metrics
-from fraudd.web.admission import Door
+from fraudd.web.admission import Admission
 from fraudd.web.app import make_app, request_ids
 from fraudd.web.call import Handlers
-from fraudd.web.server.drain import MOST_SECONDS as PARTING_SECONDS
-from fraudd.web.server.server import Runner, most_connections
+from fraudd.web.server.drain import MAX_SECONDS as PARTING_SECONDS
+from fraudd.web.server.server import Runner, max_connections
 from fraudd.wiring import (
     aws_terms,
     check_queues,
@@ -118,20 +118,20 @@ class Daemon:
             skew=clients.skew,
             terms=engine_terms(config),
         )
-        self._door = Door(
+        self._admission = Admission(
             tokens=tokens(config),
             requests_per_second=config.http.requests_per_second,
             clock=clock,
         )
         self._lag = LoopLag(busy=lambda: bool(self._engine.consumers.jobs), clock=clock)
-        self._heartbeat = Heartbeat(
+        self._watchdog = Watchdog(
             watchdog_seconds=systemd.watchdog_seconds(),
-            deaf=lambda: self._engine.consumers.deaf,
+            stalled=lambda: self._engine.consumers.stalled,
             status=self._status_line,
             clock=clock,
         )
         self._reloads = Reloads(
-            self._reload, tell=self._heartbeat.beat, clock=clock, metrics=metrics
+            self._reload, tell=self._watchdog.beat, clock=clock, metrics=metrics
         )
 
     async def check(self, loaded: Loaded) -> None:
@@ -150,11 +150,11 @@ class Daemon:
         self._runner = runner = Runner(
             self._app(new_id),
             new_id=new_id,
-            most_connections=most_connections(),
+            max_connections=max_connections(),
             shutdown_timeout=_CLOSING_SECONDS,
         )
         await runner.setup()
-        self._metrics.watch_http(lambda: self._door.in_hand, lambda: runner.connections)
+        self._metrics.watch_http(lambda: self._admission.in_hand, lambda: runner.connections)
         try:
             async with asyncio.TaskGroup() as background:
                 watching = [
@@ -163,7 +163,7 @@ class Daemon:
                 ]
                 await web.SockSite(runner, listening, backlog=BACKLOG).start()
                 self._say_ready(listening)
-                watching.append(background.create_task(self._heartbeat.run()))
+                watching.append(background.create_task(self._watchdog.run()))
                 watching.append(background.create_task(self._reloads.run()))
                 await self._engine.run()
                 self._phase = "closing"
@@ -194,32 +194,38 @@ class Daemon:
         """Begin to drain; called again, release at once."""
         if self._stopping:
             self._released = True
-            log.warning("daemon.releasing", jobs=len(self._engine.consumers.jobs))
+            log.warning("daemon.releasing", runs=len(self._engine.consumers.jobs))
             self._engine.release()
             return
         self._stopping, self._phase = True, "draining"
         self._reloads.stop()
         most = longest_stop_seconds(self._config) + PARTING_SECONDS + _CLOSING_SECONDS
         # The unit may allow less than this configuration needs.
-        self._heartbeat.beat("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int(most * 1e6)}")
-        log.info("daemon.stopping", jobs=len(self._engine.consumers.jobs))
+        self._watchdog.beat("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int(most * 1e6)}")
+        log.info("daemon.stopping", runs=len(self._engine.consumers.jobs))
         self._engine.stop()
         if self._runner is not None:
             self._runner.say_goodbye()
 
     async def _reload(self) -> None:
         """Exchange feature SQL and model; what waited for others goes on with these."""
-        before = self.scorers.model, self.scorers.sql
+        before = self.scorers.model, self.scorers.features_version
         await self.scorers.reload()
-        model, sql = self.scorers.model, self.scorers.sql
-        self._metrics.describe(model=model, sql=sql)
-        log.info("reload.done", model=model, sql=sql, model_before=before[0], sql_before=before[1])
+        model, version = self.scorers.model, self.scorers.features_version
+        self._metrics.describe(model=model, features_version=version)
+        log.info(
+            "reload.done",
+            model=model,
+            features_version=version,
+            model_before=before[0],
+            features_version_before=before[1],
+        )
         self._engine.mended()
 
     def _reload_tokens(self) -> None:
         """Read the tokens again; where the file is wrong those of before stay good."""
         try:
-            self._door.tokens = read = tokens(self._config)
+            self._admission.tokens = read = tokens(self._config)
         except Misconfigured as error:
             log.error("tokens.not_reloaded", problems=error.problems)
         else:
@@ -232,10 +238,10 @@ class Daemon:
             address=self._address,
             version=__version__,
             model=self.scorers.model,
-            sql=self.scorers.sql,
+            features_version=self.scorers.features_version,
         )
         if not self._stopping:
-            self._heartbeat.beat("READY=1")
+            self._watchdog.beat("READY=1")
 
     def _status_line(self) -> str:
         consumers, depth = self._engine.consumers, self._engine.samplers["interactive"].depth
@@ -246,7 +252,7 @@ class Daemon:
                 address=self._address,
                 jobs=len(consumers.jobs),
                 consumers=consumers.count,
-                trouble=consumers.trouble,
+                blocked_by=consumers.blocked_by,
                 waiting=None if depth is None else depth.visible,
                 model=self.scorers.model,
                 refusal=self._reloads.refusal,
@@ -254,11 +260,13 @@ class Daemon:
         )
 
     def _watch(self) -> None:
-        self._metrics.describe(model=self.scorers.model, sql=self.scorers.sql)
+        self._metrics.describe(
+            model=self.scorers.model, features_version=self.scorers.features_version
+        )
         self._metrics.watch_permits(
             in_use=lambda: self._permits.in_use,
             limit=lambda: self._permits.limit,
-            most=self._permits.most,
+            maximum=self._permits.maximum,
         )
         self._metrics.watch_breaker(lambda: self._engine.breaker.state)
         self._metrics.watch_database(
@@ -268,8 +276,8 @@ class Daemon:
         engine = self._engine
         self._metrics.watch_daemon(
             ready=lambda: self._unready() is None,
-            deaf=lambda: engine.consumers.deaf,
-            clock_off=lambda: self._skew.off_seconds,
+            stalled=lambda: engine.consumers.stalled,
+            clock_skew=lambda: self._skew.off_seconds,
             waiters=lambda: engine.waiters.count,
         )
         self._metrics.watch_consumers(lambda: len(engine.consumers.jobs), engine.consumers.count)
@@ -283,19 +291,23 @@ class Daemon:
             metrics=self._metrics,
             status=self._status,
             unready=self._unready,
-            aside=self._door.aside,
+            aside=self._admission.aside,
             max_wait_seconds=self._config.http.max_wait_seconds,
             test_entities=self._config.http.test_entities,
-            authenticated=self._door.tokens is not None,
+            authenticated=self._admission.tokens is not None,
         )
         return make_app(
-            handlers, door=self._door, metrics=self._metrics, clock=self._clock, new_id=new_id
+            handlers,
+            admission=self._admission,
+            metrics=self._metrics,
+            clock=self._clock,
+            new_id=new_id,
         )
 
     def _unready(self) -> str | None:
         if self._stopping:
             return "this daemon is stopping"
-        return self._engine.consumers.trouble
+        return self._engine.consumers.blocked_by
 
     def _status(self) -> Mapping[str, Any]:
         """What this daemon does right now: the body of ``GET /v1/status``."""
@@ -305,20 +317,20 @@ class Daemon:
         return {
             "version": __version__,
             "model": self.scorers.model,
-            "sql": self.scorers.sql,
+            "features_version": self.scorers.features_version,
             "reload": self._reloads.last,
             "state": "draining" if self._stopping else "serving",
             "started_at": rfc3339(self._started_at),
             "breaker": self._engine.breaker.state,
-            "trouble": consumers.trouble,
+            "blocked_by": consumers.blocked_by,
             "permits": {
-                "most": self._permits.most,
+                "max": self._permits.maximum,
                 "limit": self._permits.limit,
                 "in_use": self._permits.in_use,
             },
             "database_connections": self._connections.open,
             "consumers": {"count": consumers.count, "busy": len(consumers.jobs)},
-            "jobs": [
+            "runs": [
                 {
                     "entity_id": job.entity_id,
                     "run_id": job.run_id,

@@ -13,7 +13,7 @@ from fraudd.telemetry.metrics import Metrics
 
 #: Under the minute (the unit's TimeoutStartSec) after which systemd takes a reload for hung. A
 #: permit comes within the wait of a long poll, where no run is slow.
-_MOST_SECONDS = 50.0
+_MAX_SECONDS = 50.0
 
 
 class Reloads:
@@ -92,7 +92,7 @@ class Reloads:
     async def _refusal(self) -> Refusal | None:
         """Do it; gives why it was refused, or None."""
         try:
-            async with asyncio.timeout(_MOST_SECONDS) as limit:
+            async with asyncio.timeout(_MAX_SECONDS) as limit:
                 await self._replace()
         except Misconfigured as error:
             problems = error.problems
@@ -101,7 +101,7 @@ class Reloads:
         except TimeoutError:
             if not limit.expired():
                 raise
-            problems = (f"not done within {_MOST_SECONDS:g} s: the database has no time for it",)
+            problems = (f"not done within {_MAX_SECONDS:g} s: the database has no time for it",)
         except Exception as error:
             # Of its own fault a reload must not end what runs well.
             log.error("reload.bug", traceback=True)

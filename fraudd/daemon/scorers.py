@@ -53,7 +53,7 @@ class Scorers:
         self._clock = clock
         self._current: Scorer | None = None
         #: The version of the model in use, and what stands for the SQL.
-        self.model = self.sql = ""
+        self.model = self.features_version = ""
 
     def current(self) -> Scorer:
         """Give what makes scores now; there is something from the first ``use`` on."""
@@ -75,9 +75,11 @@ class Scorers:
         # The first score of a model takes long: not on the event loop.
         await asyncio.to_thread(loaded.model.try_out, values)
         self._current = Scorer(features, loaded.model)
-        self.model, self.sql = loaded.model.version, loaded.model.sql
+        self.model, self.features_version = loaded.model.version, loaded.model.features_version
         if not loaded.model.same_sql:
-            log.warning("model.other_sql", model=self.model, path=self._config.model.path)
+            log.warning(
+                "model.other_features_version", model=self.model, path=self._config.model.path
+            )
 
     async def reload(self) -> None:
         """Read the files again, and use what is in them; raises as ``load`` and ``use`` do."""

@@ -6,7 +6,7 @@ from typing import Literal
 from fraudd.prediction.body import rfc3339
 
 #: systemd keeps a line of any length; an operator reads this much of one.
-_MOST_CHARACTERS = 400
+_MAX_CHARACTERS = 400
 
 Phase = Literal["serving", "reloading", "draining", "closing"]
 
@@ -28,7 +28,7 @@ class Doing:
     jobs: int
     consumers: int
     #: Why no messages are taken; None: they are.
-    trouble: str | None
+    blocked_by: str | None
     #: Messages that wait in the queue; None: nobody knows.
     waiting: int | None
     model: str
@@ -40,7 +40,7 @@ def status_line(doing: Doing) -> str:
     """Say it in one line, what matters most first."""
     line = "; ".join(_parts(doing))
     shown = "".join(character if character.isprintable() else " " for character in line)
-    return shown if len(shown) <= _MOST_CHARACTERS else shown[: _MOST_CHARACTERS - 1] + "…"
+    return shown if len(shown) <= _MAX_CHARACTERS else shown[: _MAX_CHARACTERS - 1] + "…"
 
 
 def _parts(doing: Doing) -> list[str]:
@@ -49,11 +49,11 @@ def _parts(doing: Doing) -> list[str]:
             return [f"draining: {_jobs(doing.jobs)} left", f"still serving at {doing.address}"]
         case "closing":
             return ["closing: the last callers are answered"]
-    trouble = f", taking no messages: {doing.trouble}" if doing.trouble else ""
+    blocked_by = f", taking no messages: {doing.blocked_by}" if doing.blocked_by else ""
     return [
-        f"{doing.phase} at {doing.address}{trouble}"
+        f"{doing.phase} at {doing.address}{blocked_by}"
         if doing.phase == "serving"
-        else f"reloading, still serving at {doing.address}{trouble}",
+        else f"reloading, still serving at {doing.address}{blocked_by}",
         f"{doing.jobs} of {doing.consumers} consumers busy",
         "queue unknown" if doing.waiting is None else f"{doing.waiting} waiting in the queue",
         f"model {doing.model}",

@@ -14,7 +14,7 @@ from fraudd.telemetry import log
 #: SD_LISTEN_FDS_START: what is handed over comes after standard input, output and error.
 _FIRST = 3
 #: The manager reads this much of a datagram (NOTIFY_BUFFER_MAX); of a text we send less.
-_MOST_BYTES = 4_096
+_MAX_BYTES = 4_096
 
 
 def notify(*assignments: str) -> None:
@@ -28,14 +28,14 @@ def notify(*assignments: str) -> None:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    told = "\n".join(assignments).encode("utf-8", "replace")[:_MOST_BYTES]
+    told = "\n".join(assignments).encode("utf-8", "replace")[:_MAX_BYTES]
     kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
     try:
         with socket.socket(socket.AF_UNIX, kind) as manager:
             manager.connect(address)
             manager.sendall(told)
     except OSError as error:
-        log.warning("systemd.not_told", reason=error.strerror, told=assignments[0])
+        log.warning("systemd.not_notified", error=error.strerror, told=assignments[0])
 
 
 def handed_over() -> socket.socket | None:

@@ -14,10 +14,10 @@ _LOOK_SECONDS = 1.0
 _BEATS_AN_INTERVAL = 3
 
 
-class Heartbeat:
+class Watchdog:
     """A task of the event loop: where the loop stalls, systemd hears nothing and starts us anew.
 
-    ``watchdog_seconds`` is how long systemd stands silence (None: for ever). While ``deaf`` says
+    ``watchdog_seconds`` is how long systemd stands silence (None: for ever). While ``stalled`` says
     that no messages are taken although they should be, it is left to starve too.
     """
 
@@ -25,13 +25,13 @@ class Heartbeat:
         self,
         *,
         watchdog_seconds: float | None,
-        deaf: Callable[[], bool],
+        stalled: Callable[[], bool],
         status: Callable[[], str],
         clock: Clock,
     ) -> None:
         interval = math.inf if watchdog_seconds is None else watchdog_seconds / _BEATS_AN_INTERVAL
         self._interval = interval
-        self._deaf = deaf
+        self._deaf = stalled
         self._status = status
         self._clock = clock
         self._told = ""
@@ -62,7 +62,7 @@ class Heartbeat:
             return []
         if starving := self._deaf():
             if not self._starving:
-                log.error("watchdog.starved", reason="the poll loop has not come round for long")
+                log.error("watchdog.stalled", reason="the poll loop has not come round for long")
             self._starving = True
             return []
         self._starving = starving

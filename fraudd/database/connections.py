@@ -88,7 +88,7 @@ class Connections:
         self._permits = permits
         self._clock = clock
         self._killer = Killer(server)
-        self._slots = [_Slot() for _ in range(permits.most)]
+        self._slots = [_Slot() for _ in range(permits.maximum)]
         #: Something idles, or the limit fell.
         self._change = asyncio.Event()
         self._fell = False
@@ -208,7 +208,7 @@ class Connections:
     def _heed(self, before: int) -> None:
         """Where the limit fell, let go of what nobody uses."""
         if (limit := self._permits.limit) < before:
-            log.info("permits.limited", limit=limit, most=self._permits.most)
+            log.info("permits.limited", limit=limit, max=self._permits.maximum)
             self._fell = True
             self._change.set()
 

@@ -18,9 +18,9 @@ class AdaptiveLimit:
     takes nothing learns nothing.
     """
 
-    def __init__(self, most: int, *, busy_threads: int) -> None:
-        self.most = most
-        self.value = most
+    def __init__(self, maximum: int, *, busy_threads: int) -> None:
+        self.maximum = maximum
+        self.value = maximum
         #: As observed last; 0 before.
         self.threads_running = 0
         self._busy_threads = busy_threads
@@ -34,7 +34,7 @@ class AdaptiveLimit:
         self._no_room_since = None
         self.threads_running = threads_running
         if threads_running <= self._busy_threads:
-            self.value = min(self.most, self.value + 1)
+            self.value = min(self.maximum, self.value + 1)
         elif now - self._halved_at >= HALVED_SECONDS:
             self.value = max(1, self.value // 2)
             self._halved_at = now

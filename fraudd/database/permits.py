@@ -19,15 +19,15 @@ class Permits:
         self._limit = limit
         self._clock = clock
         # The one given back last goes out first: its connection is warm, the others may close.
-        self._free = list(reversed(range(limit.most)))
+        self._free = list(reversed(range(limit.maximum)))
         self._line: deque[asyncio.Future[NumberedPermit]] = deque()
         #: Those who want all of them go first, so that they need not wait for a lull.
         self._line_for_all: deque[asyncio.Future[NumberedPermit]] = deque()
 
     @property
-    def most(self) -> int:
+    def maximum(self) -> int:
         """How many there are when nothing limits them."""
-        return self._limit.most
+        return self._limit.maximum
 
     @property
     def limit(self) -> int:
@@ -37,7 +37,7 @@ class Permits:
     @property
     def in_use(self) -> int:
         """How many are taken."""
-        return self.most - len(self._free)
+        return self.maximum - len(self._free)
 
     @property
     def threads_running(self) -> int:
@@ -95,7 +95,7 @@ class Permits:
 
     def _hand_out(self) -> None:
         while self._line_for_all and self.in_use == 0:
-            self._serve(self._line_for_all, self.most)
+            self._serve(self._line_for_all, self.maximum)
         while self._line and self._room and not self._line_for_all:
             self._serve(self._line, 1)
 

@@ -15,7 +15,7 @@ from fraudd.telemetry import log
 
 #: A server that does not hang up within this time after a goodbye is left to its own devices.
 _GOODBYE_SECONDS = 2.0
-_MOST_BYTES_A_READ = 65_536
+_MAX_BYTES_A_READ = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +73,10 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
                 async with asyncio.timeout(_GOODBYE_SECONDS):
                     self._result = None
                     await self._execute_command(COMMAND.COM_QUIT, "")
-                    while await self._reader.read(_MOST_BYTES_A_READ):
+                    while await self._reader.read(_MAX_BYTES_A_READ):
                         pass
         except (OSError, MySQLError, TimeoutError) as error:
-            log.debug("connection.no_goodbye", reason=str(error))
+            log.debug("connection.no_goodbye", error=str(error))
         finally:
             self.close()
 

@@ -147,7 +147,7 @@ class Session:
                 while not call.done() and await self._kill():
                     await asyncio.wait([call], timeout=_KILL_AGAIN_SECONDS)
         except TimeoutError:
-            log.warning("statement.not_killed", reason="it does not end")
+            log.warning("statement.not_killed", error="it does not end")
         call.cancel()
         await asyncio.wait([call])
         # How it ended has been told, or is of no interest to a caller who is gone.
@@ -159,9 +159,9 @@ class Session:
             await self._killer.kill(self._connection)
         except BackPressure as error:
             # The statement's own deadline will end it, if no connection is had before.
-            log.debug("statement.not_killed_yet", reason=str(error))
+            log.debug("statement.not_killed_yet", error=str(error))
         except (Unavailable, RunError, TimeoutError) as error:
-            log.warning("statement.not_killed", reason=str(error))
+            log.warning("statement.not_killed", error=str(error))
             return False
         return True
 

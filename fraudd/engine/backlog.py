@@ -13,7 +13,7 @@ SHORTEST, LONGEST = 1, 300
 _NEWEST = 0.2
 #: Runs opened within so many milliseconds count as opened at once; a backlog of so many such
 #: times, eight minutes at the least, is remembered exactly.
-_POINT_MS, _MOST_POINTS = 50, 10_000
+_POINT_MS, _MAX_POINTS = 50, 10_000
 
 
 class RunTimes:
@@ -33,18 +33,18 @@ class Backlog:
     """How many runs are owed, and how many of them before a given one.
 
     The queue is sampled rarely; what this daemon hears of meanwhile is counted on top: each run
-    opened here, and for each that ended here one more at each other daemon of the ``fleet``.
+    opened here, and for each that ended here one more at each other daemon of the ``fleet_size``.
     Times are epoch milliseconds.
     """
 
-    def __init__(self, *, fleet: int) -> None:
-        self._fleet = fleet
+    def __init__(self, *, fleet_size: int) -> None:
+        self._fleet_size = fleet_size
         #: How many were ever opened, as far as known.
         self.opened_so_far = 0
         self._ended = 0
         self._sampled_at = 0
         #: How many had been opened until when.
-        self._until: deque[tuple[int, int]] = deque(maxlen=_MOST_POINTS)
+        self._until: deque[tuple[int, int]] = deque(maxlen=_MAX_POINTS)
 
     @property
     def owed(self) -> int:
@@ -60,7 +60,7 @@ class Backlog:
 
     def ended(self) -> None:
         """Count a run that ended here."""
-        self._ended = min(self.opened_so_far, self._ended + self._fleet)
+        self._ended = min(self.opened_so_far, self._ended + self._fleet_size)
 
     def sampled(self, owed: int, now: int) -> None:
         """Believe a sample: what it has more was opened elsewhere, evenly since the last one."""
@@ -89,12 +89,14 @@ class Backlog:
         return max(math.ceil(opened) - self._ended, 1)
 
 
-def estimated_seconds(*, waiting: int, mean_run_seconds: float, permits: int, fleet: int) -> int:
+def estimated_seconds(
+    *, waiting: int, mean_run_seconds: float, permits: int, fleet_size: int
+) -> int:
     """Estimate when a run now pending ends, ``waiting`` runs (itself included) being owed.
 
     However few wait, it takes its own time.
     """
-    seconds = max(waiting / (permits * fleet), 1) * mean_run_seconds
+    seconds = max(waiting / (permits * fleet_size), 1) * mean_run_seconds
     return bounded(seconds)
 
 

@@ -55,7 +55,7 @@ class Breaker:
         return "outage" if self._needed() else "fault" if self._fault else "closed"
 
     @property
-    def trouble(self) -> str | None:
+    def blocked_by(self) -> str | None:
         """Say what is wrong; None where nothing is."""
         if needed := self._needed():
             return "; ".join(f"{part}: {outage.detail}" for part, outage in needed.items())

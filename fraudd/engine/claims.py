@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fraudd.aio import uncancelled
-from fraudd.engine.guard import Gate
+from fraudd.engine.guard import Guard
 from fraudd.engine.intake import Intake
 from fraudd.engine.lease import Lease
 from fraudd.engine.settlement import Outcome, Settlement
@@ -18,10 +18,10 @@ from fraudd.prediction.decisions import (
     GiveBack,
     GiveUp,
     HandOver,
-    Hasten,
     Limits,
     OnMessage,
     Open,
+    Promote,
     on_message,
 )
 from fraudd.prediction.events import RequestEvent
@@ -38,7 +38,7 @@ _GIVEN_UP = {
 }
 
 
-class Claiming:
+class Claims:
     """Claims runs. ``store`` waits through outages, ``impatient`` does not.
 
     ``held`` are the messages in hand by id.
@@ -51,7 +51,7 @@ class Claiming:
         impatient: Store,
         intake: Intake,
         settlement: Settlement,
-        gate: Gate,
+        guard: Guard,
         clock: Clock,
         held: Mapping[str, Lease],
         visibility_timeout_seconds: float,
@@ -61,7 +61,7 @@ class Claiming:
         self._impatient = impatient
         self._intake = intake
         self._settlement = settlement
-        self._gate = gate
+        self._guard = guard
         self._clock = clock
         self._held = held
         self._visibility_timeout_seconds = visibility_timeout_seconds
@@ -79,13 +79,13 @@ class Claiming:
         if event.run_id is None or self._limits.max_wait_seconds is not None:
             record = await self._store.get(event.entity_id)
         else:
-            await self._gate.patiently(lease.message.part, lease.fresh)
+            await self._guard.patiently(lease.message.part, lease.fresh)
             guess = first_claim(event.entity_id, event.run_id, **self._terms(lease))
             record = await self._claim(guess)
         for _ in range(_ROUNDS):
             if record is not None and record.worker == lease.token:
                 return record
-            await self._gate.patiently(lease.message.part, lease.fresh)
+            await self._guard.patiently(lease.message.part, lease.fresh)
             verdict = self._decide(lease, event, record)
             if isinstance(verdict, Claim) and verdict.alone and not alone:
                 await wait_alone()
@@ -111,7 +111,7 @@ class Claiming:
 
     def _steal_from(self) -> int:
         """After an outage of the store holders get one visibility for the beats they missed."""
-        answering = self._gate.breaker.answering_for("store", self._clock.monotonic())
+        answering = self._guard.breaker.answering_for("store", self._clock.monotonic())
         left = self._visibility_timeout_seconds - answering
         return self._clock.now() + int(left * 1000) if left > 0 else 0
 
@@ -145,9 +145,9 @@ class Claiming:
                     return None, record
                 await settlement.delete(lease)
                 return "opened", record
-            case Hasten(seen):
-                hastened, record = await self._intake.hasten(seen)
-                if not hastened:
+            case Promote(seen):
+                promoted, record = await self._intake.promote(seen)
+                if not promoted:
                     return None, record
                 await settlement.delete(lease)
                 return "covered", record

@@ -10,22 +10,22 @@ import math
 import random
 from collections.abc import Iterable
 
-from fraudd.engine.guard import Gate
+from fraudd.engine.guard import Guard
 from fraudd.engine.lease import Lease
 from fraudd.engine.polling import (
     EMPTY_SECONDS,
-    MOST_A_POLL,
+    MAX_MESSAGES_PER_POLL,
     SHORT_WAIT_SECONDS,
     FirstPoll,
     first_poll,
 )
-from fraudd.engine.slots import Pairs
+from fraudd.engine.slots import Slots
 from fraudd.engine.worker import Job, Worker
 from fraudd.errors import Unavailable
 from fraudd.ports import Clock, Message, Permit, Permits, Queues, Store
 from fraudd.prediction.record import Lane, new_run_id
 from fraudd.telemetry import log
-from fraudd.telemetry.clock_skew import Skew
+from fraudd.telemetry.clock_skew import ClockSkew
 from fraudd.telemetry.metrics import Metrics
 
 #: A long poll may be answered this much later than its wait.
@@ -44,8 +44,8 @@ class Consumers:
         queues: Queues,
         permits: Permits,
         worker: Worker,
-        gate: Gate,
-        skew: Skew,
+        guard: Guard,
+        skew: ClockSkew,
         clock: Clock,
         rng: random.Random,
         metrics: Metrics,
@@ -58,16 +58,16 @@ class Consumers:
         self._queues = queues
         self._permits = permits
         self._worker = worker
-        self._gate = gate
+        self._guard = guard
         self._skew = skew
         self._clock = clock
         self._rng = rng
         self._metrics = metrics
         self.count = count
-        self._deaf_seconds = 3 * (wait_seconds + POLL_MARGIN_SECONDS)
+        self._stalled_seconds = 3 * (wait_seconds + POLL_MARGIN_SECONDS)
         self._drain_seconds = drain_seconds
         self._visibility_timeout_seconds = visibility_timeout_seconds
-        self._pairs = Pairs(permits, count)
+        self._slots = Slots(permits, count)
         self._jobs: dict[asyncio.Task[None], Job] = {}
         self._stopping = asyncio.Event()
         self._pollers: list[asyncio.Task[None]] = []
@@ -82,19 +82,19 @@ class Consumers:
         self._bulk_due_at = -math.inf
 
     @property
-    def trouble(self) -> str | None:
+    def blocked_by(self) -> str | None:
         """Why no messages are taken; None where they are."""
-        return self._skew.trouble or self._gate.breaker.trouble
+        return self._skew.blocked_by or self._guard.breaker.blocked_by
 
     @property
-    def deaf(self) -> bool:
+    def stalled(self) -> bool:
         """Whether a poll loop has not come round for long although it should poll."""
         room = len(self._jobs) < min(self.count, self._permits.limit)
         should = room and not self._stopping.is_set() and not any(job.alone for job in self.jobs)
         if not should or self._poll_in():
             return False
         since = min([self._round_at, *self._receiving.values()])
-        return self._clock.monotonic() - since > self._deaf_seconds
+        return self._clock.monotonic() - since > self._stalled_seconds
 
     @property
     def jobs(self) -> list[Job]:
@@ -128,12 +128,12 @@ class Consumers:
     def bulk_opened(self) -> None:
         """Look at the bulk queue, though it was found empty: a run was opened for it."""
         self._bulk_due_at = -math.inf
-        self._gate.changed()
+        self._guard.changed()
 
     async def _drain(self) -> None:
         if not self._jobs:
             return
-        log.info("consumers.draining", jobs=len(self._jobs), seconds=self._drain_seconds)
+        log.info("consumers.draining", runs=len(self._jobs), seconds=self._drain_seconds)
         _, unfinished = await asyncio.wait(self._jobs, timeout=self._drain_seconds)
         _cut_off(unfinished)
 
@@ -143,14 +143,14 @@ class Consumers:
         while not self._stopping.is_set():
             self._round_at = self._clock.monotonic()
             if wait := self._poll_in(outstanding=len(self._receiving)):
-                await self._gate.wait(wait)
+                await self._guard.wait(wait)
                 continue
-            with self._pairs.reserved() as permits:
-                await self._pairs.wait_for_one(permits)
+            with self._slots.reserved() as permits:
+                await self._slots.wait_for_one(permits)
                 if self._poll_in(outstanding=len(self._receiving)):
                     continue
                 poll = self._first_poll(brought=brought)
-                await self._pairs.take_more(permits, poll.most)
+                await self._slots.take_more(permits, poll.most)
                 messages = await self._receive_first(poll, len(permits))
                 brought = bool(messages)
                 if poll.bulk == "after" and not brought and self._is_bulks_turn():
@@ -162,22 +162,22 @@ class Consumers:
         """Poll the bulk lane with what is left, while the interactive lane has nothing."""
         while not self._stopping.is_set():
             if wait := self._bulk_in():
-                await self._gate.wait(wait)
+                await self._guard.wait(wait)
                 continue
-            with self._pairs.reserved() as permits:
-                await self._pairs.take_more(permits, MOST_A_POLL)
+            with self._slots.reserved() as permits:
+                await self._slots.take_more(permits, MAX_MESSAGES_PER_POLL)
                 if some := len(permits):
                     for message in await self._receive_bulk(some):
                         self._start(group, message, permits.pop(0))
             if not some:
-                await self._gate.wait(math.inf)
+                await self._guard.wait(math.inf)
 
     def _poll_in(self, *, outstanding: int = 0) -> float:
         """Seconds until a poll may go out beside those outstanding; infinity: not as it is."""
-        if self._skew.trouble is not None:
+        if self._skew.blocked_by is not None:
             return _SKEW_SECONDS
         now = self._clock.monotonic()
-        return self._gate.breaker.poll_in(now, in_hand=len(self._jobs) + outstanding)
+        return self._guard.breaker.poll_in(now, in_hand=len(self._jobs) + outstanding)
 
     def _is_bulks_turn(self) -> bool:
         """Whether the bulk lane may have the pair that the interactive lane has no use for."""
@@ -189,21 +189,21 @@ class Consumers:
 
     def _bulk_in(self) -> float:
         """Seconds until the bulk lane may be polled beside the other; infinity: not as it is."""
-        if not (self._beside and self._may_poll() and self._gate.breaker.state == "closed"):
+        if not (self._beside and self._may_poll() and self._guard.breaker.state == "closed"):
             return math.inf
         return self._bulk_due_in()
 
     def _bulk_due_in(self) -> float:
         """Seconds until the bulk queue is worth a poll."""
         now = self._clock.monotonic()
-        return max(self._gate.breaker.poll_bulk_in(now), self._bulk_due_at - now, 0.0)
+        return max(self._guard.breaker.poll_bulk_in(now), self._bulk_due_at - now, 0.0)
 
     def _first_poll(self, *, brought: bool) -> FirstPoll:
         now = self._clock.monotonic()
         return first_poll(
             lanes=len(self._queues),
             pairs=min(self.count, self._permits.limit),
-            closed=self._gate.breaker.state == "closed",
+            closed=self._guard.breaker.state == "closed",
             brought=brought,
             bulk_due=not self._bulk_due_in(),
             full_look_seconds=now - self._full_look_at,
@@ -213,7 +213,7 @@ class Consumers:
         """Poll the interactive lane; meanwhile the bulk lane may be, where it was so decided."""
         if poll.bulk == "beside":
             self._beside = True
-            self._gate.changed()
+            self._guard.changed()
         try:
             messages = await self._receive("interactive", most, poll.wait_seconds)
         finally:
@@ -228,7 +228,7 @@ class Consumers:
         messages = await self._receive("bulk", most, SHORT_WAIT_SECONDS)
         if messages:
             self._bulk_due_at = -math.inf
-        self._gate.changed()
+        self._guard.changed()
         return messages
 
     async def _receive(self, lane: Lane, most: int, wait_seconds: int | None) -> list[Message]:
@@ -239,7 +239,7 @@ class Consumers:
             messages = await self._queues[lane].receive(most, wait_seconds=wait_seconds)
         except Unavailable as error:
             self._metrics.poll_errors.inc()
-            log.warning("poll.failed", lane=lane, reason=str(error))
+            log.warning("poll.failed", lane=lane, error=str(error))
             return []
         finally:
             del self._receiving[poller]
@@ -263,9 +263,9 @@ class Consumers:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         """Give consumer and permit back, even of a job cancelled before its first step."""
-        self._pairs.give_back(self._jobs.pop(task).permit)
+        self._slots.give_back(self._jobs.pop(task).permit)
         self._round_at = self._clock.monotonic()
-        self._gate.changed()
+        self._guard.changed()
 
     async def _work(self, job: Job) -> None:
         outcome = await self._worker.work(job)

@@ -37,7 +37,7 @@ class DepthSampler:
         run_times: RunTimes,
         clock: Clock,
         metrics: Metrics,
-        fleet: int,
+        fleet_size: int,
         max_pending: int | None,
         ahead: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -48,9 +48,9 @@ class DepthSampler:
         self._run_times = run_times
         self._clock = clock
         self._metrics = metrics
-        self._fleet = fleet
+        self._fleet_size = fleet_size
         self._max_pending = max_pending
-        self.backlog = Backlog(fleet=fleet)
+        self.backlog = Backlog(fleet_size=fleet_size)
         self._being_opened = 0
         #: How many runs had been opened, and were owed, by the last sample.
         self._opened_before = self._owed_before = 0
@@ -76,7 +76,7 @@ class DepthSampler:
             self.depth = depth = await self._queue.depth()
         except Unavailable as error:
             self.depth = None
-            log.warning("queue.not_sampled", lane=self._lane, reason=str(error))
+            log.warning("queue.not_sampled", lane=self._lane, error=str(error))
         else:
             # Of what was opened meanwhile nobody knows whether it was counted.
             meanwhile = self.backlog.opened_so_far - before
@@ -89,7 +89,7 @@ class DepthSampler:
     def note_opened(self, record: Record) -> None:
         """Count a run opened here; where as many were opened elsewhere the sample is outdated."""
         self.backlog.opened(record.requested_at)
-        elsewhere = (self.backlog.opened_so_far - self._opened_before) * (self._fleet - 1)
+        elsewhere = (self.backlog.opened_so_far - self._opened_before) * (self._fleet_size - 1)
         doubt = self._seconds(elsewhere)
         if elsewhere > self._owed_before and doubt > _DOUBT_SECONDS:
             self._outdated.set()
@@ -132,5 +132,5 @@ class DepthSampler:
             waiting=waiting + self._ahead(),
             mean_run_seconds=self._run_times.mean_seconds,
             permits=self._permits.limit - spared,
-            fleet=self._fleet,
+            fleet_size=self._fleet_size,
         )

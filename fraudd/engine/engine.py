@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from fraudd.engine.backlog import RunTimes
 from fraudd.engine.breaker import Breaker
-from fraudd.engine.claims import Claiming
+from fraudd.engine.claims import Claims
 from fraudd.engine.consumers import Consumers
 from fraudd.engine.depth_sampler import DepthSampler
-from fraudd.engine.guard import Gate
-from fraudd.engine.guarded import GatedStore, GatedTopics, Through, gated
+from fraudd.engine.guard import Guard
+from fraudd.engine.guarded import GuardedStore, GuardedTopics, Through, guarded
 from fraudd.engine.intake import Intake
 from fraudd.engine.lease import Lease
 from fraudd.engine.listing import Listing
-from fraudd.engine.publisher import WakeUps, lane_of
+from fraudd.engine.publisher import Publisher, lane_of
 from fraudd.engine.settlement import Settlement
 from fraudd.engine.sweeper import Sweeper
 from fraudd.engine.waiters import Waiters
@@ -23,7 +23,7 @@ from fraudd.engine.worker import Worker
 from fraudd.ports import Clock, Permits, Queues, Scorer, Store, Topics
 from fraudd.prediction.decisions import Limits
 from fraudd.prediction.record import Lane, Record
-from fraudd.telemetry.clock_skew import Skew
+from fraudd.telemetry.clock_skew import ClockSkew
 from fraudd.telemetry.metrics import Metrics
 
 
@@ -33,7 +33,7 @@ class Terms:
 
     consumers: int
     max_attempts: int
-    job_timeout_seconds: float
+    run_timeout_seconds: float
     visibility_timeout_seconds: float
     wait_seconds: float
     drain_seconds: float
@@ -48,7 +48,7 @@ class Terms:
     grace_seconds: float
     requeue_after_seconds: float
     replica_lag_seconds: float
-    fleet: int
+    fleet_size: int
     max_pending: int | None
     test_entities: bool
     source: str
@@ -72,7 +72,7 @@ class Engine:
         clock: Clock,
         rng: random.Random,
         metrics: Metrics,
-        skew: Skew,
+        skew: ClockSkew,
         terms: Terms,
     ) -> None:
         self._store = store
@@ -89,15 +89,15 @@ class Engine:
             max_seconds=terms.backoff_max_seconds,
             rng=rng,
         )
-        self._gate = gate = Gate(self.breaker, clock=clock, rng=rng)
+        self._guard = guard = Guard(self.breaker, clock=clock, rng=rng)
         self.samplers = {lane: self._sampler(lane, permits) for lane in self._queues}
-        self.intake = self._intake(gate.once)
-        self.listing = Listing(GatedStore(store, gate.once), clock)
+        self.intake = self._intake(guard.once)
+        self.listing = Listing(GuardedStore(store, guard.once), clock)
         self.waiters = Waiters(self.intake.look_up)
         self.sweeper = Sweeper(
-            store=GatedStore(store, gate.once),
+            store=GuardedStore(store, guard.once),
             queues=self._queues,
-            wake_ups=self._wake_ups(),
+            publisher=self._publisher(),
             breaker=self.breaker,
             skew=skew,
             clock=clock,
@@ -109,11 +109,11 @@ class Engine:
             visibility_timeout_seconds=terms.visibility_timeout_seconds,
         )
         self.consumers = Consumers(
-            store=GatedStore(store, gate.once),
-            queues=gated(self._queues, gate.once),
+            store=GuardedStore(store, guard.once),
+            queues=guarded(self._queues, guard.once),
             permits=permits,
             worker=self._worker(scorer, permits),
-            gate=gate,
+            guard=guard,
             skew=skew,
             clock=clock,
             rng=rng,
@@ -135,7 +135,7 @@ class Engine:
 
     def mended(self) -> None:
         """Try again at once what failed: somebody may have mended it."""
-        self._gate.retry()
+        self._guard.retry()
 
     def stop(self) -> None:
         """Begin to drain."""
@@ -163,7 +163,7 @@ class Engine:
             run_times=self._run_times,
             clock=self._clock,
             metrics=self._metrics,
-            fleet=self._terms.fleet,
+            fleet_size=self._terms.fleet_size,
             max_pending=self._terms.max_pending,
             ahead=lambda: self.samplers["interactive"].backlog.owed if lane == "bulk" else 0,
         )
@@ -171,15 +171,15 @@ class Engine:
     def _sampler_of(self, record: Record) -> DepthSampler:
         return self.samplers[lane_of(record, self._queues)]
 
-    def _wake_ups(self) -> WakeUps:
-        once = self._gate.once
-        return WakeUps(GatedTopics(self._topics, once), gated(self._queues, once))
+    def _publisher(self) -> Publisher:
+        once = self._guard.once
+        return Publisher(GuardedTopics(self._topics, once), guarded(self._queues, once))
 
     def _intake(self, through: Through) -> Intake:
         """A door whose reads and writes fail in an outage, or wait it out."""
         return Intake(
-            store=GatedStore(self._store, through),
-            wake_ups=self._wake_ups(),
+            store=GuardedStore(self._store, through),
+            publisher=self._publisher(),
             clock=self._clock,
             rng=self._rng,
             skew=self._skew,
@@ -202,9 +202,9 @@ class Engine:
 
     def _settlement(self, through: Through, intake: Intake) -> Settlement:
         return Settlement(
-            store=GatedStore(self._store, through),
-            queues=gated(self._queues, through),
-            topics=GatedTopics(self._topics, through),
+            store=GuardedStore(self._store, through),
+            queues=guarded(self._queues, through),
+            topics=GuardedTopics(self._topics, through),
             publish=intake.publish,
             note_ended=self._note_ended,
             clock=self._clock,
@@ -217,16 +217,16 @@ class Engine:
 
     def _worker(self, scorer: Callable[[], Scorer], permits: Permits) -> Worker:
         """What the consumers do with a message, from its claim to its settlement."""
-        terms, gate = self._terms, self._gate
-        patient = self._intake(gate.patiently)
-        settlement = self._settlement(gate.patiently, patient)
+        terms, guard = self._terms, self._guard
+        patient = self._intake(guard.patiently)
+        settlement = self._settlement(guard.patiently, patient)
         held: dict[str, Lease] = {}
-        claiming = Claiming(
-            store=GatedStore(self._store, gate.patiently),
-            impatient=GatedStore(self._store, gate.once),
+        claiming = Claims(
+            store=GuardedStore(self._store, guard.patiently),
+            impatient=GuardedStore(self._store, guard.once),
             intake=patient,
             settlement=settlement,
-            gate=gate,
+            guard=guard,
             clock=self._clock,
             held=held,
             visibility_timeout_seconds=terms.visibility_timeout_seconds,
@@ -235,18 +235,18 @@ class Engine:
         return Worker(
             claiming=claiming,
             settlement=settlement,
-            parting=self._settlement(gate.once, self.intake),
-            store=GatedStore(self._store, gate.once),
+            parting=self._settlement(guard.once, self.intake),
+            store=GuardedStore(self._store, guard.once),
             scorer=scorer,
             permits=permits,
-            gate=gate,
+            guard=guard,
             skew=self._skew,
             clock=self._clock,
             rng=self._rng,
             metrics=self._metrics,
             run_times=self._run_times,
             held=held,
-            job_timeout_seconds=terms.job_timeout_seconds,
+            run_timeout_seconds=terms.run_timeout_seconds,
             replica_lag_seconds=terms.replica_lag_seconds,
             max_attempts=terms.max_attempts,
             backoff_base_seconds=terms.backoff_base_seconds,

@@ -21,7 +21,7 @@ _ROOM_BASE_SECONDS, _ROOM_MOST_SECONDS = 0.2, 2.0
 Call = Callable[[], Awaitable[T]]
 
 
-class Gate:
+class Guard:
     """Tells the breaker what came of every call, and lets those wait who can."""
 
     def __init__(self, breaker: Breaker, *, clock: Clock, rng: random.Random) -> None:
@@ -38,7 +38,7 @@ class Gate:
             raise
         except Unavailable as error:
             if self.breaker.failed(part, error.detail, self._clock.monotonic()):
-                log.warning("breaker.opened", part=part, reason=error.detail)
+                log.warning("breaker.opened", part=part, error=error.detail)
             self.changed()
             raise
         except RunError:
@@ -60,9 +60,9 @@ class Gate:
             try:
                 return await self.once(part, call)
             except BackPressure as error:
-                log.debug("gate.no_room", part=part, reason=error.detail)
+                log.debug("breaker.no_room", part=part, error=error.detail)
             except Unavailable as error:
-                log.debug("gate.waiting", part=part, reason=error.detail)
+                log.debug("breaker.waiting", part=part, error=error.detail)
                 continue
             finally:
                 self.breaker.left(part)
@@ -94,7 +94,7 @@ class Gate:
     def run_failed(self, entity_id: str, detail: str) -> None:
         """Note an attempt that failed in passing, or by a bug."""
         if self.breaker.run_failed(entity_id, detail, self._clock.monotonic()):
-            log.error("breaker.opened", part="runs", reason=detail)
+            log.error("breaker.opened", part="runs", error=detail)
         self.changed()
 
     def retry(self) -> None:

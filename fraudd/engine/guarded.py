@@ -1,4 +1,4 @@
-"""The ports, with every call through a gate: ``gate.once`` or ``gate.patiently``."""
+"""The ports, with every call through a guard: ``guard.once`` or ``guard.patiently``."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
@@ -22,14 +22,14 @@ T = TypeVar("T")
 
 
 class Through(Protocol):
-    """A way through a gate: which part is called, and the call."""
+    """A way through a guard: which part is called, and the call."""
 
     async def __call__(self, part: str, call: Callable[[], Awaitable[T]]) -> T:
         """Call the part."""
 
 
-class GatedStore:
-    """The store behind a gate."""
+class GuardedStore:
+    """The store behind a guard."""
 
     def __init__(self, store: Store, through: Through) -> None:
         self._store = store
@@ -50,8 +50,8 @@ class GatedStore:
         )
 
 
-class GatedQueue:
-    """A lane's queue behind a gate, which calls it ``part``."""
+class GuardedQueue:
+    """A lane's queue behind a guard, which calls it ``part``."""
 
     def __init__(self, queue: Queue, part: str, through: Through) -> None:
         self._queue = queue
@@ -96,13 +96,13 @@ class GatedQueue:
         return self._queue.max_receive_count
 
 
-def gated(queues: Queues, through: Through) -> Queues:
-    """Put every lane's queue behind a gate."""
-    return {lane: GatedQueue(queue, PARTS[lane], through) for lane, queue in queues.items()}
+def guarded(queues: Queues, through: Through) -> Queues:
+    """Put every lane's queue behind a guard."""
+    return {lane: GuardedQueue(queue, PARTS[lane], through) for lane, queue in queues.items()}
 
 
-class GatedTopics:
-    """The topics behind a gate."""
+class GuardedTopics:
+    """The topics behind a guard."""
 
     def __init__(self, topics: Topics, through: Through) -> None:
         self._topics = topics

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fraudd.aio import uncancelled
-from fraudd.engine.publisher import WakeUps
+from fraudd.engine.publisher import Publisher
 from fraudd.errors import Unavailable
 from fraudd.ports import Clock, Store
 from fraudd.prediction.decisions import on_request
 from fraudd.prediction.record import Lane, Record, current, new_run_id
-from fraudd.prediction.transitions import forgotten, hastened, opened, republished, unpublished
+from fraudd.prediction.transitions import forgotten, opened, promoted, republished, unpublished
 from fraudd.telemetry import log
-from fraudd.telemetry.clock_skew import Skew
+from fraudd.telemetry.clock_skew import ClockSkew
 
 #: A record that changes under every one of so many reads is not worth another.
 _ROUNDS = 5
@@ -32,7 +32,7 @@ class Asked:
 
 
 class Intake:
-    """The door: every request for a score, by HTTP or by event, enters here.
+    """The admission: every request for a score, by HTTP or by event, enters here.
 
     ``room`` is entered while a run is being opened in a lane for who asks; it raises ``Full``.
     ``note_opened`` is told of every run that was opened.
@@ -42,17 +42,17 @@ class Intake:
         self,
         *,
         store: Store,
-        wake_ups: WakeUps,
+        publisher: Publisher,
         clock: Clock,
         rng: random.Random,
-        skew: Skew,
+        skew: ClockSkew,
         default_max_age_seconds: float | None,
         retry_failed_after_seconds: float,
         room: Callable[[Lane], AbstractContextManager[None]],
         note_opened: Callable[[Record], None],
     ) -> None:
         self._store = store
-        self._wake_ups = wake_ups
+        self._publisher = publisher
         self._clock = clock
         self._rng = rng
         self._skew = skew
@@ -80,8 +80,8 @@ class Intake:
         to the trace ``traceparent``. Raises ``Full`` where a run would be opened, and too many are
         owed. A run that waits in the bulk lane is moved to who asks in the interactive one.
         """
-        if (trouble := self._skew.trouble) is not None:
-            raise Unavailable("clock", trouble)
+        if (blocked_by := self._skew.blocked_by) is not None:
+            raise Unavailable("clock", blocked_by)
         max_age = self._default_max_age_seconds if max_age_seconds is None else max_age_seconds
         stored = await self._store.get(entity_id)
         for _ in range(_ROUNDS):
@@ -131,7 +131,7 @@ class Intake:
         await self._store.apply(
             forgotten(entity_id, now=now, expires_at=now // 1000 + MESSAGE_RETENTION_SECONDS)
         )
-        log.info("record.forgotten", entity_id=entity_id)
+        log.info("record.deleted", entity_id=entity_id)
 
     async def open(
         self,
@@ -163,16 +163,16 @@ class Intake:
             await self.publish(applied.record)
         return applied.done, applied.record
 
-    async def hasten(self, record: Record) -> tuple[bool, Record | None]:
+    async def promote(self, record: Record) -> tuple[bool, Record | None]:
         """Move a run that is queued in the bulk lane to the interactive one, and wake it there.
 
         Tells whether it did, and the record as it is now. Raises ``Unavailable``.
         """
-        applied = await self._store.apply(hastened(record, now=self._clock.now()))
+        applied = await self._store.apply(promoted(record, now=self._clock.now()))
         if applied.done:
             assert applied.record is not None
             log.trace(record.traceparent)
-            log.info("run.hastened", entity_id=record.entity_id, run_id=record.run_id)
+            log.info("run.promoted", entity_id=record.entity_id, run_id=record.run_id)
             await self.publish(applied.record)
         return applied.done, applied.record
 
@@ -181,7 +181,7 @@ class Intake:
         if record.state != "queued":
             return record
         if record.lane == "bulk" and lane == "interactive":
-            _, found = await uncancelled(self.hasten(record))
+            _, found = await uncancelled(self.promote(record))
             # Where its run has just ended, it was pending when it was read.
             same = found is not None and found.run_id == record.run_id and found.pending
             return found if found is not None and same else record
@@ -198,12 +198,12 @@ class Intake:
     async def publish(self, record: Record) -> None:
         """Send the wake-up; where the topic is out the run stands in the record all the same."""
         try:
-            await self._wake_ups.send(record)
+            await self._publisher.send(record)
         except Unavailable as error:
             log.warning(
                 "run.not_published",
                 entity_id=record.entity_id,
                 run_id=record.run_id,
-                reason=str(error),
+                error=str(error),
             )
             await self._store.apply(unpublished(record))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from fraudd.errors import Unavailable
 from fraudd.ports import Clock, Message, Queue, Store
 from fraudd.prediction.record import Record, lease_end
-from fraudd.prediction.retry import MOST_HELD_SECONDS
+from fraudd.prediction.retry import MAX_HELD_SECONDS
 from fraudd.prediction.transitions import renewed
 from fraudd.telemetry import log
 
@@ -99,7 +99,7 @@ class Lease:
         holder.cancel()
 
     def _held_too_long(self) -> bool:
-        return self._clock.now() - self.message.received_at > MOST_HELD_SECONDS * 1000
+        return self._clock.now() - self.message.received_at > MAX_HELD_SECONDS * 1000
 
     async def _beat(self) -> None:
         """Renew the visibility, then the claim: it too where the visibility could not be."""
@@ -109,10 +109,10 @@ class Lease:
             await self._hide()
         except Unavailable as error:
             log.warning(
-                "lease.not_hidden",
+                "message.visibility_not_extended",
                 **self._names,
                 message_id=self.message.message_id,
-                reason=str(error),
+                error=str(error),
             )
         if self.claim is None:
             return
@@ -122,7 +122,7 @@ class Lease:
             async with self._in_time("store"):
                 applied = await self._store.apply(renewed(self.claim, lease_until=until))
         except Unavailable as error:
-            log.warning("lease.not_renewed", **self._names, reason=str(error))
+            log.warning("lease.not_renewed", **self._names, error=str(error))
             return
         if not applied.done:
             log.warning("lease.lost", **self._names)

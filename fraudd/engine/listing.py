@@ -1,4 +1,4 @@
-"""Lists the entities whose run is pending, or has failed, oldest request first."""
+"""Listings the entities whose run is pending, or has failed, oldest request first."""
 
 from typing import Literal
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 #: ``ReceiveMessage`` gives ten at most.
-MOST_A_POLL = 10
+MAX_MESSAGES_PER_POLL = 10
 #: A poll that waits asks all of SQS's servers, one that does not only some of them. It keeps its
 #: pairs from the interactive lane meanwhile, so this is the shortest there is.
 SHORT_WAIT_SECONDS = 1
@@ -49,7 +49,7 @@ def first_poll(
     ``pairs`` of a consumer and a permit may be had at once; ``closed``: the breaker is; the last
     poll ``brought`` something; the last that asked all servers was ``full_look_seconds`` ago.
     """
-    most = MOST_A_POLL if closed else 1
+    most = MAX_MESSAGES_PER_POLL if closed else 1
     if lanes == 1:
         return FirstPoll(most=most, wait_seconds=None, bulk="no")
     if closed and pairs > 1:

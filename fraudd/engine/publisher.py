@@ -5,7 +5,7 @@ from fraudd.prediction.events import wake_up
 from fraudd.prediction.record import Lane, Record
 
 
-class WakeUps:
+class Publisher:
     """By the topic in the interactive lane, straight to its queue in the bulk lane."""
 
     def __init__(self, topics: Topics, queues: Queues) -> None:

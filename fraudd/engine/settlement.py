@@ -14,7 +14,7 @@ from fraudd.ports import Clock, Queues, Store, Topics
 from fraudd.prediction.body import ended
 from fraudd.prediction.events import completion
 from fraudd.prediction.record import Record, Transition, new_run_id
-from fraudd.prediction.retry import MOST_DELAY_SECONDS, may_hide
+from fraudd.prediction.retry import MAX_DELAY_SECONDS, may_hide
 from fraudd.prediction.transitions import completed, failed
 from fraudd.telemetry import log
 from fraudd.telemetry.metrics import Metrics
@@ -23,14 +23,14 @@ Outcome = Literal[
     "done",
     "failed",
     "retried",
-    "given_back",
+    "released_before_run",
     "handed_over",
     "announced",
     "opened",  # a run, for another service
     "asked_again",
     "covered",
     "superseded",
-    "forgotten",
+    "deleted",
     "malformed",
     "released",
     "bug",
@@ -139,9 +139,9 @@ class Settlement:
         ):
             await queue.hide(message, seconds)
         else:
-            await queue.send_again(message, min(seconds, MOST_DELAY_SECONDS))
+            await queue.send_again(message, min(seconds, MAX_DELAY_SECONDS))
             self._metrics.deleted.inc()
-        return "given_back"
+        return "released_before_run"
 
     async def delete(self, lease: Lease) -> None:
         """Be done with a message."""

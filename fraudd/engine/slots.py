@@ -1,4 +1,4 @@
-"""Pairs of an idle consumer and a permit: as many as there are, as many messages are asked for."""
+"""Slots of an idle consumer and a permit: as many as there are, as many messages are asked for."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from fraudd.ports import Permit, Permits
 
 
-class Pairs:
+class Slots:
     """``count`` consumers, each idle until a permit is reserved with it."""
 
     def __init__(self, permits: Permits, count: int) -> None:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from fraudd.engine.breaker import Breaker
 from fraudd.engine.oldest import OldestPending
-from fraudd.engine.publisher import WakeUps, lane_of
+from fraudd.engine.publisher import Publisher, lane_of
 from fraudd.errors import Unavailable
 from fraudd.ports import Clock, Entry, Queues, Store
 from fraudd.prediction.decisions import lost
 from fraudd.prediction.record import SHARDS, Lane, Record
 from fraudd.prediction.transitions import republished
 from fraudd.telemetry import log
-from fraudd.telemetry.clock_skew import Skew
+from fraudd.telemetry.clock_skew import ClockSkew
 from fraudd.telemetry.metrics import Metrics
 
 
@@ -33,9 +33,9 @@ class Sweeper:
         *,
         store: Store,
         queues: Queues,
-        wake_ups: WakeUps,
+        publisher: Publisher,
         breaker: Breaker,
-        skew: Skew,
+        skew: ClockSkew,
         clock: Clock,
         rng: random.Random,
         metrics: Metrics,
@@ -46,7 +46,7 @@ class Sweeper:
     ) -> None:
         self._store = store
         self._queues = queues
-        self._wake_ups = wake_ups
+        self._publisher = publisher
         self._breaker = breaker
         self._skew = skew
         self._clock = clock
@@ -68,7 +68,7 @@ class Sweeper:
             try:
                 await self.run_once()
             except Unavailable as error:
-                log.warning("sweeper.put_off", reason=str(error))
+                log.warning("sweeper.postponed", error=str(error))
 
     async def run_once(self) -> int:
         """Sweep one page; gives how many wake-ups were sent. Raises ``Unavailable``.
@@ -98,7 +98,7 @@ class Sweeper:
     def _may_sweep(self) -> bool:
         """After an outage of the store holders get one visibility for the beats they missed."""
         answering = self._breaker.answering_for("store", self._clock.monotonic())
-        return self._skew.trouble is None and answering >= self._visibility_timeout_seconds
+        return self._skew.blocked_by is None and answering >= self._visibility_timeout_seconds
 
     async def _look_whether_empty(self, began: int, pending: list[Record]) -> None:
         """Count the messages where that may tell that a wake-up is lost."""
@@ -112,7 +112,7 @@ class Sweeper:
         try:
             depth = await self._queues[lane].depth()
         except Unavailable as error:
-            log.warning("queue.not_sampled", lane=lane, reason=str(error))
+            log.warning("queue.not_sampled", lane=lane, error=str(error))
             return False
         return depth.visible == depth.in_flight == depth.delayed == 0
 
@@ -130,7 +130,7 @@ class Sweeper:
             return False
         log.trace(record.traceparent)
         log.info(
-            "run.swept",
+            "run.wakeup_resent",
             entity_id=record.entity_id,
             run_id=record.run_id,
             state=record.state,
@@ -138,14 +138,14 @@ class Sweeper:
         )
         self._metrics.swept.inc()
         try:
-            await self._wake_ups.send(record)
+            await self._publisher.send(record)
         except Unavailable as error:
             # It counts as sent: it may have been. Otherwise its next turn comes.
             log.warning(
                 "run.not_published",
                 entity_id=record.entity_id,
                 run_id=record.run_id,
-                reason=str(error),
+                error=str(error),
             )
         return True
 

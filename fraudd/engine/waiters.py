@@ -11,9 +11,9 @@ from fraudd.telemetry import log
 
 #: How often they look for runs that end elsewhere; while nobody new comes, ever more rarely, until
 #: so many times as long passes in between. Each look reads every entity that is waited for once.
-_LOOK_SECONDS, _MOST_APART = 0.5, 4
+_LOOK_SECONDS, _MAX_APART = 0.5, 4
 #: Each holds a connection and some memory; who comes on top is answered as it stands.
-MOST_WAITERS = 10_000
+MAX_WAITERS = 10_000
 
 #: Gives a record as a reader may see it.
 Read = Callable[[str], Awaitable[Record | None]]
@@ -36,7 +36,7 @@ class Waiters:
     @property
     def open(self) -> bool:
         """Whether there is room for one more; there is none while the daemon stops."""
-        return not self._stopped and self.count < MOST_WAITERS
+        return not self._stopped and self.count < MAX_WAITERS
 
     async def wait(self, pending: Record, seconds: float) -> Record | None:
         """Wait for the end of the run that ``pending`` shows; gives the record as it was then.
@@ -70,7 +70,7 @@ class Waiters:
             self._left -= 1
             if self._left <= 0:
                 # Before the look: who comes while it is under way has it begin anew.
-                self._apart = self._left = min(2 * self._apart, _MOST_APART)
+                self._apart = self._left = min(2 * self._apart, _MAX_APART)
                 await gather(self._look_at(entity_id) for entity_id in list(self._waiting))
 
     def stop(self) -> None:
@@ -85,7 +85,7 @@ class Waiters:
         try:
             record = await self._read(entity_id)
         except Unavailable as error:
-            log.debug("waiters.not_read", entity_id=entity_id, reason=str(error))
+            log.debug("waiters.not_read", entity_id=entity_id, error=str(error))
         except Exception:
             # Who waits meets the same when reading anew, and can be answered for it.
             self._give_up(entity_id)

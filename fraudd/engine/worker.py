@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fraudd.engine.backlog import RunTimes
-from fraudd.engine.claims import Claiming
-from fraudd.engine.guard import Gate
+from fraudd.engine.claims import Claims
+from fraudd.engine.guard import Guard
 from fraudd.engine.lease import Lease
 from fraudd.engine.sandbox import Trial, trial
 from fraudd.engine.settlement import Outcome, Settlement
@@ -18,10 +18,10 @@ from fraudd.ports import Clock, FeatureValues, Model, Permit, Permits, Scorer, S
 from fraudd.prediction.events import MalformedEvent, parse_request
 from fraudd.prediction.record import Record
 from fraudd.prediction.retry import BackOff, Fail, FailureClass, back_off, dispose
-from fraudd.prediction.traceparent import TRACEPARENT, taken
+from fraudd.prediction.traceparent import TRACEPARENT, parse_traceparent
 from fraudd.prediction.transitions import backed_off, released
 from fraudd.telemetry import log
-from fraudd.telemetry.clock_skew import Skew
+from fraudd.telemetry.clock_skew import ClockSkew
 from fraudd.telemetry.metrics import Metrics
 
 
@@ -58,20 +58,20 @@ class Worker:
     def __init__(
         self,
         *,
-        claiming: Claiming,
+        claiming: Claims,
         settlement: Settlement,
         parting: Settlement,
         store: Store,
         scorer: Callable[[], Scorer],
         permits: Permits,
-        gate: Gate,
-        skew: Skew,
+        guard: Guard,
+        skew: ClockSkew,
         clock: Clock,
         rng: random.Random,
         metrics: Metrics,
         run_times: RunTimes,
         held: dict[str, Lease],
-        job_timeout_seconds: float,
+        run_timeout_seconds: float,
         replica_lag_seconds: float,
         max_attempts: int,
         backoff_base_seconds: float,
@@ -84,14 +84,14 @@ class Worker:
         self._store = store
         self._scorer = scorer
         self._permits = permits
-        self._gate = gate
+        self._guard = guard
         self._skew = skew
         self._clock = clock
         self._rng = rng
         self._metrics = metrics
         self._run_times = run_times
         self._held = held
-        self._job_timeout_seconds = job_timeout_seconds
+        self._job_timeout_seconds = run_timeout_seconds
         self._replica_lag_seconds = replica_lag_seconds
         self._max_attempts = max_attempts
         self._backoff_base_seconds = backoff_base_seconds
@@ -106,7 +106,7 @@ class Worker:
         """
         lease = job.lease
         # Until the record tells; what keeps the message hidden meanwhile logs this one throughout.
-        log.trace(taken(lease.message.attributes.get(TRACEPARENT)))
+        log.trace(parse_traceparent(lease.message.attributes.get(TRACEPARENT)))
         first = self._held.setdefault(lease.message.message_id, lease)
         try:
             async with lease.kept():
@@ -118,7 +118,7 @@ class Worker:
             await self._release(job)
             raise
         except Exception:
-            log.error("job.bug", traceback=True, **job.names)
+            log.error("message.bug", traceback=True, **job.names)
             return "bug"
         finally:
             if first is lease:
@@ -126,7 +126,7 @@ class Worker:
 
     async def _work(self, job: Job) -> Outcome:
         message = job.lease.message
-        if self._skew.trouble is not None:
+        if self._skew.blocked_by is not None:
             return await self._settlement.give_back(job.lease, seconds=0)
         try:
             event = parse_request(
@@ -144,7 +144,7 @@ class Worker:
         job.lease.claim = claim
         log.trace(claim.traceparent)
         job.trial = trial(claim.entity_id) if self._test_entities else None
-        self._gate.run_began()
+        self._guard.run_began()
         try:
             found = await self._compute(job, claim)
         except Exception as error:
@@ -172,7 +172,9 @@ class Worker:
         """Read the features under the permit, give it back, score; gives the result to store."""
         job.phase = "database"
         if job.trial is None:
-            features, model = await self._gate.patiently("database", lambda: self._read(job, claim))
+            features, model = await self._guard.patiently(
+                "database", lambda: self._read(job, claim)
+            )
         else:
             # It needs no database, keeps nobody from it, and tells nothing about it.
             self._give_back_permit(job)
@@ -193,7 +195,7 @@ class Worker:
             "total": max(0, now - claim.requested_at),
         }
         if job.trial is None:
-            self._gate.run_succeeded()
+            self._guard.run_succeeded()
             self._metrics.run_computed(timing, features.files_ms, scored.score)
         log.info("run.computed", **job.names, score=round(scored.score, 4), **timing)
         return _test_mark(job) | {
@@ -234,7 +236,7 @@ class Worker:
 
     def _give_back_permit(self, job: Job) -> None:
         job.permit.release()
-        self._gate.changed()
+        self._guard.changed()
 
     async def _dispose(self, job: Job, claim: Record, error: Exception) -> Outcome:
         """Carry out what a failed attempt comes to."""
@@ -248,7 +250,7 @@ class Worker:
             requeued = await self._settlement.requeue(job.lease, later, seconds=seconds)
             return "retried" if requeued else "superseded"
         if failure != "permanent":
-            self._gate.run_failed(claim.entity_id, f"{type_}: {detail}")
+            self._guard.run_failed(claim.entity_id, f"{type_}: {detail}")
         delay = back_off(
             claim.attempts,
             base_seconds=self._backoff_base_seconds,
@@ -314,7 +316,7 @@ class Worker:
                     return
             await self._parting.give_back(job.lease, seconds=0)
         except Unavailable as error:
-            log.warning("job.left", **job.names, reason=str(error))
+            log.warning("message.left", **job.names, error=str(error))
 
 
 def _test_mark(job: Job) -> dict[str, Any]:

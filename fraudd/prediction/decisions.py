@@ -10,7 +10,7 @@ from fraudd.prediction.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Record, 
 from fraudd.prediction.transitions import attempts_claimed, deaths_claimed
 
 #: A backlog that is slow to drain is swept ever more rarely, up to 32 times so.
-MOST_DOUBLINGS = 5
+MAX_DOUBLINGS = 5
 
 OnRequest = Literal["open", "pending", "stored", "failed"]
 
@@ -89,7 +89,7 @@ class AskAgain:
 
 
 @dataclass(frozen=True, slots=True)
-class Hasten:
+class Promote:
     """Another service asks, and the run that covers it waits in the bulk lane: it need not."""
 
     record: Record
@@ -99,10 +99,10 @@ class Hasten:
 class Drop:
     """Nothing is owed to this message: delete it."""
 
-    reason: Literal["superseded", "covered", "forgotten"]
+    reason: Literal["superseded", "covered", "deleted"]
 
 
-OnMessage = Claim | GiveUp | GiveBack | HandOver | Announce | Open | AskAgain | Hasten | Drop
+OnMessage = Claim | GiveUp | GiveBack | HandOver | Announce | Open | AskAgain | Promote | Drop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +133,8 @@ def on_message(
         return _on_foreign_request(record, asked_at)
     if record is None:
         return Drop("superseded")
-    if record.state == "forgotten":
-        return Drop("forgotten")
+    if record.state == "deleted":
+        return Drop("deleted")
     verdicts = (record.result, record.error)
     if any(verdict is not None and verdict["run_id"] == run_id for verdict in verdicts):
         return Announce(record, run_id)
@@ -151,14 +151,14 @@ def on_message(
 
 
 def _on_foreign_request(record: Record | None, asked_at: int) -> OnMessage:
-    if record is not None and record.forgotten_at is not None:
-        before = asked_at <= record.forgotten_at + SKEW_MARGIN_MS
-        return Drop("forgotten") if before else Open(record)
+    if record is not None and record.deleted_at is not None:
+        before = asked_at <= record.deleted_at + SKEW_MARGIN_MS
+        return Drop("deleted") if before else Open(record)
     if record is None or not record.pending:
         return Open(record)
     if record.state == "running":
         return AskAgain(record)
-    return Hasten(record) if record.lane == "bulk" else Drop("covered")
+    return Promote(record) if record.lane == "bulk" else Drop("covered")
 
 
 def _claim_or_give_up(record: Record, now: int, limits: Limits) -> Claim | GiveUp:
@@ -192,5 +192,5 @@ def lost(record: Record, *, now: int, requeue_after_seconds: float, emptied_at: 
     sent = max(record.published_at, due)
     if record.requeues == 0 and emptied_at is not None and emptied_at > sent + SKEW_MARGIN_MS:
         return True
-    wait_seconds: float = requeue_after_seconds * 2 ** min(record.requeues, MOST_DOUBLINGS)
+    wait_seconds: float = requeue_after_seconds * 2 ** min(record.requeues, MAX_DOUBLINGS)
     return now > sent + wait_seconds * 1000

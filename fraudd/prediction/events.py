@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from fraudd.prediction.body import body, rfc3339
 from fraudd.prediction.record import ENTITY_ID, ENTITY_ID_RULE, RUN_ID, Record
-from fraudd.prediction.traceparent import TRACEPARENT, taken
+from fraudd.prediction.traceparent import TRACEPARENT, parse_traceparent
 
 #: Message attributes of fraudd's own copies: why one lies in the dead-letter queue, what exactly
 #: was wrong, and when the message was first sent (epoch milliseconds).
@@ -85,7 +85,10 @@ def parse_request(
     if REASON in attributes:
         run_id = None
     return RequestEvent(
-        entity_id=entity_id, run_id=run_id, asked_at=asked_at, traceparent=taken(traceparent)
+        entity_id=entity_id,
+        run_id=run_id,
+        asked_at=asked_at,
+        traceparent=parse_traceparent(traceparent),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-State = Literal["queued", "running", "done", "failed", "forgotten"]
+State = Literal["queued", "running", "done", "failed", "deleted"]
 #: By which queue a run is woken: the bulk lane is served with what the other leaves.
 Lane = Literal["interactive", "bulk"]
 Value = str | int | Mapping[str, Any]
@@ -67,7 +67,7 @@ class Record:
     listed: str | None = None
     listed_at: int | None = None
     #: Of a tombstone: what was asked before is not answered any more.
-    forgotten_at: int | None = None
+    deleted_at: int | None = None
     #: The W3C trace that the run belongs to.
     traceparent: str | None = None
     #: The lane of the newest run; None is interactive.
@@ -90,7 +90,7 @@ class Transition:
     sets: Mapping[str, Value | None]
 
 
-def landed(transition: Transition, old: Record | None) -> bool:
+def already_applied(transition: Transition, old: Record | None) -> bool:
     """Tell whether ``old``, which refused ``transition``, is what its own first try wrote.
 
     A write may land although its answer was lost; the retry then fails its condition. Each
@@ -113,7 +113,7 @@ def landed(transition: Transition, old: Record | None) -> bool:
 
 def current(record: Record | None, now: int) -> Record | None:
     """Give the record as a reader may see it: what has expired is absent, deleted yet or not."""
-    if record is None or record.state == "forgotten":
+    if record is None or record.state == "deleted":
         return None
     past = expired(record, now)
     seen = _without(record, past) if past else record

@@ -7,10 +7,10 @@ from typing import Literal
 FailureClass = Literal["permanent", "transient", "overrun", "bug"]
 
 #: The longest that ``SendMessage`` delays a message, in seconds.
-MOST_DELAY_SECONDS = 900
+MAX_DELAY_SECONDS = 900
 #: SQS hides a message for twelve hours after its receive and no longer:
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
-MOST_HELD_SECONDS = 11.5 * 3600
+MAX_HELD_SECONDS = 11.5 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +65,4 @@ def may_hide(
     longest that SQS hides a message, a copy begins anew.
     """
     worn = max_receive_count is not None and receive_count * 2 >= max_receive_count
-    return not worn and held_seconds + seconds <= MOST_HELD_SECONDS
+    return not worn and held_seconds + seconds <= MAX_HELD_SECONDS

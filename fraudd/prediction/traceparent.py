@@ -9,7 +9,7 @@ _WRITTEN = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2}
 _ULID_DIGITS = str.maketrans("0123456789ABCDEFGHJKMNPQRSTVWXYZ", "0123456789abcdefghijklmnopqrstuv")
 
 
-def taken(given: str | None) -> str | None:
+def parse_traceparent(given: str | None) -> str | None:
     """Read what a caller sent; None where there is nothing valid, which is then ignored.
 
     A later version is read as far as it is like this one, and carried on as this one.
@@ -22,7 +22,7 @@ def taken(given: str | None) -> str | None:
     return f"00-{trace}-{parent}-{flags}"
 
 
-def made(run_id: str) -> str:
+def new_traceparent(run_id: str) -> str:
     """Begin a trace for a run that came without one: its id is the run's own, as hexadecimal."""
     number = int(run_id.translate(_ULID_DIGITS), 32)
     return f"00-{number:032x}-{number & (1 << 64) - 1 or 1:016x}-00"

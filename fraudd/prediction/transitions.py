@@ -16,7 +16,7 @@ from fraudd.prediction.record import (
     expired,
     shard,
 )
-from fraudd.prediction.traceparent import made
+from fraudd.prediction.traceparent import new_traceparent
 
 
 def opened(
@@ -32,7 +32,7 @@ def opened(
 
     Without a ``traceparent`` the run begins a trace of its own.
     """
-    before: dict[str, Value | None] = {"run_id": None, "state": None, "forgotten_at": None}
+    before: dict[str, Value | None] = {"run_id": None, "state": None, "deleted_at": None}
     stale: tuple[str, ...] = ()
     if seen is not None:
         before = {name: getattr(seen, name) for name in before}
@@ -68,7 +68,7 @@ def republished(record: Record, *, now: int) -> Transition:
     )
 
 
-def hastened(record: Record, *, now: int) -> Transition:
+def promoted(record: Record, *, now: int) -> Transition:
     """Move a run that is queued in the bulk lane to the interactive one; of many callers one does.
 
     Whoever does sends another wake-up there. The one in the bulk queue does no harm.
@@ -206,7 +206,7 @@ def forgotten(entity_id: str, *, now: int, expires_at: int) -> Transition:
     """Forget the entity, known or not: a tombstone that outlives the messages sent before it."""
     sets: dict[str, Value | None] = dict.fromkeys(field.name for field in fields(Record))
     del sets["entity_id"]
-    sets |= {"state": "forgotten", "forgotten_at": now, "expires_at": expires_at}
+    sets |= {"state": "deleted", "deleted_at": now, "expires_at": expires_at}
     return Transition(entity_id=entity_id, expects={}, sets=sets)
 
 
@@ -218,7 +218,7 @@ def _opening(
         "state": "queued",
         "run_id": run_id,
         "lane": None,
-        "traceparent": made(run_id),
+        "traceparent": new_traceparent(run_id),
         "requested_at": requested_at,
         "published_at": now,
         "started_at": None,
@@ -233,7 +233,7 @@ def _opening(
         "lease_until": None,
         "listed": f"pending#{shard(entity_id)}",
         "listed_at": requested_at,
-        "forgotten_at": None,
+        "deleted_at": None,
         "expires_at": None,
     }
 

@@ -13,7 +13,7 @@ import xgboost
 from fraudd.errors import Misconfigured, PermanentError
 from fraudd.ports import Decision, Scored
 from fraudd.scoring.feature_files import FeatureFiles
-from fraudd.scoring.model_probe import how_it_dies
+from fraudd.scoring.model_probe import crash_of
 
 #: So many reasons are given with a score.
 _REASONS = 5
@@ -50,7 +50,7 @@ class XgboostModel:
         self._thresholds = thresholds
         self.version = version
         #: Short for the SQL that it is used with.
-        self.sql = (digest := files.digest)[:12]
+        self.features_version = (digest := files.digest)[:12]
         #: Whether it was trained with this very SQL, not only with features of the same names.
         self.same_sql = booster.attr("sql_digest") == digest
 
@@ -119,7 +119,7 @@ def load(
         raise Misconfigured(
             f"cannot read the model {path}: {error.strerror}; train one with 'fraudd train'"
         ) from None
-    if prove and (death := how_it_dies(content)) is not None:
+    if prove and (death := crash_of(content)) is not None:
         raise Misconfigured(
             f"{path} is no xgboost model, or a part of one: reading it {death}; copy a model beside"
             " its place, then rename it"

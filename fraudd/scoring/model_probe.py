@@ -12,10 +12,10 @@ import numpy as np
 import xgboost
 
 #: All of it is start and imports, half a second where a core is free.
-_MOST_SECONDS = 20.0
+_MAX_SECONDS = 20.0
 
 
-def how_it_dies(content: bytes) -> str | None:
+def crash_of(content: bytes) -> str | None:
     """Say how a process ends that reads this model; None where it survives. Takes a second."""
     try:
         # -P: nothing in the working directory is taken for a module.
@@ -24,11 +24,11 @@ def how_it_dies(content: bytes) -> str | None:
             input=content,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=_MOST_SECONDS,
+            timeout=_MAX_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"does not end within {_MOST_SECONDS:g} s"
+        return f"does not end within {_MAX_SECONDS:g} s"
     if ended.returncode < 0:
         return f"ends in {signal.Signals(-ended.returncode).name}"
     return None if ended.returncode == 0 else f"ends with status {ended.returncode}"

@@ -21,13 +21,13 @@ class Scan:
     #: The index that is read instead of the table.
     index: str | None
     #: Indexes on columns that have a condition, but which are not used.
-    spurned: str | None
+    unused_index: str | None
     #: About so many, as the server believes.
     rows: int = field(compare=False)
 
     def is_choice(self, affected: Sequence[str], entities: Sequence[str]) -> bool:
         """Whether a server that has an index prefers this for some, who have many of the rows."""
-        return bool(self.spurned) and not self.index and len(affected) < len(entities)
+        return bool(self.unused_index) and not self.index and len(affected) < len(entities)
 
     def describe(self, file: FeatureFile, entities: Sequence[str]) -> str:
         """Say what is wrong with a feature file, and what would help."""
@@ -35,9 +35,9 @@ class Scan:
         add = f"add an index to {table} that begins with the column that leads to the entity"
         if self.index:
             why = f"index {self.index} is read as a whole; {add}"
-        elif self.spurned:
+        elif self.unused_index:
             why = (
-                f"index {self.spurned} is not used: values of another type or collation are"
+                f"index {self.unused_index} is not used: values of another type or collation are"
                 " compared with it, or so many rows are left that the server prefers to read all"
                 " (an index of every column that the file uses helps), or its statistics are old"
                 f" (ANALYZE TABLE {table})"
@@ -60,7 +60,7 @@ def scans(plan: Sequence[Mapping[str, Any]]) -> list[Scan]:
         Scan(
             table=row["table"],
             index=row["key"],
-            spurned=row["possible_keys"],
+            unused_index=row["possible_keys"],
             rows=_count(row["rows"]),
         )
         for row in plan

@@ -3,7 +3,7 @@
 from fraudd.prediction.record import SKEW_MARGIN_MS
 
 
-class Skew:
+class ClockSkew:
     """How far the clock is off, as far as the answers prove it. Times are epoch milliseconds."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Skew:
         return self._off_ms / 1000
 
     @property
-    def trouble(self) -> str | None:
+    def blocked_by(self) -> str | None:
         """Say that the clock is off by more than leases allow for; None where it is not."""
         if abs(self._off_ms) <= SKEW_MARGIN_MS:
             return None

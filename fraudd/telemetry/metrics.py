@@ -31,7 +31,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         self.jobs = Counter(
-            "fraudd_jobs",
+            "fraudd_messages",
             "Messages worked on, by what came of them",
             ["outcome"],
             registry=registry,
@@ -65,7 +65,7 @@ class Metrics:
             registry=registry,
         )
         self.swept = Counter(
-            "fraudd_swept", "Wake-ups that the sweeper sent again", registry=registry
+            "fraudd_wakeups_resent", "Wake-ups that the sweeper sent again", registry=registry
         )
         self.poll_errors = Counter("fraudd_poll_errors", "Receives that failed", registry=registry)
         self.reloads = Counter(
@@ -88,7 +88,7 @@ class Metrics:
         )
         self._http_children: dict[tuple[str, str, str], Histogram] = {}
         self._http_in_hand = Gauge(
-            "fraudd_http_requests_in_hand",
+            "fraudd_http_requests_in_flight",
             "Requests that are being answered, those that only wait aside",
             registry=registry,
         )
@@ -97,7 +97,7 @@ class Metrics:
         )
         self._permits = Gauge(
             "fraudd_permits",
-            "Database permits: in use, the limit, and the most",
+            "Database permits: in use, the limit, and the maximum",
             ["kind"],
             registry=registry,
         )
@@ -124,12 +124,12 @@ class Metrics:
             "fraudd_ready", "Whether /readyz says that requests are welcome", registry=registry
         )
         self._deaf = Gauge(
-            "fraudd_deaf",
+            "fraudd_poll_loop_stalled",
             "Whether the poll loop hangs: the watchdog should have ended the process",
             registry=registry,
         )
         self._clock_off = Gauge(
-            "fraudd_clock_off_seconds",
+            "fraudd_clock_skew_seconds",
             "How far the clock is ahead of that of AWS, or behind (below 0), at least",
             registry=registry,
         )
@@ -175,12 +175,12 @@ class Metrics:
         self._http_connections.set_function(connections)
 
     def watch_permits(
-        self, *, in_use: Callable[[], int], limit: Callable[[], int], most: int
+        self, *, in_use: Callable[[], int], limit: Callable[[], int], maximum: int
     ) -> None:
         """Show the permits as they are whenever somebody looks."""
         self._permits.labels("in_use").set_function(in_use)
         self._permits.labels("limit").set_function(limit)
-        self._permits.labels("most").set(most)
+        self._permits.labels("max").set(maximum)
 
     def watch_database(self, opened: Callable[[], int], threads: Callable[[], int]) -> None:
         """Show the open connections, and how busy the server was last, whenever somebody looks."""
@@ -200,14 +200,14 @@ class Metrics:
         self,
         *,
         ready: Callable[[], bool],
-        deaf: Callable[[], bool],
-        clock_off: Callable[[], float],
+        stalled: Callable[[], bool],
+        clock_skew: Callable[[], float],
         waiters: Callable[[], int],
     ) -> None:
         """Show how the daemon is whenever somebody looks."""
         self._ready.set_function(ready)
-        self._deaf.set_function(deaf)
-        self._clock_off.set_function(clock_off)
+        self._deaf.set_function(stalled)
+        self._clock_off.set_function(clock_skew)
         self._waiters.set_function(waiters)
 
     def watch_consumers(self, busy: Callable[[], int], count: int) -> None:
@@ -220,9 +220,11 @@ class Metrics:
         for lane in lanes:
             self._oldest_pending.labels(lane).set_function(partial(seconds, lane))
 
-    def describe(self, *, model: str, sql: str) -> None:
+    def describe(self, *, model: str, features_version: str) -> None:
         """Say which version this is, with which model and which feature SQL."""
-        self._info.info({"version": __version__, "model": model, "sql": sql})
+        self._info.info(
+            {"version": __version__, "model": model, "features_version": features_version}
+        )
 
     def run_computed(
         self, phases_ms: Mapping[str, int], files_ms: Mapping[str, int], score: float

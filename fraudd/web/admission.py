@@ -16,7 +16,7 @@ from fraudd.web.buckets import Buckets
 from fraudd.web.problems import Problem
 
 #: Two seconds of work at some 2,000 look-ups a second: who waits longer has long hung up.
-MOST_IN_HAND = 4_000
+MAX_IN_HAND = 4_000
 #: A little longer than the store's own time-outs; who only waits for a run has none.
 DEADLINE_SECONDS = 10.0
 _DEADLINE = web.RequestKey("deadline", asyncio.Timeout)
@@ -32,7 +32,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _TOKEN_KEYS = frozenset({"access_token", "token", "api_key", "apikey"})
 
 
-class Door:
+class Admission:
     """Lets requests in. ``tokens`` may be replaced while it is open; None: anybody may call."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Door:
 
     async def served(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Have a request answered: counted as in hand, by a deadline. Raises ``Problem`` 503."""
-        if self.in_hand >= MOST_IN_HAND:
+        if self.in_hand >= MAX_IN_HAND:
             raise _later("overloaded", "too many requests are in hand; ask again: it is safe")
         self.in_hand += 1
         try:
@@ -124,7 +124,7 @@ class Door:
         if wait := self._failures.take(network(request.remote), self._clock.monotonic()):
             return _slower("too-many-failures", "too many requests without a good token", wait)
         log.warning(
-            "http.unauthenticated", request_id=request_id, reason=reason, address=request.remote
+            "http.unauthenticated", request_id=request_id, error=reason, address=request.remote
         )
         error = {} if reason == "no token" else {"error": "invalid_token"}
         return Problem(

@@ -10,10 +10,10 @@ from aiohttp import web
 from fraudd.errors import Full, Unavailable
 from fraudd.ports import Clock
 from fraudd.prediction.record import new_run_id
-from fraudd.prediction.traceparent import TRACEPARENT, taken
+from fraudd.prediction.traceparent import TRACEPARENT, parse_traceparent
 from fraudd.telemetry import log
 from fraudd.telemetry.metrics import Metrics
-from fraudd.web.admission import Door, Handler, refuse_token_in_url
+from fraudd.web.admission import Admission, Handler, refuse_token_in_url
 from fraudd.web.auth import needed_scope
 from fraudd.web.call import Handlers
 from fraudd.web.headers import complete
@@ -34,7 +34,12 @@ def request_ids(clock: Clock, rng: random.Random) -> Callable[[], str]:
 
 
 def make_app(
-    handlers: Handlers, *, door: Door, metrics: Metrics, clock: Clock, new_id: Callable[[], str]
+    handlers: Handlers,
+    *,
+    admission: Admission,
+    metrics: Metrics,
+    clock: Clock,
+    new_id: Callable[[], str],
 ) -> web.Application:
     """Put the application together."""
 
@@ -43,8 +48,8 @@ def make_app(
         began = clock.monotonic()
         given = request.headers.get("X-Request-Id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else new_id()
-        log.trace(taken(request.headers.get(TRACEPARENT)))
-        visit = _Visit(door, request, request_id)
+        log.trace(parse_traceparent(request.headers.get(TRACEPARENT)))
+        visit = _Visit(admission, request, request_id)
         try:
             response = await visit.answered(handler)
         except asyncio.CancelledError:
@@ -86,8 +91,8 @@ def make_app(
 class _Visit:
     """One request, from the door to its answer."""
 
-    def __init__(self, door: Door, request: web.Request, request_id: str) -> None:
-        self._door = door
+    def __init__(self, admission: Admission, request: web.Request, request_id: str) -> None:
+        self._admission = admission
         self._request = request
         self._request_id = request_id
         #: The name of the caller's token, where it needed one.
@@ -105,7 +110,7 @@ class _Visit:
         except Full as error:
             problem = of_intake(error)
         except Unavailable as error:
-            log.warning("http.unavailable", request_id=request_id, reason=str(error))
+            log.warning("http.unavailable", request_id=request_id, error=str(error))
             problem = of_intake(error)
         except Exception:
             log.error("http.bug", traceback=True, request_id=request_id, path=request.path)
@@ -120,10 +125,10 @@ class _Visit:
         unknown_method = isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed)
         if scope is None or unknown_method:
             return await handler(request)
-        self.token = self._door.admit(request, scope, self._request_id)
+        self.token = self._admission.admit(request, scope, self._request_id)
         if request.can_read_body:
             await _read(request)
-        return await self._door.served(request, handler)
+        return await self._admission.served(request, handler)
 
 
 def _route(request: web.Request) -> str | None:

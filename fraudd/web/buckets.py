@@ -6,13 +6,13 @@ Pure: time is an argument, in seconds of a monotonic clock.
 from collections import OrderedDict
 
 #: Of the callers seen last; a bucket takes some 200 bytes.
-_MOST_KEYS = 10_000
+_MAX_KEYS = 10_000
 
 
 class Buckets:
     """A bucket for each key holds ``burst`` and is refilled by ``per_second``."""
 
-    def __init__(self, *, per_second: float, burst: float, most_keys: int = _MOST_KEYS) -> None:
+    def __init__(self, *, per_second: float, burst: float, most_keys: int = _MAX_KEYS) -> None:
         self._per_second = per_second
         self._burst = burst
         self._most_keys = most_keys

@@ -8,9 +8,9 @@ from aiohttp import web
 from fraudd.engine.engine import Engine
 from fraudd.telemetry.metrics import Metrics
 from fraudd.web.handlers.batches import Batches
-from fraudd.web.handlers.listings import Lists
-from fraudd.web.handlers.predictions import Aside, Predictions
-from fraudd.web.handlers.probes import Operations
+from fraudd.web.handlers.listings import Listings
+from fraudd.web.handlers.predictions import Detached, Predictions
+from fraudd.web.handlers.probes import Probes
 from fraudd.web.openapi.document import Document
 from fraudd.web.responses import Showing
 
@@ -29,7 +29,7 @@ class Handlers:
         metrics: Metrics,
         status: Callable[[], Mapping[str, Any]],
         unready: Callable[[], str | None],
-        aside: Aside,
+        aside: Detached,
         max_wait_seconds: int,
         test_entities: bool,
         authenticated: bool,
@@ -45,12 +45,12 @@ class Handlers:
         self._batches = Batches(
             intake=engine.intake, showing=showing, has_bulk_lane=engine.has_bulk_lane
         )
-        self._lists = Lists(listing=engine.listing, showing=showing)
-        self._operations = Operations(
+        self._lists = Listings(listing=engine.listing, showing=showing)
+        self._operations = Probes(
             metrics=metrics,
             status=status,
             unready=unready,
-            deaf=lambda: engine.consumers.deaf,
+            stalled=lambda: engine.consumers.stalled,
         )
         self._document = Document(authenticated=authenticated)
 

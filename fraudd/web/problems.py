@@ -66,8 +66,8 @@ def unavailable(detail: str) -> Problem:
 def of_intake(error: Unavailable | Full) -> Problem:
     """Translate why a request could not be taken."""
     if isinstance(error, Unavailable):
-        trouble = "clock is off" if error.part == "clock" else f"{error.part} is out of reach"
-        return unavailable(f"the {trouble}; ask again: it is safe")
+        blocked_by = "clock is off" if error.part == "clock" else f"{error.part} is out of reach"
+        return unavailable(f"the {blocked_by}; ask again: it is safe")
     return Problem(
         429,
         "too-many-pending",

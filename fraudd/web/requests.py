@@ -15,7 +15,7 @@ from fraudd.web.problems import Problem
 EntityId = Annotated[str, StringConstraints(pattern=f"^{ENTITY_ID.pattern}$")]
 
 #: As many as ``BatchGetItem`` reads at once, and as a page of a list has.
-MOST_AT_ONCE = 100
+MAX_AT_ONCE = 100
 
 
 class PredictionRequest(BaseModel):
@@ -40,7 +40,7 @@ class BatchRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    predictions: Annotated[list[Any], Field(min_length=1, max_length=MOST_AT_ONCE)]
+    predictions: Annotated[list[Any], Field(min_length=1, max_length=MAX_AT_ONCE)]
     lane: Lane = "interactive"
 
 
@@ -56,7 +56,7 @@ class ListQuery(ShownQuery):
     """The query of ``GET /v1/predictions``."""
 
     status: Literal["calculating", "failed"]
-    limit: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] = MOST_AT_ONCE
+    limit: Annotated[int, Field(ge=1, le=MAX_AT_ONCE)] = MAX_AT_ONCE
     cursor: str | None = None
 
 
@@ -171,7 +171,7 @@ def _wrong(detail: ErrorDetails, model: type[BaseModel]) -> str:
         case "model_type":
             return f"{given}: must be an object; its keys are {', '.join(model.model_fields)}"
         case "too_short" | "too_long":
-            return f"{detail['ctx']['actual_length']} given: must be 1 to {MOST_AT_ONCE}"
+            return f"{detail['ctx']['actual_length']} given: must be 1 to {MAX_AT_ONCE}"
         case _:
             return f"{given}: {detail['msg'].replace('Input should', 'must')}"
 

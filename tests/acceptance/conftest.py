@@ -129,7 +129,7 @@ def at_rest(base: str) -> Any:
     while time.monotonic() < until:
         status, told = http("GET", f"{base}/v1/status")
         assert status == 200
-        if not told["jobs"]:
+        if not told["runs"]:
             return told
     raise AssertionError(f"still at work: {told['jobs']}")
 

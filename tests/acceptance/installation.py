@@ -49,7 +49,7 @@ name = "{database.name}"
 password_credential = "./password"
 max_connections = 2
 [consumers]
-fleet = 2
+fleet_size = 2
 [features]
 directory = "features"
 [model]

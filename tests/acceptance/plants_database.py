@@ -26,7 +26,7 @@ async def _no_tls(one: Installation) -> None:
 
 
 async def _a_fleet_too_large(one: Installation) -> None:
-    one.change("fleet", "fleet = 200")
+    one.change("fleet_size", "fleet_size = 200")
     one.sql(f"ALTER USER {GUEST}@HOST WITH MAX_USER_CONNECTIONS 600")
 
 
@@ -86,7 +86,7 @@ PLANTS = [
         name="fewer connections than the fleet may need",
         act=sql(f"ALTER USER {GUEST}@HOST WITH MAX_USER_CONNECTIONS 1"),
         verdict="failed",
-        says="account: MAX_USER_CONNECTIONS is 0, too few for 0, [consumers] fleet x",
+        says="account: MAX_USER_CONNECTIONS is 0, too few for 0, [consumers] fleet_size x",
         remedy="lower these, or ALTER USER 'fraudd_test_guest'@'",
     ),
     Plant(
@@ -116,7 +116,7 @@ PLANTS = [
         act=_a_fleet_too_large,
         verdict="failed",
         says="server: takes 0 connections and has 0; fraudd needs up to 0",
-        remedy="raise the server's max_connections, or lower [consumers] fleet",
+        remedy="raise the server's max_connections, or lower [consumers] fleet_size",
     ),
     Plant(
         name="another zone than the server's",

@@ -50,11 +50,11 @@ def test_a_wrong_configuration_is_status_78_and_nothing_is_looked_at(
     installation: Installation,
 ) -> None:
     text = installation.config.read_text().replace("[queue]", "[queu]")
-    installation.config.write_text(text.replace("fleet = 2", "fleet = 0"))
+    installation.config.write_text(text.replace("fleet_size = 2", "fleet_size = 0"))
     done = check(installation.config, "--json")
     assert (done.returncode, done.stdout) == (78, "")
     assert "[queu]: unknown section; did you mean queue?" in done.stderr
-    assert "[consumers] fleet = '0': " in done.stderr
+    assert "[consumers] fleet_size = '0': " in done.stderr
     assert all(line.startswith("fraudd: ") for line in done.stderr.splitlines())
 
 

@@ -78,7 +78,7 @@ async def test_what_is_planted_is_told_in_one_line_and_nothing_else_changes(
     plant: Plant, good: Report, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not plant.proves:
-        monkeypatch.setattr(model, "how_it_dies", lambda _: None)
+        monkeypatch.setattr(model, "crash_of", lambda _: None)
     try:
         await plant.act(installation)
         report = await checked(installation)

@@ -134,7 +134,7 @@ async def test_a_shop_is_scored_from_its_rows_by_the_trained_model(
         failed = ended(base, "shop-999999")
         assert (failed["status"], failed["error"]["type"]) == ("failed", "entity_unknown")
         told = at_rest(base)
-        assert (told["state"], told["jobs"]) == ("serving", [])
+        assert (told["state"], told["runs"]) == ("serving", [])
         assert daemon.end(signal.SIGTERM) == 0
     events = [json.loads(line)["event"] for line in daemon.printed().splitlines()]
     assert events[0] == "daemon.ready"

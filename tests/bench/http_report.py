@@ -8,8 +8,8 @@ from statistics import median
 LOAD = 128
 LEAST_RATE_OVER_PLAIN = 4.0
 LEAST_RATE_OVER_MEMORY = 0.5
-MOST_P99_OVER_PLAIN = 1.0
-MOST_LONE_OVER_PLAIN = 1.1
+MAX_P99_OVER_PLAIN = 1.0
+MAX_LONE_OVER_PLAIN = 1.1
 
 _NAMES = {
     "fraudd": "fraudd",
@@ -73,8 +73,8 @@ def judge(turns: Sequence[Turn]) -> int:
         print(f"\n{callers} callers, DynamoDB {delay} ms away")
         loaded = callers >= LOAD
         for what, figure, other, least, most in (
-            ("lone latency over plain", _p50, "plain", None, MOST_LONE_OVER_PLAIN),
-            ("p99 over plain", _p99, "plain", None, MOST_P99_OVER_PLAIN),
+            ("lone latency over plain", _p50, "plain", None, MAX_LONE_OVER_PLAIN),
+            ("p99 over plain", _p99, "plain", None, MAX_P99_OVER_PLAIN),
             ("rate over plain", _rate, "plain", LEAST_RATE_OVER_PLAIN, None),
             ("rate over plain, tuned", _rate, "tuned", None, None),
             ("rate over memory", _rate, "memory", LEAST_RATE_OVER_MEMORY, None),

@@ -80,7 +80,7 @@ class Daemon:
 
     async def works_on(self, entity_id: str) -> bool:
         """Tell whether a message of the entity is in hand."""
-        return any(job["entity_id"] == entity_id for job in (await self.status())["jobs"])
+        return any(job["entity_id"] == entity_id for job in (await self.status())["runs"])
 
     async def sample(self, name: str, **labels: str) -> float:
         """Give the value of a metric; 0 where there is none yet."""

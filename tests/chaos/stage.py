@@ -47,7 +47,7 @@ connect_timeout_seconds = 1.0
 [consumers]
 drain_seconds = {drain_seconds}
 max_attempts = {max_attempts}
-[jobs]
+[runs]
 backoff_base_seconds = 0.2
 backoff_max_seconds = 1.0
 [sweeper]

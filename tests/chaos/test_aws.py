@@ -145,4 +145,4 @@ async def test_wake_ups_that_the_queue_lost_are_sent_again(stage: Stage) -> None
             runs |= await daemon.ask_for_all(_LOAD)
             await stage.aws.clients.sqs.purge_queue(QueueUrl=stage.aws.names.queue_url)
         assert await stage.all_done(runs, daemon) == {}
-        assert await daemon.sample("fraudd_swept_total") == len(_LOAD)
+        assert await daemon.sample("fraudd_wakeups_resent_total") == len(_LOAD)

@@ -23,7 +23,7 @@ PACE = 0.4
 _EVERY_SECONDS = 1.0
 
 
-class Door:
+class Admission:
     """Stands before a daemon, and counts how often each id is asked for in a batch."""
 
     def __init__(self, http: aiohttp.ClientSession, on_batch: Callable[[Counter[str]], None]):
@@ -60,11 +60,11 @@ class Door:
 @asynccontextmanager
 async def door(
     daemon: Daemon, on_batch: Callable[[Counter[str]], None]
-) -> AsyncIterator[tuple[Door, str]]:
+) -> AsyncIterator[tuple[Admission, str]]:
     """A door to a daemon, and its URL."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(daemon.url, connector=connector) as http:
-        counting = Door(http, on_batch)
+        counting = Admission(http, on_batch)
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", counting.pass_on)
         runner = web.AppRunner(app)
@@ -138,7 +138,7 @@ async def filled(
                     printed, _ = await processes[-1].communicate()
             seconds = time.monotonic() - began
             ended.set()
-        runs = await daemon.sample("fraudd_jobs_total", outcome="done")
+        runs = await daemon.sample("fraudd_messages_total", outcome="done")
         in_database = await daemon.sample("fraudd_run_seconds_sum", phase="database")
     waited = asking.result()
     mean = in_database / runs

@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from fraudd.web.server.server import MOST_CONNECTIONS
+from fraudd.web.server.server import MAX_CONNECTIONS
 from tests.chaos.stage import Stage
 
 #: Files of this process that are no callers.
@@ -23,7 +23,7 @@ async def test_ten_thousand_idle_connections_hold_up_nobody(stage: Stage) -> Non
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # As many as there may be and some more, where the machine's limit allows for it.
-    count = min(MOST_CONNECTIONS + 100, hard - _OTHER_FILES)
+    count = min(MAX_CONNECTIONS + 100, hard - _OTHER_FILES)
     loop = asyncio.get_running_loop()
     async with stage.daemon("one") as daemon:
         await daemon.ready()
@@ -40,7 +40,7 @@ async def test_ten_thousand_idle_connections_hold_up_nobody(stage: Stage) -> Non
             for _ in range(100):
                 assert (await daemon.look_up("shop-1"))["status"] == "done"
             each = (time.monotonic() - began) / 100
-            assert await daemon.sample("fraudd_http_connections") <= MOST_CONNECTIONS
+            assert await daemon.sample("fraudd_http_connections") <= MAX_CONNECTIONS
             more = _memory_mb(daemon.pid) - before
             print(f"{count} idle connections: {more} MB more, {each * 1000:.1f} ms a look-up")
         await daemon.until("fraudd_http_connections", lambda open_: open_ < 100)

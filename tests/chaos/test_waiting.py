@@ -13,7 +13,7 @@ from tests.chaos.stage import Stage
 
 _UNAVAILABLE = "urn:fraudd:problem:unavailable"
 #: What one who waits may cost, with what it took to read for all of them at once.
-_MOST_KB_EACH = 60.0
+_MAX_KB_EACH = 60.0
 
 
 def resident_kb(pid: int) -> int:
@@ -57,7 +57,7 @@ async def test_all_who_wait_are_answered_at_little_cost(
     }
     with capsys.disabled():
         print(f"\n{each:.1f} KB a waiter, {rate:.1f} reads a second for {entities} entities")
-    assert each < _MOST_KB_EACH
+    assert each < _MAX_KB_EACH
     # A look takes one call for each hundred, and there are two a second at most.
     assert rate <= 4 * max(1, entities / 100)
 

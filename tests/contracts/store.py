@@ -129,10 +129,10 @@ async def a_tombstone_is_written_whatever_is_there(parts: Parts) -> None:
     """And what is opened over it names it."""
     stone = await written(parts, forgotten("shop-1", now=NOW, expires_at=NOW // 1000 + 9))
     assert stone == await parts.store.get("shop-1")
-    assert (stone.state, stone.forgotten_at, stone.run_id) == ("forgotten", NOW, "")
+    assert (stone.state, stone.deleted_at, stone.run_id) == ("deleted", NOW, "")
     assert await refused(parts, opened("shop-1", None, run_id=RUN, now=NOW)) == stone
     queued = await written(parts, opened("shop-1", stone, run_id=NEXT, now=NOW))
-    assert (queued.state, queued.forgotten_at, queued.expires_at) == ("queued", None, None)
+    assert (queued.state, queued.deleted_at, queued.expires_at) == ("queued", None, None)
     again = await written(parts, forgotten("shop-1", now=NOW, expires_at=NOW // 1000 + 9))
     assert again == stone
 

@@ -32,7 +32,7 @@ FEATURES = {
 SELECT 1 AS known FROM DUAL WHERE %(entity_id)s LIKE 'shop-%%'""",
     # Whoever holds the lock of the entity's name holds up its run.
     "gate": """\
--- feature gate: whether the gate was open | the gate was open
+-- feature guard: whether the gate was open | the gate was open
 SELECT GET_LOCK(%(entity_id)s, 30) * RELEASE_LOCK(%(entity_id)s) AS gate""",
     "pace": """\
 -- feature pace: seconds that the statement sleeps | {value:.0f} seconds asleep
@@ -200,7 +200,7 @@ class Fraudd:
     async def jobs(self, outcome: str, count: int = 1) -> None:
         """Wait until so many messages came to an outcome."""
         async with asyncio.timeout(20):
-            while self.sample("fraudd_jobs_total", outcome=outcome) < count:
+            while self.sample("fraudd_messages_total", outcome=outcome) < count:
                 await self.status()
 
     async def breaker(self, state: str) -> None:
@@ -258,7 +258,7 @@ def config(aws: Aws, observer: Observer, database: DatabaseServer, model_file: P
                 "name": PLAIN,
                 "password_credential": str(password),
             },
-            "jobs": {"backoff_base_seconds": 0.1, "backoff_max_seconds": 0.2},
+            "runs": {"backoff_base_seconds": 0.1, "backoff_max_seconds": 0.2},
             "features": {"directory": model_file.parent},
             "model": {"path": model_file},
         }

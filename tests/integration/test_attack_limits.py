@@ -12,8 +12,7 @@ from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.sns import SnsTopics
 from fraudd.config import Config
 from fraudd.prediction.events import RequestEvent
-from fraudd.web import admission as door
-from fraudd.web import app
+from fraudd.web import admission, app
 from fraudd.web.server import server
 from tests.integration.conftest import Fraudd, Inbox, Observer, Start, changed
 from tests.integration.raw import connected, exchange, head, refused
@@ -118,7 +117,7 @@ async def test_who_sends_half_a_request_and_hangs_up_leaves_nothing_behind(fraud
             await caller.send(sent)
             caller.writer.write_eof()
             assert await caller.ended() == b""
-    assert fraudd.sample("fraudd_http_requests_in_hand") == 0
+    assert fraudd.sample("fraudd_http_requests_in_flight") == 0
 
 
 class Stuck:
@@ -150,10 +149,10 @@ async def test_for_who_hung_up_nothing_goes_on(
     async with asyncio.timeout(10), connected(fraudd.port) as caller:
         await caller.send(LOOK_UP)
         await stuck.asked.acquire()
-        assert fraudd.sample("fraudd_http_requests_in_hand") == 1
+        assert fraudd.sample("fraudd_http_requests_in_flight") == 1
         caller.writer.transport.abort()
         await stuck.left.acquire()
-    assert fraudd.sample("fraudd_http_requests_in_hand") == 0
+    assert fraudd.sample("fraudd_http_requests_in_flight") == 0
     [line] = (one for one in caplog.records if one.getMessage() == "http.unanswered")
     fields = line.__dict__["fields"]
     assert fields["request_id"]
@@ -188,7 +187,7 @@ async def test_a_run_whose_caller_hung_up_is_opened_whole(
 async def test_what_has_no_answer_in_time_is_503(
     fraudd: Fraudd, stuck: Stuck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "DEADLINE_SECONDS", 0.3)
+    monkeypatch.setattr(admission, "DEADLINE_SECONDS", 0.3)
     answer = await exchange(fraudd.port, LOOK_UP)
     refused(answer, 503, "deadline")
     assert answer.headers["retry-after"] == "1"
@@ -199,7 +198,7 @@ async def test_what_has_no_answer_in_time_is_503(
 async def test_with_too_many_requests_in_hand_the_next_is_refused_at_once(
     fraudd: Fraudd, stuck: Stuck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "MOST_IN_HAND", 3)
+    monkeypatch.setattr(admission, "MAX_IN_HAND", 3)
     async with AsyncExitStack() as stack, asyncio.timeout(10):
         for _ in range(3):
             caller = await stack.enter_async_context(connected(fraudd.port))
@@ -212,13 +211,13 @@ async def test_with_too_many_requests_in_hand_the_next_is_refused_at_once(
     async with asyncio.timeout(10):
         for _ in range(3):
             await stuck.left.acquire()
-    assert fraudd.sample("fraudd_http_requests_in_hand") == 0
+    assert fraudd.sample("fraudd_http_requests_in_flight") == 0
 
 
 async def test_idle_connections_make_room_for_a_new_one(
     start: Start, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "MOST_CONNECTIONS", 5)
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 5)
     async with start(config) as fraudd, AsyncExitStack() as stack:
         idle = []
         for _ in range(5):
@@ -236,7 +235,7 @@ async def test_idle_connections_make_room_for_a_new_one(
 async def test_where_no_connection_idles_a_new_one_is_refused(
     start: Start, config: Config, stuck: Stuck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
     async with start(config) as fraudd, AsyncExitStack() as stack, asyncio.timeout(20):
         for _ in range(3):
             caller = await stack.enter_async_context(connected(fraudd.port))

@@ -93,7 +93,7 @@ async def test_killed_and_started_again_it_asks_once_more_or_not_at_all(
         rows = list(csv.DictReader(lines))
     assert [row["entity_id"] for row in rows] == ids
     # A run each, and one more at most of those whose answer had not been written down.
-    runs = fraudd.sample("fraudd_jobs_total", outcome="done")
+    runs = fraudd.sample("fraudd_messages_total", outcome="done")
     assert 300 <= runs <= 400
     for one in ids[:before]:
         assert (await fraudd.look_up(one))[1]["attempts"] == 1
@@ -118,7 +118,7 @@ async def test_ctrl_c_stops_it_and_the_same_command_goes_on(
     await observer.let_go("shop-3")
     status, out_again, _ = await ran("backfill", file, "--url", fraudd.url)
     assert (status, out_again) == (0, "6 done, 0 failed, 0 pending, 0 refused\n")
-    assert fraudd.sample("fraudd_jobs_total", outcome="done") == 6
+    assert fraudd.sample("fraudd_messages_total", outcome="done") == 6
 
 
 async def some_are_ended(file: str, count: int) -> None:

@@ -49,7 +49,7 @@ async def test_a_bulk_batch_passes_the_topic_by_in_few_calls(
     assert sent <= 30
     assert await requests.rest() == []
     # Once each: nobody sent a wake-up again.
-    assert fraudd.sample("fraudd_swept_total") == 0
+    assert fraudd.sample("fraudd_wakeups_resent_total") == 0
     assert {(await fraudd.look_up(one))[1]["attempts"] for one in ids[:10]} == {1}
 
 
@@ -75,7 +75,7 @@ async def test_an_interactive_run_starts_though_bulk_runs_hold_all_they_may(
     async with asyncio.timeout(20):
         while (await fraudd.status())["permits"]["in_use"] < 2:
             pass
-    assert [one["lane"] for one in (await fraudd.status())["jobs"]] == ["bulk"]
+    assert [one["lane"] for one in (await fraudd.status())["runs"]] == ["bulk"]
     await fraudd.ask("shop-100")
     assert (await fraudd.ended("shop-100"))["status"] == "done"
     status = await fraudd.status()
@@ -94,7 +94,7 @@ async def test_who_asks_for_a_run_of_the_bulk_lane_does_not_wait_in_it(
     _, body = await batch(fraudd, [*ids, "shop-100"], lane="bulk")
     runs = {one["entity_id"]: one["run_id"] for one in body["predictions"]}
     await observer.busy("User lock")
-    [busy] = [one["entity_id"] for one in (await fraudd.status())["jobs"]]
+    [busy] = [one["entity_id"] for one in (await fraudd.status())["runs"]]
     others = [one for one in ("shop-100", *ids) if one != busy]
     # Whatever came first out of the queue: of the rest one is asked for, another by event.
     asked, told = others[0], others[1]
@@ -138,7 +138,7 @@ async def test_with_one_permit_the_lanes_take_turns(start: Start, bulky: Config)
         await batch(fraudd, [f"shop-{number}" for number in range(30)], lane="bulk")
         await fraudd.ask("shop-100")
         assert (await fraudd.ended("shop-100"))["status"] == "done"
-        assert fraudd.sample("fraudd_jobs_total", outcome="done") < 31
+        assert fraudd.sample("fraudd_messages_total", outcome="done") < 31
         await fraudd.jobs("done", 31)
 
 
@@ -150,7 +150,7 @@ async def test_a_drain_waits_for_both_polls(start: Start, bulky: Config) -> None
         # What the polls brought was worked on, what they did not is in the queue.
         depth = await fraudd.daemon._queues["bulk"].depth()
         assert depth.in_flight == 0
-        assert depth.visible == 1 - fraudd.sample("fraudd_jobs_total", outcome="done")
+        assert depth.visible == 1 - fraudd.sample("fraudd_messages_total", outcome="done")
 
 
 async def test_dead_letters_of_both_lanes_lie_in_one_queue(

@@ -118,7 +118,7 @@ async def test_what_is_no_batch_is_refused_as_a_whole(
         assert len(error["detail"]) < 300
 
 
-# Lists
+# Listings
 
 
 async def test_a_list_goes_through_all_that_failed_oldest_first(fraudd: Fraudd) -> None:
@@ -352,7 +352,7 @@ async def test_who_waits_at_one_daemon_hears_of_a_run_at_another(
         answers = [(await task)[:2] for task in waiting]
         assert answers[0] == answers[1]
         assert answers[0][1]["status"] == "done"
-        computed = [at.sample("fraudd_jobs_total", outcome="done") for at in (one, other)]
+        computed = [at.sample("fraudd_messages_total", outcome="done") for at in (one, other)]
         assert sorted(computed) == [0, 1]
 
 

@@ -55,7 +55,7 @@ async def test_a_score_is_asked_for_calculated_and_found(
         assert timing.keys() == {*phases, "files"}
         assert timing["total"] >= timing["database"] > 0
         assert timing["files"].keys() == {f"{name}.sql" for name in FEATURES}
-        assert timing["database"] >= timing["files"]["gate.sql"]
+        assert timing["database"] >= timing["files"]["guard.sql"]
         for phase in phases:
             assert fraudd.sample("fraudd_run_seconds_count", phase=phase) == 1
         assert fraudd.sample("fraudd_feature_file_seconds_count", file="known.sql") == 1
@@ -163,8 +163,8 @@ async def test_no_more_messages_are_in_hand_than_the_database_can_serve(
         depth = await aws.queue.depth()
         assert (depth.in_flight, depth.visible) == (2, 3)
         status = await fraudd.status()
-        assert status["permits"] == {"most": 2, "limit": 2, "in_use": 2}
-        assert {job["phase"] for job in status["jobs"]} == {"database"}
+        assert status["permits"] == {"max": 2, "limit": 2, "in_use": 2}
+        assert {job["phase"] for job in status["runs"]} == {"database"}
         for shop in held:
             await observer.let_go(shop)
         for shop in held:
@@ -236,7 +236,7 @@ async def test_a_stored_result_has_all_features_and_a_time_to_live(
 async def test_a_run_over_its_deadline_is_cut_off(
     start: Start, config: Config, observer: Observer
 ) -> None:
-    config = changed(config, consumers={"max_attempts": 1, "job_timeout_seconds": 0.2})
+    config = changed(config, consumers={"max_attempts": 1, "run_timeout_seconds": 0.2})
     await observer.slow_down("shop-1")
     async with start(config) as fraudd:
         await fraudd.ask("shop-1")
@@ -269,7 +269,7 @@ async def test_a_run_that_is_to_be_tried_again_waits_in_the_record_and_in_the_qu
     config = changed(
         config,
         database={"query_timeout_seconds": 0.1},
-        jobs=far,
+        runs=far,
         sweeper={"requeue_after_seconds": 50_000},
     )
     await observer.slow_down("shop-1")
@@ -419,7 +419,7 @@ async def test_a_fault_of_the_database_costs_no_attempt_and_fails_no_run(
         assert record is not None
         assert (record.state, record.attempts) == ("running", 1)
         # A poll that was out when the breaker opened may have brought another one.
-        jobs = (await fraudd.status())["jobs"]
+        jobs = (await fraudd.status())["runs"]
         assert [job["phase"] for job in jobs if job["entity_id"] == "shop-1"] == ["database"]
         assert len(jobs) <= config.database.max_connections
         await observer.rows("RENAME TABLE gone TO things")
@@ -441,7 +441,7 @@ async def test_what_cannot_be_announced_is_stored_and_announced_once_it_can_be(
         await fraudd.breaker("outage")
         assert (await fraudd.look_up(entity_id))[1]["status"] == status
         assert (await aws.queue.depth()).in_flight == 1
-        assert fraudd.sample("fraudd_jobs_total", outcome=status) == 0
+        assert fraudd.sample("fraudd_messages_total", outcome=status) == 0
         await _provision_again(aws)
         await fraudd.jobs(status)
         depth = await aws.queue.depth()
@@ -547,7 +547,7 @@ async def test_a_queue_out_of_reach_makes_the_daemon_unready_until_it_is_back(
     async with start(config) as fraudd:
         await aws.clients.sqs.delete_queue(QueueUrl=aws.names.queue_url)
         await ready(fraudd, 503)
-        assert (await fraudd.status())["trouble"].startswith("queue: ")
+        assert (await fraudd.status())["blocked_by"].startswith("queue: ")
         await _provision_again(aws)
         await ready(fraudd, 200)
         await fraudd.ask("shop-1")
@@ -651,7 +651,7 @@ async def test_a_run_that_another_daemon_works_on_is_left_to_it_while_its_lease_
         lease = now + 3_000 - SKEW_MARGIN_MS
         await aws.store.apply(claimed(queued, worker="busy", now=now, lease_until=lease))
         await send(aws, json.dumps({"entity_id": "shop-1", "run_id": run_id}))
-        await fraudd.jobs("given_back")
+        await fraudd.jobs("released_before_run")
         record = await aws.store.get("shop-1")
         assert record is not None
         assert record.worker == "busy"
@@ -685,7 +685,7 @@ async def test_a_run_that_waited_too_long_expires_instead_of_costing_the_databas
     run_id = new_run_id(1, 1)
     await aws.store.apply(opened("shop-1", None, run_id=run_id, now=_now() - 61_000))
     await send(aws, json.dumps({"entity_id": "shop-1", "run_id": run_id}))
-    async with start(changed(config, jobs={"max_wait_seconds": 60})) as fraudd:
+    async with start(changed(config, runs={"max_wait_seconds": 60})) as fraudd:
         failed = await fraudd.ended("shop-1")
     assert failed["error"]["type"] == "expired"
     assert await dead_letters(aws) == []
@@ -725,7 +725,7 @@ async def test_a_run_whose_wake_up_is_lost_is_sent_again_and_computed(
         assert (await fraudd.ended("shop-1"))["run_id"] == lost
         assert (await fraudd.ended("shop-2"))["run_id"] == never_sent
         await fraudd.jobs("done", 2)
-        assert fraudd.sample("fraudd_swept_total") >= 2
+        assert fraudd.sample("fraudd_wakeups_resent_total") >= 2
     assert await dead_letters(aws) == []
 
 
@@ -750,12 +750,12 @@ async def test_whoever_asks_to_be_forgotten_is_and_what_was_sent_before_brings_n
         assert await forget(fraudd, "shop-1") == 204
         assert (await fraudd.look_up("shop-1"))[0] == 404
         await send(aws, '{"entity_id": "shop-1"}')
-        await fraudd.jobs("forgotten")
+        await fraudd.jobs("deleted")
         await observer.let_go("shop-1")
         await fraudd.jobs("superseded")
         record = await aws.store.get("shop-1")
         assert record is not None
-        assert (record.state, record.result, record.listed) == ("forgotten", None, None)
+        assert (record.state, record.result, record.listed) == ("deleted", None, None)
         assert record.expires_at is not None
         assert await forget(fraudd, "shop-nobody-knows") == 204
         status, asked = await fraudd.ask("shop-1")
@@ -893,7 +893,7 @@ async def test_the_metrics_tell_what_happened(start: Start, config: Config) -> N
             assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
             text = await answer.text()
     for sample in (
-        'fraudd_jobs_total{outcome="done"} 1.0',
+        'fraudd_messages_total{outcome="done"} 1.0',
         "fraudd_receives_total 1.0",
         "fraudd_deletes_total 1.0",
         'fraudd_permits{kind="limit"} 2.0',

@@ -40,7 +40,7 @@ async def test_a_prediction_is_as_described_in_every_state(
     status, running = await fraudd.look_up("shop-1")
     assert (status, running["status"], running["attempts"]) == (200, "calculating", 1)
     assert_is("Prediction", running)
-    assert "entity_id" in (await fraudd.status())["jobs"][0]
+    assert "entity_id" in (await fraudd.status())["runs"][0]
     assert_is("Status", await fraudd.status())
     await observer.let_go("shop-1")
     done = await fraudd.ended("shop-1")

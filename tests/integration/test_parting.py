@@ -47,7 +47,7 @@ async def serving(shared: socket.socket, name: str) -> AsyncIterator[Server]:
     app.add_routes([web.get("/", answer)])
     numbers = count()
     runner = Runner(
-        app, new_id=lambda: str(next(numbers)), most_connections=100, shutdown_timeout=1.0
+        app, new_id=lambda: str(next(numbers)), max_connections=100, shutdown_timeout=1.0
     )
     await runner.setup()
     listening = shared.dup()

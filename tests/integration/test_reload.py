@@ -78,10 +78,13 @@ async def test_new_sql_and_a_new_model_serve_from_the_next_run_on(
         assert new["features"] == old["features"] | {"length": 6.0}
         after = await fraudd.status()
         assert after["model"] == new["model"] != old["model"]
-        assert after["sql"] != before["sql"]
+        assert after["features_version"] != before["features_version"]
         assert fraudd.sample("fraudd_reloads_total", outcome="done") == 1
         assert fraudd.sample(
-            "fraudd_info", version=after["version"], model=after["model"], sql=after["sql"]
+            "fraudd_info",
+            version=after["version"],
+            model=after["model"],
+            features_version=after["features_version"],
         )
 
 
@@ -147,7 +150,10 @@ async def test_what_cannot_be_used_leaves_the_old_in_place_and_is_told(
         assert told["outcome"] == "refused"
         assert says in "; ".join(told["problems"])
         after = await fraudd.status()
-        assert (after["model"], after["sql"]) == (before["model"], before["sql"])
+        assert (after["model"], after["features_version"]) == (
+            before["model"],
+            before["features_version"],
+        )
         assert after["breaker"] == "closed"
         assert fraudd.sample("fraudd_reloads_total", outcome="refused") == 1
         shutil.copytree(spare, folder, dirs_exist_ok=True)
@@ -231,7 +237,7 @@ async def test_what_is_in_hand_goes_on_with_the_sql_that_mends_it(
     start: Start, config: Config, folder: Path, observer: Observer
 ) -> None:
     """A table that is renamed is an outage: its runs wait, and cost no attempt."""
-    config = changed(config, jobs={"backoff_base_seconds": 300, "backoff_max_seconds": 600})
+    config = changed(config, runs={"backoff_base_seconds": 300, "backoff_max_seconds": 600})
     async with start(config) as fraudd:
         await observer.rows("RENAME TABLE things TO items")
         await fraudd.ask("shop-1")
@@ -290,7 +296,7 @@ def test_a_model_that_was_cut_off_is_refused_by_a_process_that_lives_on(
     folder: Path, of_200: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Some never come to an end.
-    monkeypatch.setattr(proof, "_MOST_SECONDS", 4.0)
+    monkeypatch.setattr(proof, "_MAX_SECONDS", 4.0)
     content = (folder / "model.ubj").read_bytes()
     (folder / "model.ubj").write_bytes(content[: len(content) * of_200 // 200])
     with pytest.raises(Misconfigured, match="model"):

@@ -72,7 +72,7 @@ async def test_a_daemon_in_work_is_shown(fraudd: Fraudd, observer: Observer) -> 
     assert "\nconsumers   [#..] 1 of 3 busy\n" in out
     assert f"{asked['run_id']} database" in out
     status, out, _ = await ran("status", "--url", fraudd.url, "--json")
-    [job] = json.loads(out)["jobs"]
+    [job] = json.loads(out)["runs"]
     assert (status, job["entity_id"], job["run_id"]) == (0, "shop-1", asked["run_id"])
     await observer.let_go("shop-1")
     await fraudd.ended("shop-1")

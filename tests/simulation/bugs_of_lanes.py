@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Literal
 
-from fraudd.engine.claims import Claiming
+from fraudd.engine.claims import Claims
 from fraudd.engine.consumers import Consumers
 from fraudd.engine.intake import Intake
 from fraudd.engine.lease import Lease
@@ -13,9 +13,9 @@ from fraudd.engine.polling import FirstPoll
 from fraudd.engine.settlement import Settlement
 from fraudd.engine.sweeper import Sweeper
 from fraudd.ports import Message
-from fraudd.prediction.decisions import Drop, Hasten, OnMessage
+from fraudd.prediction.decisions import Drop, OnMessage, Promote
 from fraudd.prediction.record import Lane, Record
-from fraudd.prediction.transitions import hastened
+from fraudd.prediction.transitions import promoted
 from tests.simulation.bugs import bug, put, put_at
 
 
@@ -84,19 +84,19 @@ def leave_who_asks_in_the_bulk_lane(stack: ExitStack) -> None:
 
 @bug
 def take_a_run_that_waits_in_bulk_for_an_answer_to_an_event(stack: ExitStack) -> None:
-    real = Claiming._decide
+    real = Claims._decide
 
-    def _decide(self: Claiming, lease: Lease, event: Any, record: Record | None) -> OnMessage:
+    def _decide(self: Claims, lease: Lease, event: Any, record: Record | None) -> OnMessage:
         verdict = real(self, lease, event, record)
-        return Drop("covered") if isinstance(verdict, Hasten) else verdict
+        return Drop("covered") if isinstance(verdict, Promote) else verdict
 
-    put(stack, Claiming, "_decide", _decide)
+    put(stack, Claims, "_decide", _decide)
 
 
 @bug
 def hasten_without_another_wake_up(stack: ExitStack) -> None:
-    async def hasten(self: Intake, record: Record) -> tuple[bool, Record | None]:
-        applied = await self._store.apply(hastened(record, now=self._clock.now()))
+    async def promote(self: Intake, record: Record) -> tuple[bool, Record | None]:
+        applied = await self._store.apply(promoted(record, now=self._clock.now()))
         return applied.done, applied.record
 
-    put(stack, Intake, "hasten", hasten)
+    put(stack, Intake, "promote", promote)

@@ -10,7 +10,7 @@ from fraudd.engine.settlement import Outcome, Settlement
 from fraudd.errors import Unavailable
 from fraudd.ports import Applied
 from fraudd.prediction.events import completion
-from fraudd.prediction.record import Json, Record, Transition, landed, lease_end
+from fraudd.prediction.record import Json, Record, Transition, already_applied, lease_end
 from fraudd.prediction.transitions import (
     backed_off,
     claimed,
@@ -186,7 +186,7 @@ def ignore_the_back_off(stack: ExitStack) -> None:
 
 def _disowned(stack: ExitStack, mine: Callable[[Transition], bool]) -> None:
     def told(transition: Transition, old: Record | None) -> bool:
-        return False if mine(transition) else landed(transition, old)
+        return False if mine(transition) else already_applied(transition, old)
 
     put_at(stack, "tests.simulation.store.landed", told)
 

@@ -9,7 +9,7 @@ from fraudd.database.limit import AdaptiveLimit
 from fraudd.database.permits import NumberedPermit, Permits
 from fraudd.engine import breaker as breaker_module
 from fraudd.engine.breaker import Breaker
-from fraudd.engine.claims import Claiming
+from fraudd.engine.claims import Claims
 from fraudd.engine.consumers import Consumers
 from fraudd.engine.intake import Intake
 from fraudd.engine.lease import Lease
@@ -20,7 +20,7 @@ from fraudd.ports import FeatureValues, Message, Model
 from fraudd.prediction.decisions import AskAgain, Claim, Drop, OnMessage, Open
 from fraudd.prediction.record import Lane, Record, Transition, new_run_id
 from fraudd.prediction.transitions import completed, forgotten, opened, released, republished
-from fraudd.telemetry.clock_skew import Skew
+from fraudd.telemetry.clock_skew import ClockSkew
 from tests.database import permits_up_to
 from tests.simulation.bugs import bug, loosened, put, put_at
 
@@ -187,24 +187,24 @@ def poll_through_an_outage(stack: ExitStack) -> None:
 
 @bug
 def take_over_right_after_an_outage(stack: ExitStack) -> None:
-    put(stack, Claiming, "_steal_from", lambda self: 0)
+    put(stack, Claims, "_steal_from", lambda self: 0)
     put(stack, Sweeper, "_may_sweep", lambda self: True)
 
 
 @bug
 def trust_a_clock_that_is_off(stack: ExitStack) -> None:
-    put(stack, Skew, "trouble", None)
+    put(stack, ClockSkew, "blocked_by", None)
 
 
 @bug
 def work_beside_others_on_what_kills(stack: ExitStack) -> None:
-    real = Claiming._decide
+    real = Claims._decide
 
-    def _decide(self: Claiming, lease: Lease, event: Any, record: Record | None) -> OnMessage:
+    def _decide(self: Claims, lease: Lease, event: Any, record: Record | None) -> OnMessage:
         verdict = real(self, lease, event, record)
         return replace(verdict, alone=False) if isinstance(verdict, Claim) else verdict
 
-    put(stack, Claiming, "_decide", _decide)
+    put(stack, Claims, "_decide", _decide)
 
 
 # Requests
@@ -234,7 +234,7 @@ def a_stale_read_answers_a_caller(stack: ExitStack) -> None:
 def revert_the_record_when_publishing_fails(stack: ExitStack) -> None:
     async def publish(self: Intake, record: Record) -> None:
         try:
-            await self._wake_ups.send(record)
+            await self._publisher.send(record)
         except Unavailable:
             now = self._clock.now()
             await self._store.apply(forgotten(record.entity_id, now=now, expires_at=now))
@@ -244,25 +244,25 @@ def revert_the_record_when_publishing_fails(stack: ExitStack) -> None:
 
 @bug
 def join_an_event_to_a_run_that_has_read(stack: ExitStack) -> None:
-    real = Claiming._decide
+    real = Claims._decide
 
-    def _decide(self: Claiming, lease: Lease, event: Any, record: Record | None) -> OnMessage:
+    def _decide(self: Claims, lease: Lease, event: Any, record: Record | None) -> OnMessage:
         verdict = real(self, lease, event, record)
         return Drop("covered") if isinstance(verdict, AskAgain) else verdict
 
-    put(stack, Claiming, "_decide", _decide)
+    put(stack, Claims, "_decide", _decide)
 
 
 @bug
 def ignore_the_tombstone(stack: ExitStack) -> None:
-    real = Claiming._decide
+    real = Claims._decide
 
-    def _decide(self: Claiming, lease: Lease, event: Any, record: Record | None) -> OnMessage:
+    def _decide(self: Claims, lease: Lease, event: Any, record: Record | None) -> OnMessage:
         verdict = real(self, lease, event, record)
-        dropped = isinstance(verdict, Drop) and verdict.reason == "forgotten"
+        dropped = isinstance(verdict, Drop) and verdict.reason == "deleted"
         return Open(record) if dropped and event.run_id is None else verdict
 
-    put(stack, Claiming, "_decide", _decide)
+    put(stack, Claims, "_decide", _decide)
 
 
 @bug
@@ -305,7 +305,7 @@ def sweep_nothing(stack: ExitStack) -> None:
 
 @bug
 def requeue_delay_without_its_cap(stack: ExitStack) -> None:
-    put_at(stack, "fraudd.prediction.decisions.MOST_DOUBLINGS", 60)
+    put_at(stack, "fraudd.prediction.decisions.MAX_DOUBLINGS", 60)
 
 
 @bug

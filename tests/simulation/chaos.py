@@ -15,7 +15,7 @@ _PARTS: Final[tuple[Part, ...]] = ("store", "queue", "bulk_queue", "topics", "da
 
 
 class Chaos:
-    """One coroutine for each kind of trouble that the seed has."""
+    """One coroutine for each kind of blocked_by that the seed has."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -38,7 +38,7 @@ class Chaos:
             "items_expire": self._expiry,
             "redriven": self._redrives,
         }
-        return found + [trouble() for kind, trouble in kinds.items() if plan.has(kind)]
+        return found + [blocked_by() for kind, blocked_by in kinds.items() if plan.has(kind)]
 
     async def _lull(self) -> None:
         await asyncio.sleep(self._rng.expovariate(4 / self._world.plan.fault_seconds))

@@ -52,7 +52,7 @@ class Run:
     basis_ms: int = 0
     announced: bool = False
     #: How many messages ever stood in the queue for it.
-    wake_ups: int = 0
+    publisher: int = 0
     failed_for_good: bool = False
     disturbed: str | None = None
     #: Whether a call about it failed in the end.
@@ -96,7 +96,7 @@ class Entity:
     runs: list[Run] = field(default_factory=list)
     #: When it was forgotten, and as of when.
     forgotten_ms: int | None = None
-    forgotten_at: int = 0
+    deleted_at: int = 0
     #: When somebody last asked, true epoch milliseconds.
     asked_ms: int = -1
     #: Requests under way, and whether anybody ever asked to forget.
@@ -241,7 +241,7 @@ class Lives:
     def woken(self, meaning: Meaning) -> None:
         """Note a message that was put into the queue."""
         if meaning.run_id in self.runs:
-            self.runs[meaning.run_id].wake_ups += 1
+            self.runs[meaning.run_id].publisher += 1
 
     def excuse(self, stored: Stored) -> str | None:
         """Say why no attempt has to come of a message, as things stand when it is handed out."""
@@ -255,7 +255,7 @@ class Lives:
         item = self._world.table.items.get(run.entity_id, {})
         if item.get("run_id") != run.run_id:
             return "superseded or forgotten"
-        return "sent more than once" if run.wake_ups > 1 else None
+        return "sent more than once" if run.publisher > 1 else None
 
     def disturb(self, entity_id: str | None, why: str) -> None:
         """Note that the world meddled with an entity's newest run."""

@@ -103,7 +103,7 @@ class MessageChecks:
     def beaten(self, process: "Process", receive: Receive) -> None:
         """Check a beat that reaches the queue: not too late, and in time for the lease."""
         meaning = receive.stored.meaning
-        if receive.given_back and not process.link.client_gone:
+        if receive.released_before_run and not process.link.client_gone:
             self._world.broken(
                 LATE_BEAT, meaning.entity_id, f"{process.name} hides what it gave back"
             )
@@ -247,7 +247,7 @@ class MessageChecks:
             self._world.broken(
                 HEALTHY, entity_id, f"{killers[0]} kills, and is not worked on alone"
             )
-        if number in reading or not 0 <= number < permits.most:
+        if number in reading or not 0 <= number < permits.maximum:
             self._world.broken(
                 CONNECTIONS, entity_id, f"{process.name} reads twice on permit {number}"
             )

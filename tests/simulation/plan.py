@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import Final
 
-from fraudd.prediction.decisions import MOST_DOUBLINGS
+from fraudd.prediction.decisions import MAX_DOUBLINGS
 from fraudd.prediction.record import SHARDS
 
 #: Every kind of fault; a big sweep must have met each.
@@ -121,7 +121,7 @@ class Plan:
     def longest_silence(self) -> float:
         """Within how many seconds a lost wake-up is sent again, however often it was before."""
         a_round = SHARDS * 1.5 * self.sweep_interval + self.grace
-        return self.requeue_after * (1 << MOST_DOUBLINGS) + self.visibility + a_round + 60
+        return self.requeue_after * (1 << MAX_DOUBLINGS) + self.visibility + a_round + 60
 
     @property
     def patience(self) -> float:

@@ -12,7 +12,7 @@ from fraudd.engine.engine import Engine, Terms
 from fraudd.engine.worker import Job
 from fraudd.ports import Scorer
 from fraudd.prediction.record import Lane
-from fraudd.telemetry.clock_skew import Skew
+from fraudd.telemetry.clock_skew import ClockSkew
 from fraudd.telemetry.metrics import Metrics
 from tests.simulation.clocks import SimulatedClock, true_ms
 from tests.simulation.database import BUSY_THREADS, SimulatedFeatures, SimulatedModel
@@ -42,7 +42,7 @@ class Process:
         self.name = f"d{number}.{serial}"
         self.clock = SimulatedClock(world.loop, offset_ms)
         self.link = Link(world, self)
-        self.skew = Skew()
+        self.skew = ClockSkew()
         limit = AdaptiveLimit(world.plan.permits, busy_threads=BUSY_THREADS)
         self.permits = Permits(limit, clock=self.clock)
         self.metrics = Metrics()
@@ -92,7 +92,7 @@ class Process:
     @property
     def serves(self) -> bool:
         """Whether callers reach it: alive, and its clock is right."""
-        return not self.dead and not self.ended and self.skew.trouble is None
+        return not self.dead and not self.ended and self.skew.blocked_by is None
 
     def well(self, begin: float, end: float) -> bool:
         """Whether nothing kept it from doing what it should between two times."""
@@ -194,7 +194,7 @@ def terms(plan: Plan) -> Terms:
     return Terms(
         consumers=plan.consumers,
         max_attempts=plan.max_attempts,
-        job_timeout_seconds=plan.job_timeout,
+        run_timeout_seconds=plan.job_timeout,
         visibility_timeout_seconds=plan.beat,
         wait_seconds=plan.wait,
         drain_seconds=plan.drain,
@@ -209,7 +209,7 @@ def terms(plan: Plan) -> Terms:
         grace_seconds=plan.grace,
         requeue_after_seconds=plan.requeue_after,
         replica_lag_seconds=0.0,
-        fleet=plan.daemons,
+        fleet_size=plan.daemons,
         max_pending=None,
         test_entities=False,
         source="urn:simulation",

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fraudd.engine.breaker import FAULT_PROBE_SECONDS
-from fraudd.prediction.decisions import MOST_DOUBLINGS
+from fraudd.prediction.decisions import MAX_DOUBLINGS
 from fraudd.prediction.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Lane
 from tests.simulation.clocks import true_ms
 from tests.simulation.lives import Entity, Run
@@ -36,11 +36,11 @@ class RecordChecks:
         """Check one write, and note what it means for the run."""
         lives = self._world.lives
         entity = lives.entity(entity_id)
-        if new["state"] == "forgotten":
+        if new["state"] == "deleted":
             if not entity.to_forget:
                 self._world.broken(FORGOTTEN, entity_id, "a tombstone that nobody asked for")
             entity.forgotten_ms = true_ms(self._world.loop)
-            entity.forgotten_at = int(str(new["forgotten_at"]))
+            entity.deleted_at = int(str(new["deleted_at"]))
             self._world.look_whether_over()
             return
         ended = self._verdict(process, entity, old, new)
@@ -112,7 +112,7 @@ class RecordChecks:
     def _opening(self, entity: Entity, old: "Item", ended: bool) -> None:
         if old.get("state") in ("queued", "running") and not ended:
             self._world.broken(ONE_RUN, entity.entity_id, "a run was opened beside a pending one")
-        if entity.asked_ms < entity.forgotten_at - APART_MS and not entity.asking:
+        if entity.asked_ms < entity.deleted_at - APART_MS and not entity.asking:
             self._world.broken(FORGOTTEN, entity.entity_id, "opened though nobody asked since")
 
     def _moved(self, process: "Process", entity: Entity, old: "Item", new: "Item") -> None:
@@ -191,7 +191,7 @@ class RecordChecks:
         run_id = old["run_id"]
         lane = self._world.bulk_queue if old.get("lane") == "bulk" else self._world.queue
         there = any(one.meaning.run_id == run_id for one in lane.messages)
-        wait = plan.requeue_after * 1000 * 2 ** min(int(str(old["requeues"])), MOST_DOUBLINGS)
+        wait = plan.requeue_after * 1000 * 2 ** min(int(str(old["requeues"])), MAX_DOUBLINGS)
         if there and not plan.has("stale_counts") and now < int(str(sent)) + wait - APART_MS:
             self._world.broken(SWEPT, entity.entity_id, "sent again though it is in the queue")
 

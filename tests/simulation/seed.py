@@ -68,7 +68,7 @@ async def _play(world: World) -> None:
     world.start_all()
     loop = asyncio.get_running_loop()
     callers = [loop.create_task(caller) for caller in traffic.all()]
-    troubles = [loop.create_task(trouble) for trouble in chaos.troubles()]
+    troubles = [loop.create_task(blocked_by) for blocked_by in chaos.troubles()]
     await _within(world, world.plan.fault_seconds)
     for task in troubles:
         task.cancel()
@@ -161,7 +161,7 @@ class _ToTrace(logging.Handler):
         entity_id = fields.pop("entity_id", None)
         who = process.name if process is not None else "world"
         self._world.note(who, entity_id, f"log: {record.getMessage()}", **fields)
-        if record.getMessage() == "job.bug" and record.exc_info:
+        if record.getMessage() == "message.bug" and record.exc_info:
             told = logging.Formatter().formatException(record.exc_info)
             self._world.fail("crash", "a job ends as one of the known outcomes", entity_id, told)
 

@@ -5,7 +5,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from fraudd.ports import Applied, Entry, Page
-from fraudd.prediction.record import Record, Transition, Value, landed
+from fraudd.prediction.record import Record, Transition, Value, already_applied
 from tests.simulation.clocks import true_ms
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class SimulatedStore:
             lambda: self._table.apply(self._process, transition),
             about=transition.entity_id,
         )
-        return Applied(done or landed(transition, record), record)
+        return Applied(done or already_applied(transition, record), record)
 
     async def listed(self, listed: str, *, until: int, after: Entry | None) -> Page:
         """List a partition of the sparse index."""

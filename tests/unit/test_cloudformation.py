@@ -74,7 +74,7 @@ def test_the_output_names_in_the_configuration_what_provision_prints(template: T
             PLACE,
         )
     )
-    assert told.pop("consumers") == {"fleet": template.parameters["MaxInstances"]}
+    assert told.pop("consumers") == {"fleet_size": template.parameters["MaxInstances"]}
     assert told["queue"].pop("visibility_timeout_seconds") == 120
     assert told == printed
 

@@ -19,7 +19,7 @@ from fraudd.prediction.record import ENTITY_ID, ENTITY_ID_RULE
 
 #: A daemon that is away, or too busy, is waited for so long before the whole is given up.
 _PATIENCE_SECONDS = 600.0
-_MOST_AT_ONCE = 100_000
+_MAX_AT_ONCE = 100_000
 _FASTEST = 10_000.0
 #: How many are pending at a time: enough for a fleet, or so few that nobody waits long for them.
 _CONCURRENCY = {"bulk": 1000, "interactive": 4}
@@ -184,8 +184,8 @@ def write_results(path: Path, entity_ids: Sequence[str], journal: Journal) -> No
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= _MOST_AT_ONCE:
-        raise argparse.ArgumentTypeError(f"{text[:20]!r}: must be 1 to {_MOST_AT_ONCE}")
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_AT_ONCE:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r}: must be 1 to {_MAX_AT_ONCE}")
     return int(text)
 
 

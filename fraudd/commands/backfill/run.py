@@ -12,7 +12,7 @@ from fraudd.prediction.record import Lane
 #: Entities of one batch, as the API takes them.
 _BATCH = 100
 #: So many wait for the end of a run at a time; each looks at the next when it has ended.
-_MOST_LOOKS = 64
+_MAX_LOOKS = 64
 #: A look waits so long for the end; then others have their turn.
 _LOOK_SECONDS = 20.0
 #: Where a daemon does not wait, it is not asked again at once.
@@ -61,7 +61,7 @@ class Work:
                 self._wait_for(entity_id)
         try:
             async with asyncio.TaskGroup() as group:
-                looks = min(_MOST_LOOKS, self._terms.concurrency)
+                looks = min(_MAX_LOOKS, self._terms.concurrency)
                 looking = [group.create_task(self._look()) for _ in range(looks)]
                 await self._ask_all()
                 await self._until(lambda: not self._under_way)
@@ -114,7 +114,7 @@ class Work:
             prediction = await self._client.look_up(entity_id, wait=_LOOK_SECONDS)
             self._under_way -= 1
             if prediction is None:
-                self._end(Row(entity_id, "forgotten"), None)
+                self._end(Row(entity_id, "deleted"), None)
                 continue
             self._take(prediction)
             if prediction.pending and loop.time() - began < _PAUSE_SECONDS:
@@ -158,6 +158,6 @@ class Pace:
 
 def tally(rows: Counter[str], *, refused: int, entity_ids: int) -> str:
     """Say what became of the ids; ``refused`` lines were none."""
-    done, failed = rows["done"], rows["failed"] + rows["forgotten"]
+    done, failed = rows["done"], rows["failed"] + rows["deleted"]
     pending = entity_ids - rows.total()
     return f"{done} done, {failed} failed, {pending} pending, {refused + rows['refused']} refused"

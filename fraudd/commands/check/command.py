@@ -111,8 +111,8 @@ async def _see_aws(settings: Config, findings: Findings) -> None:
             await see_table(settings.results.table, clients, findings)
             queues = await see_queues(settings, clients, findings)
             await see_topics(settings, clients, queues, findings)
-        if clients.skew.trouble:
-            findings.add(failed(f"clock: {clients.skew.trouble}"))
+        if clients.skew.blocked_by:
+            findings.add(failed(f"clock: {clients.skew.blocked_by}"))
         elif clients.skew.compared:
             findings.add(ok("clock: agrees with that of AWS"))
 

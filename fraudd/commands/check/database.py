@@ -52,7 +52,7 @@ async def see_database(
                     connections=connections,
                     permit=permit,
                     clock=clock,
-                    seconds=settings.consumers.job_timeout_seconds,
+                    seconds=settings.consumers.run_timeout_seconds,
                 )
                 await see_features(feature_files, model, entities, database, findings)
         finally:
@@ -99,8 +99,8 @@ def judge_server(settings: Config, vitals: Vitals) -> Iterator[Finding]:
     )
     if needed >= vitals.max_connections:
         yield failed(
-            f"{room}: raise the server's max_connections, or lower [consumers] fleet or [database]"
-            " max_connections"
+            f"{room}: raise the server's max_connections, or lower [consumers] fleet_size or"
+            " [database] max_connections"
         )
     elif needed > free:
         yield warning(f"{room}: unless its own are among them, it is nearly full: see who has them")
@@ -159,7 +159,7 @@ def judge_lag(lag: Lag, allowed_seconds: float) -> Finding:
 def judge_account(settings: Config, account: Account) -> Iterator[Finding]:
     """Judge how many connections the account may have, and that it may only read."""
     needed = _needed(settings)
-    needs = f"{needed}, [consumers] fleet x ([database] max_connections + 1 to kill)"
+    needs = f"{needed}, [consumers] fleet_size x ([database] max_connections + 1 to kill)"
     alter = f"ALTER USER {account.name} WITH MAX_USER_CONNECTIONS {needed}"
     if account.max_connections == 0:
         yield warning(
@@ -195,4 +195,4 @@ def judge_deadline(seconds: float) -> Finding:
 
 def _needed(settings: Config) -> int:
     """How many connections all daemons together have at most, those that kill among them."""
-    return settings.consumers.fleet * (settings.database.max_connections + 1)
+    return settings.consumers.fleet_size * (settings.database.max_connections + 1)

@@ -12,7 +12,7 @@ from fraudd.errors import RunError, Unavailable
 #: The reason of what is no request at all: sent back as it is, it would return at once.
 MALFORMED = "malformed"
 #: After so many messages that could not be settled, the others are not tried: it is an outage.
-_MOST_FAILURES = 10
+_MAX_FAILURES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ async def sift(
                     for letter in await _act_on(queue, picked, act, tally):
                         look.settled(letter)
                 progress(tally.seen)
-                if len(tally.picked) == wanted.limit or len(tally.failures) >= _MOST_FAILURES:
+                if len(tally.picked) == wanted.limit or len(tally.failures) >= _MAX_FAILURES:
                     break
         except (Unavailable, RunError) as error:
             tally.failures.append(str(error))

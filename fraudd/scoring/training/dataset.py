@@ -82,7 +82,7 @@ async def gather(
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(permits.most):
+            for _ in range(permits.maximum):
                 group.create_task(fill_all())
     except ExceptionGroup as failures:
         # One is told; the others met the same, or were cut off because of it.

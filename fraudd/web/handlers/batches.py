@@ -9,7 +9,7 @@ from fraudd.aio import gather
 from fraudd.engine.intake import Intake
 from fraudd.errors import Full, Unavailable
 from fraudd.prediction.record import Lane
-from fraudd.prediction.traceparent import TRACEPARENT, taken
+from fraudd.prediction.traceparent import TRACEPARENT, parse_traceparent
 from fraudd.web.problems import Problem, of_intake
 from fraudd.web.requests import PredictionRequest, Refused, ShownQuery, batch_request, query
 from fraudd.web.responses import Showing, answer
@@ -33,7 +33,7 @@ class Batches:
                 "no-bulk-lane",
                 "there is no bulk lane here: leave lane out, or set [queue] bulk_url",
             )
-        traceparent = taken(request.headers.get(TRACEPARENT))
+        traceparent = parse_traceparent(request.headers.get(TRACEPARENT))
         shown: dict[int, Mapping[str, Any]] = {}
         by_entity: dict[str, dict[int, PredictionRequest]] = {}
         for number, one in enumerate(asked):

@@ -29,7 +29,7 @@ class _Cursor(BaseModel):
     ]
 
 
-class Lists:
+class Listings:
     """The call about all entities in a status."""
 
     def __init__(self, *, listing: Listing, showing: Showing) -> None:

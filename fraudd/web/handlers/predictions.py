@@ -9,14 +9,14 @@ from fraudd.engine.intake import Intake
 from fraudd.engine.waiters import Waiters
 from fraudd.prediction.body import STATUS
 from fraudd.prediction.record import Record
-from fraudd.prediction.traceparent import TRACEPARENT, taken
+from fraudd.prediction.traceparent import TRACEPARENT, parse_traceparent
 from fraudd.web.prefer import preferred_wait
 from fraudd.web.problems import Problem
 from fraudd.web.requests import ShownQuery, entity_id_of_path, prediction_request, query
 from fraudd.web.responses import Showing, answer, tagged
 
 #: Lets a request wait without a deadline, and without being counted as in hand.
-Aside = Callable[[web.Request], AbstractContextManager[None]]
+Detached = Callable[[web.Request], AbstractContextManager[None]]
 
 
 class Predictions:
@@ -28,7 +28,7 @@ class Predictions:
         intake: Intake,
         waiters: Waiters,
         showing: Showing,
-        aside: Aside,
+        aside: Detached,
         max_wait_seconds: int,
     ) -> None:
         self._intake = intake
@@ -45,7 +45,7 @@ class Predictions:
             asked.entity_id,
             max_age_seconds=asked.max_age_seconds,
             force=asked.force,
-            traceparent=taken(request.headers.get(TRACEPARENT)),
+            traceparent=parse_traceparent(request.headers.get(TRACEPARENT)),
         )
         record, headers = given.record, {}
         if (seconds := self._wait_of(request)) is not None:

@@ -13,11 +13,11 @@ from fraudd.web.responses import answer
 _PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Operations:
+class Probes:
     """The calls about the daemon.
 
     ``status`` says what it does right now, ``unready`` why it should get no requests (None: it
-    should), ``deaf`` whether it takes no messages although it should.
+    should), ``poll-loop-stalled`` whether it takes no messages although it should.
     """
 
     def __init__(
@@ -26,12 +26,12 @@ class Operations:
         metrics: Metrics,
         status: Callable[[], Mapping[str, Any]],
         unready: Callable[[], str | None],
-        deaf: Callable[[], bool],
+        stalled: Callable[[], bool],
     ) -> None:
         self._metrics = metrics
         self._status = status
         self._unready = unready
-        self._deaf = deaf
+        self._deaf = stalled
 
     async def status(self, _: web.Request) -> web.Response:
         """Say what this daemon does right now."""
@@ -40,7 +40,9 @@ class Operations:
     async def healthz(self, _: web.Request) -> web.Response:
         """Say that the process answers and that its poll loop turns."""
         if self._deaf():
-            raise Problem(503, "deaf", "this daemon should poll for messages, and does not")
+            raise Problem(
+                503, "poll-loop-stalled", "this daemon should poll for messages, and does not"
+            )
         return answer({"status": "alive"})
 
     async def readyz(self, _: web.Request) -> web.Response:

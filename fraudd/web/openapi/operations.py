@@ -178,7 +178,7 @@ CALLS = (
         summary="Whether the process lives",
         scope=None,
         answers={200: Answer(when="It does.", schema="Probe", examples={"": {"status": "alive"}})},
-        problems=("deaf",),
+        problems=("poll-loop-stalled",),
     ),
     Call(
         method="get",

@@ -30,5 +30,5 @@ TYPES: Final = {
     "overloaded": (503, "too many requests at once; asking again is safe, see `Retry-After`"),
     "deadline": (503, "it took too long; asking again is safe, see `Retry-After`"),
     "not-ready": (503, "of `/readyz`: this daemon should get no requests now"),
-    "deaf": (503, "of `/healthz`: this daemon should poll for messages, and does not"),
+    "poll-loop-stalled": (503, "of `/healthz`: this daemon should poll for messages, and does not"),
 }

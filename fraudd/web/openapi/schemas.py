@@ -149,7 +149,7 @@ class Listing(BaseModel):
 class Permits(BaseModel):
     """Connections to the database that this daemon may have."""
 
-    most: int
+    max: int
     limit: int = Field(description="as the database's load allows")
     in_use: int
 
@@ -193,16 +193,16 @@ class Status(BaseModel):
 
     version: str
     model: str
-    sql: str = Field(description="stands for the feature SQL in use")
+    features_version: str = Field(description="stands for the feature SQL in use")
     reload: Reload | None = Field(description="null where there was none")
     state: Literal["serving", "draining"]
     started_at: Time
     breaker: Literal["closed", "outage", "fault"]
-    trouble: str | None = Field(description="why this daemon takes no messages now")
+    blocked_by: str | None = Field(description="why this daemon takes no messages now")
     permits: Permits
     database_connections: int
     consumers: Pool
-    jobs: list[Job]
+    runs: list[Job]
     queue: QueueDepth | None = Field(description="null until it was seen")
     bulk_queue: QueueDepth | None = maybe("where there is a bulk lane; null until it was seen")
     waiters: int = Field(description="requests that wait for the end of a run")

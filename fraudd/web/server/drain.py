@@ -17,7 +17,7 @@ _FIRST_REQUEST_SECONDS = 1.0
 #: Requests in hand get this long; none takes as long, but those that come too slowly.
 _LAST_SECONDS = 5.0
 #: The parting takes no longer than this.
-MOST_SECONDS = _IDLE_SECONDS + _LAST_SECONDS
+MAX_SECONDS = _IDLE_SECONDS + _LAST_SECONDS
 #: So many turns of the loop make a connection of what was accepted; asyncio needs two.
 _TURNS = 3
 

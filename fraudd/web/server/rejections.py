@@ -56,7 +56,7 @@ def last_answer(problem: Problem, request_id: str) -> web.Response:
 
 def log_malformed(reason: str, request_id: str, address: str | None) -> None:
     """Log what no handler saw; whoever was answered names it by the request's id."""
-    log.info("http.malformed", reason=reason, request_id=request_id, address=address)
+    log.info("http.malformed", error=reason, request_id=request_id, address=address)
 
 
 def malformed(error: BaseException | None) -> Problem:

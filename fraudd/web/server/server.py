@@ -40,19 +40,19 @@ KEEP_ALIVE_SECONDS = 75.0
 _LINGERING_SECONDS = 2.0
 #: Who takes nothing of an answer for so long is cut off.
 UNREAD_SECONDS = 30.0
-MOST_CONNECTIONS = 10_000
+MAX_CONNECTIONS = 10_000
 #: Files that are not callers: connections to AWS and the database, logs, model.
 _OTHER_FILES = 300
 #: Among so many of the oldest connections one that idles is looked for, to make room.
 _LOOKED_AT = 100
 
 
-def most_connections() -> int:
+def max_connections() -> int:
     """Give how many connections may be open, having raised the limit of open files to its most."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    files = MOST_CONNECTIONS + _OTHER_FILES if hard == resource.RLIM_INFINITY else hard
-    return max(1, min(MOST_CONNECTIONS, files - _OTHER_FILES))
+    files = MAX_CONNECTIONS + _OTHER_FILES if hard == resource.RLIM_INFINITY else hard
+    return max(1, min(MAX_CONNECTIONS, files - _OTHER_FILES))
 
 
 class Runner(web.AppRunner):
@@ -65,12 +65,12 @@ class Runner(web.AppRunner):
         app: web.Application,
         *,
         new_id: Callable[[], str],
-        most_connections: int,
+        max_connections: int,
         shutdown_timeout: float,
     ) -> None:
         super().__init__(app, handle_signals=False, shutdown_timeout=shutdown_timeout)
         self._new_id = new_id
-        self._most_connections = most_connections
+        self._most_connections = max_connections
         #: Since when each answer is the last of its connection, by the loop's clock.
         self._parting_since: float | None = None
 
@@ -103,7 +103,7 @@ class Runner(web.AppRunner):
             ),
             request_factory=server.request_factory,
             new_id=self._new_id,
-            most_connections=self._most_connections,
+            max_connections=self._most_connections,
         )
 
 
@@ -111,7 +111,7 @@ class _Server(web.Server):
     """Makes a protocol for each connection, and makes room where there are too many."""
 
     def __init__(
-        self, answer: Answer, *, new_id: Callable[[], str], most_connections: int, **more: Any
+        self, answer: Answer, *, new_id: Callable[[], str], max_connections: int, **more: Any
     ) -> None:
         super().__init__(
             answer,
@@ -128,7 +128,7 @@ class _Server(web.Server):
             **more,
         )
         self.new_id = new_id
-        self._most_connections = most_connections
+        self._most_connections = max_connections
         #: Set whenever a caller is gone.
         self.lost = asyncio.Event()
 

@@ -12,7 +12,7 @@ from fraudd.aws.provisioning.plan import Change, Step
 from fraudd.aws.provisioning.resources import Part, Place
 from fraudd.aws.session import Clients
 from fraudd.errors import Unavailable
-from fraudd.telemetry.clock_skew import Skew
+from fraudd.telemetry.clock_skew import ClockSkew
 from tests.simulation.loop import run_virtually
 
 PLACE = Place(partition="aws", region="eu-central-1", account="123456789012")
@@ -63,7 +63,7 @@ def clients(*, sqs: Any = None, dynamodb: Any = None) -> Clients:
         polls=cast(Any, None),
         where="here",
         read_timeout_seconds=5.0,
-        skew=Skew(),
+        skew=ClockSkew(),
         another=cast(Any, None),
     )
 

@@ -12,7 +12,7 @@ from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.reads import Item, Reads
 from fraudd.aws.session import Clients
 from fraudd.errors import Unavailable
-from fraudd.telemetry.clock_skew import Skew
+from fraudd.telemetry.clock_skew import ClockSkew
 from tests.simulation.loop import run_virtually
 
 
@@ -224,7 +224,7 @@ def test_the_store_tells_a_failed_call_as_unavailable_to_each_caller() -> None:
             polls=cast(Any, None),
             where="here",
             read_timeout_seconds=5.0,
-            skew=Skew(),
+            skew=ClockSkew(),
             another=cast(Any, None),
         )
         store = DynamoDbStore(clients, "records")

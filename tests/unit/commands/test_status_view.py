@@ -15,11 +15,11 @@ STATUS: dict[str, Any] = {
     "state": "serving",
     "started_at": "2026-11-24T08:00:00.000Z",
     "breaker": "closed",
-    "trouble": None,
-    "permits": {"most": 4, "limit": 4, "in_use": 1},
+    "blocked_by": None,
+    "permits": {"max": 4, "limit": 4, "in_use": 1},
     "database_connections": 2,
     "consumers": {"count": 5, "busy": 2},
-    "jobs": [
+    "runs": [
         {"entity_id": "shop-1", "run_id": RUN, "phase": "storing", "seconds": 0.04},
         {"entity_id": None, "run_id": None, "phase": "waiting_alone", "seconds": 12.345},
     ],
@@ -48,7 +48,7 @@ fraudd 1.2.3 at http://127.0.0.1:8080
 state       serving, started 3 h 5 min ago
 model       2026-11-24-3f9ac1
 breaker     closed: messages are taken
-trouble     none
+blocked by  none
 
 permits     [#...] 1 of 4 taken; 2 connections open
 consumers   [##...] 2 of 5 busy
@@ -62,37 +62,37 @@ shop-1                         01M882XAC44Z2ZSZT7E7GR8CYW storing            0.0
 
 
 def test_a_daemon_at_rest_that_was_just_started() -> None:
-    told = shown(jobs=[], queue=None, permits={"most": 2, "limit": 2, "in_use": 0})
+    told = shown(runs=[], queue=None, permits={"max": 2, "limit": 2, "in_use": 0})
     assert "\npermits     [..] 0 of 2 taken; " in told
     assert "\nqueue       not seen: it does not answer, or was not asked yet\n" in told
     assert told.endswith("\n\nno message in hand")
 
 
 def test_the_permit_of_a_poll_is_not_taken_for_a_run() -> None:
-    told = shown(jobs=[], database_connections=1)
+    told = shown(runs=[], database_connections=1)
     assert "\npermits     [#...] 1 of 4 taken by the poll; 1 connection open\n" in told
 
 
 def test_why_no_messages_are_taken_is_told_in_full_but_in_three_lines() -> None:
     why = "database: cannot connect to db.example.internal:3306"
-    told = shown(breaker="outage", trouble=why)
+    told = shown(breaker="outage", blocked_by=why)
     assert "\nbreaker     open: something is out of reach, no messages are taken\n" in told
     assert f"\ntrouble     {why}\n" in told
-    long = shown(trouble="word " * 100).splitlines()
-    assert [line[:12].strip() for line in long[4:8]] == ["trouble", "", "", ""]
+    long = shown(blocked_by="word " * 100).splitlines()
+    assert [line[:12].strip() for line in long[4:8]] == ["blocked by", "", "", ""]
     assert long[6].endswith(" …")
     assert long[7] == ""
 
 
 def test_a_limit_that_fell_says_what_it_was() -> None:
-    told = shown(permits={"most": 40, "limit": 10, "in_use": 10})
+    told = shown(permits={"max": 40, "limit": 10, "in_use": 10})
     assert "[#####...............] 10 of 10 taken, of 40 at best; " in told
 
 
 def test_a_bulk_lane_and_a_refused_reload_show_where_there_are_any() -> None:
     job = {"entity_id": "shop-9", "run_id": RUN, "phase": "database", "seconds": 1, "lane": "bulk"}
     told = shown(
-        jobs=[job],
+        runs=[job],
         bulk_queue={"visible": 900, "in_flight": 1, "delayed": 0},
         reload={
             "outcome": "refused",
@@ -109,12 +109,12 @@ def test_a_bulk_lane_and_a_refused_reload_show_where_there_are_any() -> None:
 @pytest.mark.parametrize("width", [20, 40, 79, 80, 132])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     job = {"entity_id": "s" * 128, "run_id": RUN, "phase": "database", "seconds": 86400.0}
-    told = shown(width=width, jobs=[job], trouble="x" * 500)
+    told = shown(width=width, runs=[job], blocked_by="x" * 500)
     assert all(len(line) <= width for line in told.splitlines())
 
 
 def test_nothing_that_comes_from_elsewhere_steers_the_terminal() -> None:
-    told = shown(trouble="database: \x1b[2J\x07 gone", model="m\x1b]0;title\x07")
+    told = shown(blocked_by="database: \x1b[2J\x07 gone", model="m\x1b]0;title\x07")
     assert not [letter for letter in told if letter != "\n" and not letter.isprintable()]
 
 

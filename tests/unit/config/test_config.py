@@ -98,7 +98,7 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("database", "says"),
     [
-        ("busy_threads = 2", "busy_threads (2) must exceed [consumers] fleet times"),
+        ("busy_threads = 2", "busy_threads (2) must exceed [consumers] fleet_size times"),
         ("max_connections = 100\nbusy_threads = 50", "busy_threads (50) must exceed"),
         ("iam_auth = true", "iam_auth is for RDS: a token goes over TLS, which loopback has not"),
         ('iam_auth = true\npassword_credential = "p"', "exclude each other: remove one"),
@@ -114,7 +114,7 @@ def test_database_terms_that_cannot_work_together_are_refused(
 def test_what_a_busy_server_is_leaves_room_for_all_daemons(tmp_path: Path) -> None:
     assert load(write(tmp_path, MINIMAL)).busy_threads == 50
     fleet = MINIMAL.replace('user = "u"', 'user = "u"\nmax_connections = 10')
-    fleet += "[consumers]\nfleet = 10\n"
+    fleet += "[consumers]\nfleet_size = 10\n"
     assert load(write(tmp_path, fleet)).busy_threads == 200
 
 

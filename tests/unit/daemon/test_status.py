@@ -11,7 +11,7 @@ SERVING = Doing(
     address="127.0.0.1:8080",
     jobs=1,
     consumers=3,
-    trouble=None,
+    blocked_by=None,
     waiting=12,
     model="2026-11-24-3f9ac1",
     refusal=None,
@@ -27,7 +27,7 @@ SERVING = Doing(
             " model 2026-11-24-3f9ac1",
         ),
         (
-            replace(SERVING, trouble="database: refused", waiting=None),
+            replace(SERVING, blocked_by="database: refused", waiting=None),
             "serving at 127.0.0.1:8080, taking no messages: database: refused;"
             " 1 of 3 consumers busy; queue unknown; model 2026-11-24-3f9ac1",
         ),
@@ -58,7 +58,9 @@ def test_the_line_says_what_the_daemon_does(doing: Doing, line: str) -> None:
 
 
 def test_an_error_of_many_lines_is_one_line_of_bounded_length() -> None:
-    line = status_line(replace(SERVING, trouble="database: a\nSTATUS=all is well\n" + "x" * 1000))
+    line = status_line(
+        replace(SERVING, blocked_by="database: a\nSTATUS=all is well\n" + "x" * 1000)
+    )
     assert "\n" not in line
     assert len(line) == 400
     assert line.endswith("…")

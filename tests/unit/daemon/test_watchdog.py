@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fraudd.daemon.watchdog import Heartbeat
+from fraudd.daemon.watchdog import Watchdog
 
 
 class Hand:
@@ -47,7 +47,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemd
 
 def test_the_watchdog_is_fed_three_times_an_interval(systemd: Systemd) -> None:
     clock = Hand()
-    heart = Heartbeat(watchdog_seconds=30, deaf=lambda: False, status=lambda: "well", clock=clock)
+    heart = Watchdog(watchdog_seconds=30, stalled=lambda: False, status=lambda: "well", clock=clock)
     fed = 0
     for _ in range(90):
         heart.beat()
@@ -59,13 +59,15 @@ def test_the_watchdog_is_fed_three_times_an_interval(systemd: Systemd) -> None:
 def test_a_deaf_daemon_starves_and_says_why_once(
     systemd: Systemd,
 ) -> None:
-    clock, deaf = Hand(), [True]
-    heart = Heartbeat(watchdog_seconds=30, deaf=lambda: deaf[0], status=lambda: "x", clock=clock)
+    clock, stalled = Hand(), [True]
+    heart = Watchdog(
+        watchdog_seconds=30, stalled=lambda: stalled[0], status=lambda: "x", clock=clock
+    )
     for _ in range(40):
         heart.beat()
         clock.seconds += 1.0
     assert systemd.heard() == ["STATUS=x"]
-    deaf[0] = False
+    stalled[0] = False
     clock.seconds += 10.0
     heart.beat()
     assert systemd.heard() == ["WATCHDOG=1\nSTATUS=x"]
@@ -73,8 +75,8 @@ def test_a_deaf_daemon_starves_and_says_why_once(
 
 def test_without_a_watchdog_what_changes_is_told_and_nothing_else(systemd: Systemd) -> None:
     clock, doing = Hand(), ["serving"]
-    heart = Heartbeat(
-        watchdog_seconds=None, deaf=lambda: False, status=lambda: doing[0], clock=clock
+    heart = Watchdog(
+        watchdog_seconds=None, stalled=lambda: False, status=lambda: doing[0], clock=clock
     )
     for line in ("serving", "serving", "draining", "draining"):
         doing[0] = line
@@ -84,8 +86,8 @@ def test_without_a_watchdog_what_changes_is_told_and_nothing_else(systemd: Syste
 
 
 def test_what_else_is_to_be_told_comes_first_and_with_the_status(systemd: Systemd) -> None:
-    heart = Heartbeat(
-        watchdog_seconds=None, deaf=lambda: False, status=lambda: "well", clock=Hand()
+    heart = Watchdog(
+        watchdog_seconds=None, stalled=lambda: False, status=lambda: "well", clock=Hand()
     )
     heart.beat("RELOADING=1", "MONOTONIC_USEC=5")
     assert systemd.heard() == ["RELOADING=1\nMONOTONIC_USEC=5\nSTATUS=well"]

@@ -11,7 +11,7 @@ BUSY, CALM = 51, 50
 
 
 @pytest.mark.parametrize(
-    ("waiting", "mean", "permits", "fleet", "seconds"),
+    ("waiting", "mean", "permits", "fleet_size", "seconds"),
     [
         (1, 0.01, 2, 1, 1),
         (10, 2.0, 2, 1, 10),
@@ -21,10 +21,12 @@ BUSY, CALM = 51, 50
     ],
 )
 def test_the_estimate_is_what_is_owed_over_how_fast_it_is_worked_on(
-    waiting: int, mean: float, permits: int, fleet: int, seconds: int
+    waiting: int, mean: float, permits: int, fleet_size: int, seconds: int
 ) -> None:
     assert (
-        estimated_seconds(waiting=waiting, mean_run_seconds=mean, permits=permits, fleet=fleet)
+        estimated_seconds(
+            waiting=waiting, mean_run_seconds=mean, permits=permits, fleet_size=fleet_size
+        )
         == seconds
     )
 
@@ -45,7 +47,7 @@ def test_the_first_run_takes_the_place_of_the_guess() -> None:
 
 
 def test_what_was_opened_and_ended_since_the_sample_counts() -> None:
-    backlog = Backlog(fleet=1)
+    backlog = Backlog(fleet_size=1)
     backlog.sampled(10, 0)
     backlog.opened(1)
     backlog.opened(2)
@@ -56,7 +58,7 @@ def test_what_was_opened_and_ended_since_the_sample_counts() -> None:
 
 
 def test_the_others_of_a_fleet_are_taken_to_end_as_many_runs() -> None:
-    backlog = Backlog(fleet=3)
+    backlog = Backlog(fleet_size=3)
     backlog.sampled(10, 0)
     backlog.ended()
     assert backlog.owed == 7
@@ -66,7 +68,7 @@ def test_the_others_of_a_fleet_are_taken_to_end_as_many_runs() -> None:
 
 
 def test_only_runs_asked_for_before_stand_in_the_way_of_one() -> None:
-    backlog = Backlog(fleet=1)
+    backlog = Backlog(fleet_size=1)
     for second in range(100):
         backlog.opened(second * 1000)
     assert backlog.until(49_000) == 50
@@ -79,7 +81,7 @@ def test_only_runs_asked_for_before_stand_in_the_way_of_one() -> None:
 
 
 def test_runs_opened_elsewhere_are_taken_to_be_spread_between_two_samples() -> None:
-    backlog = Backlog(fleet=2)
+    backlog = Backlog(fleet_size=2)
     backlog.sampled(0, 0)
     backlog.opened(1_000)
     backlog.sampled(101, 11_000)
@@ -89,7 +91,7 @@ def test_runs_opened_elsewhere_are_taken_to_be_spread_between_two_samples() -> N
 
 
 def test_the_memory_of_a_backlog_is_bounded() -> None:
-    backlog = Backlog(fleet=1)
+    backlog = Backlog(fleet_size=1)
     for at in range(0, 5_000_000, 100):
         backlog.opened(at)
     assert backlog.owed == 50_000

@@ -23,7 +23,7 @@ def breaker() -> Breaker:
 
 def test_while_all_is_well_everything_may_be_called_and_polled(breaker: Breaker) -> None:
     assert breaker.state == "closed"
-    assert breaker.trouble is None
+    assert breaker.blocked_by is None
     assert breaker.enter("store", 0.0) == 0
     assert breaker.poll_in(0.0, in_hand=3) == 0
     assert breaker.answering_for("store", 0.0) == math.inf
@@ -32,7 +32,7 @@ def test_while_all_is_well_everything_may_be_called_and_polled(breaker: Breaker)
 def test_an_outage_stops_the_poll_and_says_what_is_wrong(breaker: Breaker) -> None:
     assert breaker.failed("database", "refused", 0.0)
     assert breaker.state == "outage"
-    assert breaker.trouble == "database: refused"
+    assert breaker.blocked_by == "database: refused"
     assert breaker.poll_in(5.0, in_hand=1) == math.inf
 
 
@@ -116,7 +116,7 @@ ENTITIES = [f"shop-{n}" for n in range(FAULT_RUNS)]
 def test_a_row_of_runs_of_different_entities_that_fail_is_one_fault(breaker: Breaker) -> None:
     assert fail(breaker, *ENTITIES) == [False] * (FAULT_RUNS - 1) + [True]
     assert breaker.state == "fault"
-    assert "no such column" in (breaker.trouble or "")
+    assert "no such column" in (breaker.blocked_by or "")
 
 
 def test_one_entity_that_fails_again_and_again_is_no_fault_of_all(breaker: Breaker) -> None:
@@ -168,7 +168,7 @@ def test_what_somebody_may_have_mended_is_tried_at_once(breaker: Breaker) -> Non
 
 def test_without_the_bulk_queue_all_else_goes_on(breaker: Breaker) -> None:
     assert breaker.failed("bulk_queue", "gone", 0.0)
-    assert (breaker.state, breaker.trouble) == ("closed", None)
+    assert (breaker.state, breaker.blocked_by) == ("closed", None)
     assert breaker.poll_in(0.0, in_hand=3) == 0
     # It is left alone for a while itself, and probed by whoever settles a message of it.
     wait = breaker.poll_bulk_in(0.0)
@@ -176,6 +176,6 @@ def test_without_the_bulk_queue_all_else_goes_on(breaker: Breaker) -> None:
     assert breaker.poll_bulk_in(wait) == 0
     assert breaker.enter("bulk_queue", 0.0) == wait
     breaker.failed("store", "gone", 0.0)
-    assert "bulk" not in (breaker.trouble or "")
+    assert "bulk" not in (breaker.blocked_by or "")
     assert breaker.answered("bulk_queue", 1.0)
     assert breaker.poll_bulk_in(1.0) == 0

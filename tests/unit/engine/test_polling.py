@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from fraudd.engine.polling import MOST_A_POLL, SHORT_WAIT_SECONDS, FirstPoll, first_poll
+from fraudd.engine.polling import MAX_MESSAGES_PER_POLL, SHORT_WAIT_SECONDS, FirstPoll, first_poll
 
-ALONE = FirstPoll(most=MOST_A_POLL, wait_seconds=None, bulk="no")
+ALONE = FirstPoll(most=MAX_MESSAGES_PER_POLL, wait_seconds=None, bulk="no")
 BESIDE = FirstPoll(most=1, wait_seconds=None, bulk="beside")
 IN_TURN = FirstPoll(most=1, wait_seconds=0, bulk="after")
 FULL_LOOK = FirstPoll(most=1, wait_seconds=SHORT_WAIT_SECONDS, bulk="after")
@@ -37,7 +37,7 @@ def test_the_bulk_lane_is_polled_beside_a_long_poll_that_keeps_one_pair() -> Non
 
 def test_it_gets_nothing_before_the_other_is_known_to_be_empty() -> None:
     again = decided(brought=True)
-    assert (again.most, again.wait_seconds, again.bulk) == (MOST_A_POLL, 0, "no")
+    assert (again.most, again.wait_seconds, again.bulk) == (MAX_MESSAGES_PER_POLL, 0, "no")
 
 
 def test_with_one_pair_the_lanes_take_turns() -> None:

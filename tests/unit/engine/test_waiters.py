@@ -157,7 +157,7 @@ def test_nobody_waits_while_the_daemon_stops() -> None:
 
 
 def test_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_WAITERS", 2)
+    monkeypatch.setattr(module, "MAX_WAITERS", 2)
 
     async def scene(waiters: Waiters, _: Elsewhere, group: asyncio.TaskGroup) -> None:
         waiting = [group.create_task(waiters.wait(pending(), 60)) for _ in range(2)]

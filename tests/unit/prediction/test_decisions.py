@@ -13,11 +13,11 @@ from fraudd.prediction.decisions import (
     GiveBack,
     GiveUp,
     HandOver,
-    Hasten,
     Limits,
     OnMessage,
     OnRequest,
     Open,
+    Promote,
     lost,
     on_message,
     on_request,
@@ -74,7 +74,7 @@ DEAD = LEASE + SKEW_MARGIN_MS
 WORN_OUT = replace(RUNNING, attempts=5, deaths=2)
 DIED_ONCE = replace(RUNNING, deaths=1)
 DIED_TWICE = replace(RUNNING, deaths=2)
-TOMBSTONE = Record(entity_id="e", state="forgotten", forgotten_at=NOW)
+TOMBSTONE = Record(entity_id="e", state="deleted", deleted_at=NOW)
 NEWER = replace(QUEUED, run_id=OTHER)
 IN_BULK = replace(QUEUED, lane="bulk")
 HASTENED = replace(QUEUED, published_at=NOW + 50_000)
@@ -107,7 +107,7 @@ NEWER_WITH_RESULT = replace(NEWER, result=RESULT)
         (NEWER, RUN, NOW, Drop("superseded")),
         (replace(DONE, result=None), RUN, NOW, Drop("superseded")),
         (None, RUN, NOW, Drop("superseded")),
-        (TOMBSTONE, RUN, NOW, Drop("forgotten")),
+        (TOMBSTONE, RUN, NOW, Drop("deleted")),
         (None, None, NOW, Open(None)),
         (DONE, None, NOW, Open(DONE)),
         (FAILED, None, NOW, Open(FAILED)),
@@ -155,7 +155,7 @@ def test_nothing_is_stolen_before_others_had_their_beat() -> None:
 
 def test_what_was_sent_before_an_entity_was_forgotten_is_forgotten_with_it() -> None:
     within = NOW + SKEW_MARGIN_MS
-    assert decided(TOMBSTONE, None, asked_at=within) == Drop("forgotten")
+    assert decided(TOMBSTONE, None, asked_at=within) == Drop("deleted")
     assert decided(TOMBSTONE, None, asked_at=within + 1) == Open(TOMBSTONE)
 
 
@@ -196,6 +196,6 @@ def test_who_waits_or_works_is_not_swept() -> None:
 
 def test_another_services_event_does_not_wait_in_the_bulk_lane() -> None:
     bulk = replace(QUEUED, lane="bulk")
-    assert decided(bulk, None) == Hasten(bulk)
+    assert decided(bulk, None) == Promote(bulk)
     assert decided(replace(RUNNING, lane="bulk"), None) == AskAgain(replace(RUNNING, lane="bulk"))
     assert decided(QUEUED, None) == Drop("covered")

@@ -13,12 +13,12 @@ from fraudd.prediction.record import (
     RUN_ID,
     Record,
     Transition,
+    already_applied,
     current,
-    landed,
     lease_end,
     new_run_id,
 )
-from fraudd.prediction.traceparent import made
+from fraudd.prediction.traceparent import new_traceparent
 from fraudd.prediction.transitions import (
     asked_again,
     backed_off,
@@ -27,8 +27,8 @@ from fraudd.prediction.transitions import (
     failed,
     first_claim,
     forgotten,
-    hastened,
     opened,
+    promoted,
     released,
     renewed,
     republished,
@@ -53,7 +53,7 @@ ERROR: dict[str, Any] = {"run_id": RUN, "expires_at": NOW // 1000 + 50, "type": 
 DONE = replace(QUEUED, state="done", result=RESULT, finished_at=NOW)
 ASKED = replace(RUNNING, again=NOW + 3)
 BULK = replace(QUEUED, lane="bulk")
-TOMBSTONE = Record(entity_id="shop-1", state="forgotten", forgotten_at=NOW, expires_at=NOW)
+TOMBSTONE = Record(entity_id="shop-1", state="deleted", deleted_at=NOW, expires_at=NOW)
 
 TRANSITIONS: dict[str, tuple[Transition, Record | None]] = {
     "opened": (opened("shop-1", None, run_id=RUN, now=NOW), None),
@@ -85,7 +85,7 @@ TRANSITIONS: dict[str, tuple[Transition, Record | None]] = {
         opened("shop-1", replace(DONE, lane="bulk"), run_id=OTHER_RUN, now=NOW),
         replace(DONE, lane="bulk"),
     ),
-    "hastened": (hastened(BULK, now=NOW + 5), BULK),
+    "promoted": (promoted(BULK, now=NOW + 5), BULK),
     "opened after forgetting": (opened("shop-1", TOMBSTONE, run_id=RUN, now=NOW), TOMBSTONE),
 }
 
@@ -121,15 +121,15 @@ def test_a_transition_never_applies_twice(name: str) -> None:
 @pytest.mark.parametrize("name", TRANSITIONS)
 def test_a_retry_knows_its_own_first_try(name: str) -> None:
     transition, before = TRANSITIONS[name]
-    assert landed(transition, after(transition, before))
+    assert already_applied(transition, after(transition, before))
 
 
 @pytest.mark.parametrize("name", TRANSITIONS)
 def test_a_retry_does_not_take_another_runs_record_for_its_own(name: str) -> None:
     transition, _ = TRANSITIONS[name]
     foreign = replace(QUEUED, run_id=new_run_id(NOW + 3, 3), published_at=NOW + 77)
-    assert not landed(transition, foreign)
-    assert not landed(transition, None)
+    assert not already_applied(transition, foreign)
+    assert not already_applied(transition, None)
 
 
 ENDS = ["completed", "failed", "backed off", "released", "completed and opened"]
@@ -154,13 +154,13 @@ def test_a_verdict_is_known_as_landed_although_a_newer_run_stands() -> None:
     transition, before = TRANSITIONS["completed"]
     done = after(transition, before)
     reopened = after(opened("shop-1", done, run_id=OTHER_RUN, now=NOW + 10), done)
-    assert landed(transition, reopened)
+    assert already_applied(transition, reopened)
 
 
 def test_a_claim_is_not_taken_for_landed_once_another_claim_stands() -> None:
     transition, before = TRANSITIONS["claimed"]
     stolen = replace(after(transition, before), worker="w10")
-    assert not landed(transition, stolen)
+    assert not already_applied(transition, stolen)
 
 
 def test_each_part_of_a_condition_is_needed() -> None:
@@ -241,7 +241,7 @@ def test_who_asked_again_is_served_by_a_run_that_reads_anew(name: str) -> None:
 
 def test_a_tombstone_holds_nothing_of_what_was_and_needs_no_item() -> None:
     forget = forgotten("shop-1", now=NOW, expires_at=5)
-    tombstone = Record(entity_id="shop-1", state="forgotten", forgotten_at=NOW, expires_at=5)
+    tombstone = Record(entity_id="shop-1", state="deleted", deleted_at=NOW, expires_at=5)
     for before in (None, replace(ASKED, result=RESULT, error=ERROR), DONE):
         assert holds(forget, before)
         assert after(forget, before) == tombstone
@@ -250,7 +250,7 @@ def test_a_tombstone_holds_nothing_of_what_was_and_needs_no_item() -> None:
 
 def test_a_run_opens_only_over_the_tombstone_that_was_read() -> None:
     reopen, _ = TRANSITIONS["opened after forgetting"]
-    assert not holds(reopen, replace(TOMBSTONE, forgotten_at=NOW + 1))
+    assert not holds(reopen, replace(TOMBSTONE, deleted_at=NOW + 1))
 
 
 def test_a_sweep_counts_what_it_sends_again_and_not_what_was_never_sent() -> None:
@@ -297,7 +297,7 @@ def test_a_run_belongs_to_the_trace_it_was_asked_for_in_or_begins_its_own() -> N
     asked = after(opened("shop-1", None, run_id=RUN, now=NOW, traceparent=given), None)
     assert asked.traceparent == given
     own = after(opened("shop-1", DONE, run_id=OTHER_RUN, now=NOW), DONE)
-    assert own.traceparent == made(OTHER_RUN)
+    assert own.traceparent == new_traceparent(OTHER_RUN)
     assert wake_up(asked).attributes == {"traceparent": given}
 
 
@@ -378,7 +378,7 @@ def test_a_run_keeps_its_lane_until_it_is_hastened_or_another_opens() -> None:
     assert after(*TRANSITIONS["opened in bulk"]).lane == "bulk"
     running = replace(RUNNING, lane="bulk")
     assert after(released(running), running).lane == "bulk"
-    assert after(*TRANSITIONS["hastened"]).lane is None
+    assert after(*TRANSITIONS["promoted"]).lane is None
     assert after(*TRANSITIONS["opened again in the other lane"]).lane is None
     asked = replace(ASKED, lane="bulk")
     # Another service asked meanwhile, and that is not in bulk.

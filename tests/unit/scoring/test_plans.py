@@ -50,7 +50,7 @@ def of_mysql(
 
 
 SHIPPED = files.load(ROOT / "config" / "features").files[0]
-ORDERS = Scan(table="orders", index=None, spurned=None, rows=0)
+ORDERS = Scan(table="orders", index=None, unused_index=None, rows=0)
 SHOP = "shop"
 
 
@@ -63,11 +63,11 @@ SHOP = "shop"
         # A condition on the second column of an index: MySQL skips through the whole of it.
         (
             of_mariadb("orders", "index", "585104", "Using where; Using index", key=SHOP),
-            Scan(table="orders", index=SHOP, spurned=None, rows=0),
+            Scan(table="orders", index=SHOP, unused_index=None, rows=0),
         ),
         (
             of_mysql("orders", "index", 585756, "Using index", key=SHOP),
-            Scan(table="orders", index=SHOP, spurned=None, rows=0),
+            Scan(table="orders", index=SHOP, unused_index=None, rows=0),
         ),
         (
             of_mysql(
@@ -78,16 +78,16 @@ SHOP = "shop"
                 possible_keys=SHOP,
                 key=SHOP,
             ),
-            Scan(table="orders", index=SHOP, spurned=SHOP, rows=0),
+            Scan(table="orders", index=SHOP, unused_index=SHOP, rows=0),
         ),
         # A number where the index has text, or a condition that most rows meet.
         (
             of_mariadb("orders", "ALL", "585104", "Using where", possible_keys=SHOP),
-            Scan(table="orders", index=None, spurned=SHOP, rows=0),
+            Scan(table="orders", index=None, unused_index=SHOP, rows=0),
         ),
         (
             of_mysql("orders", "ALL", 585756, "Using where", possible_keys=SHOP),
-            Scan(table="orders", index=None, spurned=SHOP, rows=0),
+            Scan(table="orders", index=None, unused_index=SHOP, rows=0),
         ),
         # What is as it should be.
         (of_mariadb("orders", "range", "39168", possible_keys=SHOP, key=SHOP), None),
@@ -136,7 +136,7 @@ def test_the_sentence_names_file_table_rows_entities_and_remedy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "spurned", "affected", "choice"),
+    ("index", "unused_index", "affected", "choice"),
     [
         (None, SHOP, ["shop-7"], True),
         (None, SHOP, ["shop-1", "shop-7"], False),
@@ -145,9 +145,9 @@ def test_the_sentence_names_file_table_rows_entities_and_remedy() -> None:
     ],
 )
 def test_what_a_server_does_for_those_alone_who_have_many_of_the_rows_is_its_choice(
-    index: str | None, spurned: str | None, affected: list[str], choice: bool
+    index: str | None, unused_index: str | None, affected: list[str], choice: bool
 ) -> None:
-    scan = Scan(table="orders", index=index, spurned=spurned, rows=5000)
+    scan = Scan(table="orders", index=index, unused_index=unused_index, rows=5000)
     assert scan.is_choice(affected, ["shop-1", "shop-7"]) is choice
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from fraudd.telemetry.clock_skew import Skew
+from fraudd.telemetry.clock_skew import ClockSkew
 from tests.conftest import NOW
 
 
 @pytest.mark.parametrize(
-    ("date", "sent", "received", "trouble"),
+    ("date", "sent", "received", "blocked_by"),
     [
         (0, 0, 50, None),
         (0, 999, 1_050, None),
@@ -20,24 +20,24 @@ from tests.conftest import NOW
     ],
 )
 def test_a_clock_that_is_off_by_more_than_leases_allow_is_told(
-    date: int, sent: int, received: int, trouble: str | None
+    date: int, sent: int, received: int, blocked_by: str | None
 ) -> None:
-    skew = Skew()
+    skew = ClockSkew()
     skew.answered(date=NOW + date, sent=NOW + sent, received=NOW + received)
-    told = skew.trouble
-    assert told is None if trouble is None else told is not None and trouble in told
+    told = skew.blocked_by
+    assert told is None if blocked_by is None else told is not None and blocked_by in told
 
 
 def test_a_clock_that_was_set_right_is_trusted_again() -> None:
-    skew = Skew()
+    skew = ClockSkew()
     skew.answered(date=NOW, sent=NOW + 60_000, received=NOW + 60_050)
-    assert skew.trouble is not None
+    assert skew.blocked_by is not None
     skew.answered(date=NOW, sent=NOW, received=NOW + 50)
-    assert skew.trouble is None
+    assert skew.blocked_by is None
 
 
 def test_how_far_it_is_off_is_told_with_its_direction() -> None:
-    skew = Skew()
+    skew = ClockSkew()
     skew.answered(date=NOW, sent=NOW + 600_000, received=NOW + 600_050)
     assert skew.off_seconds == 599.001
     skew.answered(date=NOW + 3_000, sent=NOW - 50, received=NOW)

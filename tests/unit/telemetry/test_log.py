@@ -45,7 +45,7 @@ def test_a_traceback_stays_within_its_line_of_json(capsys: pytest.CaptureFixture
     try:
         raise ValueError("boom")
     except ValueError:
-        log.error("job.bug", traceback=True)
+        log.error("message.bug", traceback=True)
     [line] = capsys.readouterr().out.splitlines()
     assert "ValueError: boom" in json.loads(line)["traceback"]
 
@@ -102,5 +102,5 @@ def test_half_a_character_is_no_reason_not_to_be_logged(
     capsys: pytest.CaptureFixture[str], form: Literal["json", "text"]
 ) -> None:
     log.configure(level="info", form=form)
-    log.info("http.malformed", reason="\udcff")
+    log.info("http.malformed", error="\udcff")
     assert r"\udcff" in capsys.readouterr().out

@@ -46,5 +46,5 @@ def test_units_are_prometheus_base_units() -> None:
 
 def test_outcomes_that_alerts_look_at_are_there_from_the_start() -> None:
     told = Metrics().exposition().decode()
-    assert 'fraudd_jobs_total{outcome="done"} 0.0' in told
-    assert 'fraudd_jobs_total{outcome="failed"} 0.0' in told
+    assert 'fraudd_messages_total{outcome="done"} 0.0' in told
+    assert 'fraudd_messages_total{outcome="failed"} 0.0' in told
