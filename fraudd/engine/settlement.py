@@ -30,7 +30,7 @@ Outcome = Literal[
     "asked_again",
     "covered",
     "superseded",
-    "deleted",
+    "entity_deleted",
     "malformed",
     "released",
     "bug",

@@ -99,7 +99,7 @@ class Promote:
 class Drop:
     """Nothing is owed to this message: delete it."""
 
-    reason: Literal["superseded", "covered", "deleted"]
+    reason: Literal["superseded", "covered", "entity_deleted"]
 
 
 OnMessage = Claim | GiveUp | GiveBack | HandOver | Announce | Open | AskAgain | Promote | Drop
@@ -134,7 +134,7 @@ def on_message(
     if record is None:
         return Drop("superseded")
     if record.state == "deleted":
-        return Drop("deleted")
+        return Drop("entity_deleted")
     verdicts = (record.result, record.error)
     if any(verdict is not None and verdict["run_id"] == run_id for verdict in verdicts):
         return Announce(record, run_id)
@@ -153,7 +153,7 @@ def on_message(
 def _on_foreign_request(record: Record | None, asked_at: int) -> OnMessage:
     if record is not None and record.deleted_at is not None:
         before = asked_at <= record.deleted_at + SKEW_MARGIN_MS
-        return Drop("deleted") if before else Open(record)
+        return Drop("entity_deleted") if before else Open(record)
     if record is None or not record.pending:
         return Open(record)
     if record.state == "running":

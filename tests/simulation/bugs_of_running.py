@@ -259,7 +259,7 @@ def ignore_the_tombstone(stack: ExitStack) -> None:
 
     def _decide(self: Claims, lease: Lease, event: Any, record: Record | None) -> OnMessage:
         verdict = real(self, lease, event, record)
-        dropped = isinstance(verdict, Drop) and verdict.reason == "deleted"
+        dropped = isinstance(verdict, Drop) and verdict.reason == "entity_deleted"
         return Open(record) if dropped and event.run_id is None else verdict
 
     put(stack, Claims, "_decide", _decide)

@@ -77,7 +77,7 @@ def test_why_no_messages_are_taken_is_told_in_full_but_in_three_lines() -> None:
     why = "database: cannot connect to db.example.internal:3306"
     told = shown(breaker="outage", blocked_by=why)
     assert "\nbreaker     open: something is out of reach, no messages are taken\n" in told
-    assert f"\ntrouble     {why}\n" in told
+    assert f"\nblocked by  {why}\n" in told
     long = shown(blocked_by="word " * 100).splitlines()
     assert [line[:12].strip() for line in long[4:8]] == ["blocked by", "", "", ""]
     assert long[6].endswith(" …")

@@ -107,7 +107,7 @@ NEWER_WITH_RESULT = replace(NEWER, result=RESULT)
         (NEWER, RUN, NOW, Drop("superseded")),
         (replace(DONE, result=None), RUN, NOW, Drop("superseded")),
         (None, RUN, NOW, Drop("superseded")),
-        (TOMBSTONE, RUN, NOW, Drop("deleted")),
+        (TOMBSTONE, RUN, NOW, Drop("entity_deleted")),
         (None, None, NOW, Open(None)),
         (DONE, None, NOW, Open(DONE)),
         (FAILED, None, NOW, Open(FAILED)),
@@ -155,7 +155,7 @@ def test_nothing_is_stolen_before_others_had_their_beat() -> None:
 
 def test_what_was_sent_before_an_entity_was_forgotten_is_forgotten_with_it() -> None:
     within = NOW + SKEW_MARGIN_MS
-    assert decided(TOMBSTONE, None, asked_at=within) == Drop("deleted")
+    assert decided(TOMBSTONE, None, asked_at=within) == Drop("entity_deleted")
     assert decided(TOMBSTONE, None, asked_at=within + 1) == Open(TOMBSTONE)
 
 
