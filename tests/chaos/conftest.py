@@ -19,7 +19,7 @@ FEATURES = {
 SELECT 1 AS known FROM DUAL WHERE %(entity_id)s LIKE 'shop-%%'""",
     # Whoever holds the lock of the entity's name holds up its run.
     "gate": """\
--- feature guard: whether the gate was open | the gate was open
+-- feature gate: whether the gate was open | the gate was open
 SELECT GET_LOCK(%(entity_id)s, 50) * RELEASE_LOCK(%(entity_id)s) AS gate""",
     "pace": """\
 -- feature pace: seconds that the statement sleeps | {value:.0f} seconds asleep

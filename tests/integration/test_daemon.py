@@ -55,7 +55,7 @@ async def test_a_score_is_asked_for_calculated_and_found(
         assert timing.keys() == {*phases, "files"}
         assert timing["total"] >= timing["database"] > 0
         assert timing["files"].keys() == {f"{name}.sql" for name in FEATURES}
-        assert timing["database"] >= timing["files"]["guard.sql"]
+        assert timing["database"] >= timing["files"]["gate.sql"]
         for phase in phases:
             assert fraudd.sample("fraudd_run_seconds_count", phase=phase) == 1
         assert fraudd.sample("fraudd_feature_file_seconds_count", file="known.sql") == 1
@@ -750,7 +750,7 @@ async def test_whoever_asks_to_be_forgotten_is_and_what_was_sent_before_brings_n
         assert await forget(fraudd, "shop-1") == 204
         assert (await fraudd.look_up("shop-1"))[0] == 404
         await send(aws, '{"entity_id": "shop-1"}')
-        await fraudd.jobs("deleted")
+        await fraudd.jobs("entity_deleted")
         await observer.let_go("shop-1")
         await fraudd.jobs("superseded")
         record = await aws.store.get("shop-1")
