@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from fraudd.client import Client, Prediction, Problem
-from fraudd.prediction.body import rfc3339
+from fraudd.prediction.formats import rfc3339
 
 #: Somebody sits and waits; a daemon that is started anew is back sooner.
 _PATIENCE_SECONDS = 10.0

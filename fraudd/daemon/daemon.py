@@ -29,7 +29,7 @@ from fraudd.database.connections import Connections
 from fraudd.engine.engine import Engine
 from fraudd.errors import Misconfigured
 from fraudd.ports import Depth
-from fraudd.prediction.body import rfc3339
+from fraudd.prediction.formats import rfc3339
 from fraudd.prediction.record import Lane
 from fraudd.telemetry import log
 from fraudd.telemetry.metrics import Metrics

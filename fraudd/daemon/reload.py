@@ -7,7 +7,7 @@ from typing import Any
 from fraudd.daemon.status_line import Refusal
 from fraudd.errors import Misconfigured, Unavailable
 from fraudd.ports import Clock
-from fraudd.prediction.body import rfc3339
+from fraudd.prediction.formats import rfc3339
 from fraudd.telemetry import log
 from fraudd.telemetry.metrics import Metrics
 

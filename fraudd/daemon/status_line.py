@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from fraudd.prediction.body import rfc3339
+from fraudd.prediction.formats import rfc3339
 
 #: systemd keeps a line of any length; an operator reads this much of one.
 _MAX_CHARACTERS = 400

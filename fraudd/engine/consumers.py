@@ -23,7 +23,8 @@ from fraudd.engine.slots import Slots
 from fraudd.engine.worker import Job, Worker
 from fraudd.errors import Unavailable
 from fraudd.ports import Clock, Message, Permit, Permits, Queues, Store
-from fraudd.prediction.record import Lane, new_run_id
+from fraudd.prediction.formats import new_ulid
+from fraudd.prediction.record import Lane
 from fraudd.telemetry import log
 from fraudd.telemetry.clock_skew import ClockSkew
 from fraudd.telemetry.metrics import Metrics
@@ -253,7 +254,7 @@ class Consumers:
             store=self._store,
             queue=self._queues[message.lane],
             clock=self._clock,
-            token=new_run_id(self._clock.now(), self._rng.getrandbits(80)),
+            token=new_ulid(self._clock.now(), self._rng.getrandbits(80)),
             visibility_timeout_seconds=self._visibility_timeout_seconds,
         )
         job = Job(lease=lease, permit=permit)

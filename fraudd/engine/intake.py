@@ -12,7 +12,8 @@ from fraudd.engine.publisher import Publisher
 from fraudd.errors import Unavailable
 from fraudd.ports import Clock, Store
 from fraudd.prediction.decisions import on_request
-from fraudd.prediction.record import Lane, Record, current, new_run_id
+from fraudd.prediction.formats import new_ulid
+from fraudd.prediction.record import Lane, Record, current
 from fraudd.prediction.transitions import forgotten, opened, promoted, republished, unpublished
 from fraudd.telemetry import log
 from fraudd.telemetry.clock_skew import ClockSkew
@@ -148,7 +149,7 @@ class Intake:
         ``room`` raises, which is entered for the write.
         """
         now = self._clock.now()
-        run_id = new_run_id(now, self._rng.getrandbits(80))
+        run_id = new_ulid(now, self._rng.getrandbits(80))
         opening = opened(
             entity_id, seen, run_id=run_id, now=now, traceparent=traceparent, lane=lane
         )

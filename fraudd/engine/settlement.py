@@ -13,7 +13,8 @@ from fraudd.engine.lease import Lease
 from fraudd.ports import Clock, Queues, Store, Topics
 from fraudd.prediction.body import ended
 from fraudd.prediction.events import completion
-from fraudd.prediction.record import Record, Transition, new_run_id
+from fraudd.prediction.formats import new_ulid
+from fraudd.prediction.record import Record, Transition
 from fraudd.prediction.retry import MAX_DELAY_SECONDS, may_hide
 from fraudd.prediction.transitions import completed, failed
 from fraudd.telemetry import log
@@ -178,7 +179,7 @@ class Settlement:
         for _ in range(_ROUNDS):
             if seen is None or not _held(seen, claim):
                 break
-            next_run_id = new_run_id(self._clock.now(), self._rng.getrandbits(80))
+            next_run_id = new_ulid(self._clock.now(), self._rng.getrandbits(80))
             applied = await self._store.apply(end(seen, next_run_id))
             seen = applied.record
             if applied.done and seen is not None:

@@ -16,9 +16,9 @@ from fraudd.engine.settlement import Outcome, Settlement
 from fraudd.errors import PermanentError, RunError, TransientError, Unavailable
 from fraudd.ports import Clock, FeatureValues, Model, Permit, Permits, Scorer, Store
 from fraudd.prediction.events import MalformedEvent, parse_request
+from fraudd.prediction.formats import TRACEPARENT, parse_traceparent
 from fraudd.prediction.record import Record
 from fraudd.prediction.retry import BackOff, Fail, FailureClass, back_off, dispose
-from fraudd.prediction.traceparent import TRACEPARENT, parse_traceparent
 from fraudd.prediction.transitions import backed_off, released
 from fraudd.telemetry import log
 from fraudd.telemetry.clock_skew import ClockSkew

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
-from fraudd.prediction.body import body, rfc3339
-from fraudd.prediction.record import ENTITY_ID, ENTITY_ID_RULE, RUN_ID, Record
-from fraudd.prediction.traceparent import TRACEPARENT, parse_traceparent
+from fraudd.prediction.body import body
+from fraudd.prediction.formats import TRACEPARENT, ULID, parse_traceparent, rfc3339
+from fraudd.prediction.record import ENTITY_ID, ENTITY_ID_RULE, Record
 
 #: Message attributes of fraudd's own copies: why one lies in the dead-letter queue, what exactly
 #: was wrong, and when the message was first sent (epoch milliseconds).
@@ -80,7 +80,7 @@ def parse_request(
     entity_id, run_id = event.get("entity_id"), event.get("run_id")
     if not isinstance(entity_id, str) or not ENTITY_ID.fullmatch(entity_id):
         _malformed("entity_id", entity_id, ENTITY_ID_RULE)
-    if run_id is not None and not (isinstance(run_id, str) and RUN_ID.fullmatch(run_id)):
+    if run_id is not None and not (isinstance(run_id, str) and ULID.fullmatch(run_id)):
         _malformed("run_id", run_id, "a ULID of fraudd's own; other services leave it out")
     if REASON in attributes:
         run_id = None

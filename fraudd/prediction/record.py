@@ -19,7 +19,6 @@ Json = Mapping[str, Any]
 
 ENTITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 ENTITY_ID_RULE = "1 to 128 characters of A-Z a-z 0-9 . _ : @ -, the first a letter or digit"
-RUN_ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
 #: Clocks of daemons may differ by this much; leases are cut and outlived by it.
 SKEW_MARGIN_MS = 2_000
@@ -27,10 +26,6 @@ SKEW_MARGIN_MS = 2_000
 SHARDS = 4
 #: From this many deaths of its process on a run is worked on alone, so that no other dies with it.
 ALONE_FROM_DEATHS = 2
-
-
-_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_TWO_DIGITS = [first + second for first in _DIGITS for second in _DIGITS]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +132,6 @@ def lease_end(visible_at: int) -> int:
 def dead_at(record: Record) -> int:
     """Give the time after which the record's lease is dead, whoever's clock says so."""
     return (record.lease_until or 0) + SKEW_MARGIN_MS
-
-
-def new_run_id(now: int, random_bits: int) -> str:
-    """Make a ULID of 48 bits of time and 80 random bits (https://github.com/ulid/spec)."""
-    number = (now << 80) | random_bits
-    return "".join([_TWO_DIGITS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def expired(record: Record, now: int) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ Each is carried out as one conditional write, which names the run and the state 
 from collections.abc import Mapping
 from dataclasses import fields, replace
 
+from fraudd.prediction.formats import new_traceparent
 from fraudd.prediction.record import (
     ALONE_FROM_DEATHS,
     Json,
@@ -16,7 +17,6 @@ from fraudd.prediction.record import (
     expired,
     shard,
 )
-from fraudd.prediction.traceparent import new_traceparent
 
 
 def opened(

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Literal
 
-from fraudd.prediction.body import rfc3339
-from fraudd.prediction.traceparent import trace_id
+from fraudd.prediction.formats import rfc3339, trace_id
 
 _logger = logging.getLogger("fraudd")
 _traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)

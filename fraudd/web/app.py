@@ -9,8 +9,7 @@ from aiohttp import web
 
 from fraudd.errors import Full, Unavailable
 from fraudd.ports import Clock
-from fraudd.prediction.record import new_run_id
-from fraudd.prediction.traceparent import TRACEPARENT, parse_traceparent
+from fraudd.prediction.formats import TRACEPARENT, new_ulid, parse_traceparent
 from fraudd.telemetry import log
 from fraudd.telemetry.metrics import Metrics
 from fraudd.web.admission import Admission, Handler, refuse_token_in_url
@@ -30,7 +29,7 @@ _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 def request_ids(clock: Clock, rng: random.Random) -> Callable[[], str]:
     """Make ids for requests that bring none."""
-    return lambda: new_run_id(clock.now(), rng.getrandbits(80))
+    return lambda: new_ulid(clock.now(), rng.getrandbits(80))
 
 
 def make_app(

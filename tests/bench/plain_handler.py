@@ -15,7 +15,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from aiohttp import web
 
-from fraudd.prediction.body import rfc3339
+from fraudd.prediction.formats import rfc3339
 
 _RESULT = ("score", "decision", "model", "as_of", "scored_at", "reasons", "timing_ms")
 #: About the size of a body with five reasons.

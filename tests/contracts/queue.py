@@ -3,13 +3,13 @@
 import asyncio
 
 from fraudd.prediction.events import DETAIL, REASON, SENT, RequestEvent, parse_request
-from fraudd.prediction.record import new_run_id
+from fraudd.prediction.formats import new_ulid
 from tests.conftest import NOW
 from tests.contracts.parts import Contract, Parts, received
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 EVENT = RequestEvent(
-    entity_id="shop-1", run_id=new_run_id(NOW, 1), requested_at=NOW, traceparent=TRACE
+    entity_id="shop-1", run_id=new_ulid(NOW, 1), requested_at=NOW, traceparent=TRACE
 )
 
 
@@ -30,7 +30,7 @@ async def a_request_is_received_once_deleted_and_gone(parts: Parts) -> None:
 async def what_is_sent_past_the_topic_is_received(parts: Parts) -> None:
     """Many at once, each once, and each with its trace."""
     events = [
-        RequestEvent(entity_id=f"shop-{n}", run_id=new_run_id(NOW, n), traceparent=TRACE)
+        RequestEvent(entity_id=f"shop-{n}", run_id=new_ulid(NOW, n), traceparent=TRACE)
         for n in range(23)
     ]
     async with asyncio.TaskGroup() as group:

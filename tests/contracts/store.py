@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 from fraudd.ports import Entry
-from fraudd.prediction.record import Record, Transition, new_run_id, shard
+from fraudd.prediction.formats import new_ulid
+from fraudd.prediction.record import Record, Transition, shard
 from fraudd.prediction.transitions import (
     asked_again,
     backed_off,
@@ -22,7 +23,7 @@ from fraudd.prediction.transitions import (
 from tests.conftest import NOW
 from tests.contracts.parts import Contract, Parts
 
-RUN, NEXT = new_run_id(NOW, 1), new_run_id(NOW, 2)
+RUN, NEXT = new_ulid(NOW, 1), new_ulid(NOW, 2)
 RESULT: dict[str, Any] = {"run_id": RUN, "expires_at": NOW // 1000 + 9, "score": 0.5}
 ERROR: dict[str, Any] = {"run_id": RUN, "expires_at": NOW // 1000 + 9, "type": "t", "detail": "d"}
 
@@ -60,7 +61,7 @@ async def a_record_reads_back_as_it_was_written(parts: Parts) -> None:
 
 async def of_many_who_open_at_once_one_does(parts: Parts) -> None:
     """A conditional write is atomic."""
-    writes = [opened("shop-1", None, run_id=new_run_id(NOW, n), now=NOW) for n in range(10)]
+    writes = [opened("shop-1", None, run_id=new_ulid(NOW, n), now=NOW) for n in range(10)]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_apply(parts, write)) for write in writes]
     outcomes = [task.result() for task in tasks]

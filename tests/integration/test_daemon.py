@@ -11,7 +11,8 @@ import pytest
 from fraudd.aws.provisioning.apply import provision
 from fraudd.clock import SystemClock
 from fraudd.config import Config
-from fraudd.prediction.record import SKEW_MARGIN_MS, new_run_id
+from fraudd.prediction.formats import new_ulid
+from fraudd.prediction.record import SKEW_MARGIN_MS
 from fraudd.prediction.transitions import claimed, failed, opened, unpublished
 from tests.conftest import Aws
 from tests.integration.conftest import FEATURES, Fraudd, Inbox, Observer, Start, changed, subscribed
@@ -311,13 +312,13 @@ async def test_the_estimate_follows_how_long_runs_take(start: Start, config: Con
 async def test_after_a_failure_callers_are_told_how_long_it_is_until_a_new_run(
     start: Start, config: Config, aws: Aws
 ) -> None:
-    run_id, then = new_run_id(1, 1), _now() - 30_000
+    run_id, then = new_ulid(1, 1), _now() - 30_000
     queued = (await aws.store.apply(opened("shop-1", None, run_id=run_id, now=then))).record
     assert queued is not None
     verdict = dict.fromkeys(("requested_at", "started_at", "finished_at"), then)
     told = {"type": "too_slow", "detail": "d", "attempts": 1}
     error = {**verdict, **told, "run_id": run_id, "expires_at": then // 1000 + 600}
-    await aws.store.apply(failed(queued, error=error, now=then, next_run_id=new_run_id(1, 9)))
+    await aws.store.apply(failed(queued, error=error, now=then, next_run_id=new_ulid(1, 9)))
     body = {"entity_id": "shop-1"}
     async with start(config) as fraudd, fraudd.http.post("/v1/predictions", json=body) as answer:
         assert (await answer.json())["status"] == "failed"
@@ -525,7 +526,7 @@ async def test_an_error_of_fraudds_own_costs_its_message_no_more_than_time(
     start: Start, config: Config, aws: Aws
 ) -> None:
     async with start(config) as fraudd:
-        run_id = new_run_id(1, 1)
+        run_id = new_ulid(1, 1)
         await aws.store.apply(opened("shop-1", None, run_id=run_id, now=_now()))
         await aws.clients.dynamodb.update_item(
             TableName=aws.names.table,
@@ -596,7 +597,7 @@ async def test_another_service_may_ask_by_event_and_an_owed_run_covers_it(
         # Drained, not cut off: a poll that is cut off may still take the next message.
         fraudd.daemon.stop()
         await fraudd.task
-    await aws.store.apply(opened("shop-2", None, run_id=new_run_id(1, 1), now=1))
+    await aws.store.apply(opened("shop-2", None, run_id=new_ulid(1, 1), now=1))
     await send(aws, '{"entity_id": "shop-2"}')
     async with start(config) as fraudd:
         await fraudd.jobs("covered")
@@ -618,7 +619,7 @@ async def test_a_duplicate_of_a_message_announces_again_and_computes_nothing(
 async def test_a_message_of_a_run_that_is_not_owed_any_more_is_dropped(
     start: Start, config: Config, aws: Aws
 ) -> None:
-    await send(aws, json.dumps({"entity_id": "shop-1", "run_id": new_run_id(1, 1)}))
+    await send(aws, json.dumps({"entity_id": "shop-1", "run_id": new_ulid(1, 1)}))
     async with start(config) as fraudd:
         await fraudd.jobs("superseded")
     depth = await aws.queue.depth()
@@ -628,7 +629,7 @@ async def test_a_message_of_a_run_that_is_not_owed_any_more_is_dropped(
 async def test_a_run_whose_process_died_is_taken_over_once_its_lease_is_dead(
     start: Start, config: Config, aws: Aws
 ) -> None:
-    run_id = new_run_id(1, 1)
+    run_id = new_ulid(1, 1)
     queued = (await aws.store.apply(opened("shop-1", None, run_id=run_id, now=1))).record
     assert queued is not None
     await aws.store.apply(claimed(queued, worker="dead", now=1, lease_until=1))
@@ -645,7 +646,7 @@ async def test_a_run_that_another_daemon_works_on_is_left_to_it_while_its_lease_
     start: Start, config: Config, aws: Aws
 ) -> None:
     async with start(config) as fraudd:
-        run_id, now = new_run_id(1, 1), _now()
+        run_id, now = new_ulid(1, 1), _now()
         queued = (await aws.store.apply(opened("shop-1", None, run_id=run_id, now=now))).record
         assert queued is not None
         lease = now + 3_000 - SKEW_MARGIN_MS
@@ -665,7 +666,7 @@ async def test_a_run_that_another_daemon_works_on_is_left_to_it_while_its_lease_
 async def test_a_run_that_nobody_could_end_is_given_up(
     start: Start, config: Config, aws: Aws
 ) -> None:
-    run_id = new_run_id(1, 1)
+    run_id = new_ulid(1, 1)
     record = (await aws.store.apply(opened("shop-1", None, run_id=run_id, now=1))).record
     for claim in ("dead", "dead too", "dead alone"):
         assert record is not None
@@ -682,7 +683,7 @@ async def test_a_run_that_nobody_could_end_is_given_up(
 async def test_a_run_that_waited_too_long_expires_instead_of_costing_the_database(
     start: Start, config: Config, aws: Aws
 ) -> None:
-    run_id = new_run_id(1, 1)
+    run_id = new_ulid(1, 1)
     await aws.store.apply(opened("shop-1", None, run_id=run_id, now=_now() - 61_000))
     await send(aws, json.dumps({"entity_id": "shop-1", "run_id": run_id}))
     async with start(changed(config, runs={"max_wait_seconds": 60})) as fraudd:
@@ -716,7 +717,7 @@ SWEPT = {"interval_seconds": 0.05, "grace_seconds": 0.1, "requeue_after_seconds"
 async def test_a_run_whose_wake_up_is_lost_is_sent_again_and_computed(
     start: Start, config: Config, aws: Aws
 ) -> None:
-    lost, never_sent = new_run_id(1, 1), new_run_id(1, 2)
+    lost, never_sent = new_ulid(1, 1), new_ulid(1, 2)
     await aws.store.apply(opened("shop-1", None, run_id=lost, now=1))
     sent = await aws.store.apply(opened("shop-2", None, run_id=never_sent, now=_now() - 200))
     assert sent.record is not None
@@ -732,7 +733,7 @@ async def test_a_run_whose_wake_up_is_lost_is_sent_again_and_computed(
 async def test_a_dead_process_is_found_by_its_lease_though_no_message_is_left(
     start: Start, config: Config, aws: Aws
 ) -> None:
-    run_id = new_run_id(1, 1)
+    run_id = new_ulid(1, 1)
     queued = (await aws.store.apply(opened("shop-1", None, run_id=run_id, now=1))).record
     assert queued is not None
     await aws.store.apply(claimed(queued, worker="dead", now=1, lease_until=1))

@@ -3,7 +3,7 @@
 import asyncio
 
 from fraudd.config import Config
-from fraudd.prediction.record import new_run_id
+from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.transitions import opened
 from tests.conftest import Aws
 from tests.integration.conftest import Fraudd, Observer, Start, changed
@@ -39,7 +39,7 @@ async def test_the_oldest_pending_run_shows_until_it_has_ended(
 ) -> None:
     """Its wake-up is lost: the queue knows nothing of it."""
     await observer.hold_up("shop-1")
-    await aws.store.apply(opened("shop-1", None, run_id=new_run_id(1, 1), now=1))
+    await aws.store.apply(opened("shop-1", None, run_id=new_ulid(1, 1), now=1))
     swept = {"interval_seconds": 0.05, "grace_seconds": 0.1, "requeue_after_seconds": 0.5}
     async with start(changed(config, sweeper=swept)) as fraudd:
         oldest = "fraudd_oldest_pending_seconds"

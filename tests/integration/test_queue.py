@@ -13,10 +13,10 @@ from fraudd.clock import SystemClock
 from fraudd.errors import Misconfigured, Unavailable
 from fraudd.ports import Message
 from fraudd.prediction.events import Completion, RequestEvent, parse_request
-from fraudd.prediction.record import new_run_id
+from fraudd.prediction.formats import new_ulid
 from tests.conftest import NOW, Aws
 
-EVENT = RequestEvent(entity_id="shop-1", run_id=new_run_id(NOW, 1), requested_at=NOW)
+EVENT = RequestEvent(entity_id="shop-1", run_id=new_ulid(NOW, 1), requested_at=NOW)
 
 
 def event_of(message: Message) -> RequestEvent:

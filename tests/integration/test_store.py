@@ -10,13 +10,14 @@ from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.session import Clients, open_clients
 from fraudd.clock import SystemClock
 from fraudd.errors import Unavailable
-from fraudd.prediction.record import Record, new_run_id
+from fraudd.prediction.formats import new_ulid
+from fraudd.prediction.record import Record
 from fraudd.prediction.transitions import claimed, completed, failed, first_claim, opened, released
 from fraudd.telemetry.metrics import Metrics
 from tests.conftest import NOW, Aws, terms
 
-RUN = new_run_id(NOW, 1)
-NEXT = new_run_id(NOW, 9)
+RUN = new_ulid(NOW, 1)
+NEXT = new_ulid(NOW, 9)
 RESULT: dict[str, Any] = {
     "run_id": RUN,
     "expires_at": NOW // 1000 + 9,
@@ -49,8 +50,7 @@ async def test_a_record_goes_through_its_life_and_reads_back_as_written(aws: Aws
 
 async def test_of_many_who_open_at_once_one_does_and_the_others_see_its_run(aws: Aws) -> None:
     attempts = [
-        aws.store.apply(opened("shop-1", None, run_id=new_run_id(NOW, n), now=NOW))
-        for n in range(20)
+        aws.store.apply(opened("shop-1", None, run_id=new_ulid(NOW, n), now=NOW)) for n in range(20)
     ]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(attempt) for attempt in attempts]
@@ -79,7 +79,7 @@ async def test_an_older_run_never_overwrites_a_newer_one(aws: Aws) -> None:
     old = await put(aws.store, claimed(queued, worker="w", now=NOW, lease_until=NOW + 9))
     stolen = await put(aws.store, claimed(old, worker="w2", now=NOW, lease_until=NOW + 99))
     done = await put(aws.store, completed(stolen, result=RESULT, now=NOW, next_run_id=NEXT))
-    newer = await put(aws.store, opened("shop-1", done, run_id=new_run_id(NOW + 1, 2), now=NOW + 1))
+    newer = await put(aws.store, opened("shop-1", done, run_id=new_ulid(NOW + 1, 2), now=NOW + 1))
     error = {"run_id": RUN, "expires_at": 1, "type": "late", "detail": ""}
     assert not (await aws.store.apply(failed(old, error=error, now=NOW, next_run_id=NEXT))).done
     assert not (await aws.store.apply(released(old))).done

@@ -18,7 +18,8 @@ from fraudd.engine.worker import Job, Worker
 from fraudd.errors import BackPressure, TransientError, Unavailable
 from fraudd.ports import FeatureValues, Message, Model
 from fraudd.prediction.decisions import AskAgain, Claim, Drop, OnMessage, Open
-from fraudd.prediction.record import Lane, Record, Transition, new_run_id
+from fraudd.prediction.formats import new_ulid
+from fraudd.prediction.record import Lane, Record, Transition
 from fraudd.prediction.transitions import completed, forgotten, opened, released, republished
 from fraudd.telemetry.clock_skew import ClockSkew
 from tests.database import permits_up_to
@@ -281,7 +282,7 @@ def forget_who_asked_again(stack: ExitStack) -> None:
 def sweep_under_a_new_run(stack: ExitStack) -> None:
     def renamed(record: Record, *, now: int) -> Transition:
         transition = republished(record, now=now)
-        return replace(transition, sets={**transition.sets, "run_id": new_run_id(now, now)})
+        return replace(transition, sets={**transition.sets, "run_id": new_ulid(now, now)})
 
     put_at(stack, "fraudd.engine.sweeper.republished", renamed)
 

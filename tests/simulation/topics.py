@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from fraudd.prediction.body import rfc3339
 from fraudd.prediction.events import Completion, RequestEvent
+from fraudd.prediction.formats import rfc3339
 from tests.simulation.clocks import true_ms
 from tests.simulation.queue import Meaning
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fraudd.client import Prediction
-from fraudd.prediction.body import rfc3339
+from fraudd.prediction.formats import rfc3339
 
 _FORMAT = "fraudd backfill 1"
 #: What each journal begins with, as far as it was written.

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fraudd.aws.dead_letters import DeadLetter
-from fraudd.prediction.body import rfc3339
 from fraudd.prediction.events import DETAIL, REASON, MalformedEvent, parse_request
+from fraudd.prediction.formats import rfc3339
 
 #: The reason of a message that SQS took away itself, which says none.
 MOVED_BY_SQS = "moved by SQS"

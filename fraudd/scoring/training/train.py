@@ -11,7 +11,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from fraudd.errors import Misconfigured
-from fraudd.prediction.body import rfc3339
+from fraudd.prediction.formats import rfc3339
 from fraudd.scoring.training.dataset import Vectors
 from fraudd.scoring.training.evaluation import average_precision, roc_auc, threshold_for
 

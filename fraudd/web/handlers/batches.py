@@ -8,8 +8,8 @@ from aiohttp import web
 from fraudd.aio import gather
 from fraudd.engine.intake import Intake
 from fraudd.errors import Full, Unavailable
+from fraudd.prediction.formats import TRACEPARENT, parse_traceparent
 from fraudd.prediction.record import Lane
-from fraudd.prediction.traceparent import TRACEPARENT, parse_traceparent
 from fraudd.web.problems import Problem, of_intake
 from fraudd.web.requests import PredictionRequest, Refused, ShownQuery, batch_request, query
 from fraudd.web.responses import Showing, answer

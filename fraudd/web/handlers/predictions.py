@@ -8,8 +8,8 @@ from aiohttp import web
 from fraudd.engine.intake import Intake
 from fraudd.engine.waiters import Waiters
 from fraudd.prediction.body import STATUS
+from fraudd.prediction.formats import TRACEPARENT, parse_traceparent
 from fraudd.prediction.record import Record
-from fraudd.prediction.traceparent import TRACEPARENT, parse_traceparent
 from fraudd.web.prefer import preferred_wait
 from fraudd.web.problems import Problem
 from fraudd.web.requests import ShownQuery, entity_id_of_path, prediction_request, query

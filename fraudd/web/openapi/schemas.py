@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from fraudd.prediction.record import ENTITY_ID, RUN_ID, Lane
+from fraudd.prediction.formats import ULID
+from fraudd.prediction.record import ENTITY_ID, Lane
 from fraudd.web.openapi.problem_types import TYPES, URN
 
 ENTITY_ID_SCHEMA: dict[str, Any] = {
@@ -21,7 +22,7 @@ EntityId = Annotated[str, WithJsonSchema(ENTITY_ID_SCHEMA)]
 RunId = Annotated[
     str,
     Field(
-        pattern=f"^{RUN_ID.pattern}$",
+        pattern=f"^{ULID.pattern}$",
         description="One computation, from request to result (a ULID).",
         examples=["01M882XAC44Z2ZSZT7E7GR8CYW"],
     ),

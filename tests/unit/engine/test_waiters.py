@@ -11,12 +11,13 @@ import pytest
 from fraudd.engine import waiters as module
 from fraudd.engine.waiters import Waiters
 from fraudd.errors import Unavailable
-from fraudd.prediction.record import Record, new_run_id
+from fraudd.prediction.formats import new_ulid
+from fraudd.prediction.record import Record
 from tests.conftest import NOW
 from tests.simulation.loop import run_virtually
 from tests.unit.prediction.test_body import ERROR, RESULT
 
-RUN, NEXT = new_run_id(NOW, 1), new_run_id(NOW, 2)
+RUN, NEXT = new_ulid(NOW, 1), new_ulid(NOW, 2)
 
 
 def pending(entity_id: str = "e", run_id: str = RUN) -> Record:

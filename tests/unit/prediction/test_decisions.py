@@ -22,10 +22,11 @@ from fraudd.prediction.decisions import (
     on_message,
     on_request,
 )
-from fraudd.prediction.record import SKEW_MARGIN_MS, Record, new_run_id
+from fraudd.prediction.formats import new_ulid
+from fraudd.prediction.record import SKEW_MARGIN_MS, Record
 from tests.conftest import NOW
 
-RUN, OTHER = new_run_id(NOW, 1), new_run_id(NOW + 1, 2)
+RUN, OTHER = new_ulid(NOW, 1), new_ulid(NOW + 1, 2)
 QUEUED = Record(entity_id="e", state="queued", run_id=RUN, requested_at=NOW, published_at=NOW)
 LEASE = NOW + 60_000
 RUNNING = replace(

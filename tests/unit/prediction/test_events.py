@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudd.prediction.events import MalformedEvent, RequestEvent, completion, parse_request
-from fraudd.prediction.record import new_run_id
+from fraudd.prediction.formats import new_ulid
 from tests.conftest import NOW
 from tests.unit.prediction.test_body import DONE, ERROR, RUN
 
@@ -101,4 +101,4 @@ def test_a_trace_that_is_none_is_ignored(attributes: Any) -> None:
 
 
 def test_run_ids_of_the_future_are_read_too() -> None:
-    assert parsed_event(json.dumps({"entity_id": "e", "run_id": new_run_id(2**48 - 1, 0)})).run_id
+    assert parsed_event(json.dumps({"entity_id": "e", "run_id": new_ulid(2**48 - 1, 0)})).run_id

@@ -1,11 +1,17 @@
-"""Which trace a run belongs to."""
+"""ULIDs, times, and traces as their standards define them."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudd.prediction.record import new_run_id
-from fraudd.prediction.traceparent import new_traceparent, parse_traceparent, trace_id
+from fraudd.prediction.formats import (
+    ULID,
+    new_traceparent,
+    new_ulid,
+    parse_traceparent,
+    rfc3339,
+    trace_id,
+)
 from tests.conftest import NOW
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -49,10 +55,21 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 
 @given(st.integers(0, 2**48 - 1), st.integers(0, 2**80 - 1))
 def test_a_trace_of_a_runs_own_is_valid_and_tells_the_run(now: int, bits: int) -> None:
-    begun = new_traceparent(new_run_id(now or 1, bits))
+    begun = new_traceparent(new_ulid(now or 1, bits))
     assert parse_traceparent(begun) == begun
     assert int(trace_id(begun), 16) == (now or 1) << 80 | bits
 
 
 def test_runs_have_traces_of_their_own() -> None:
-    assert new_traceparent(new_run_id(NOW, 1)) != new_traceparent(new_run_id(NOW, 2))
+    assert new_traceparent(new_ulid(NOW, 1)) != new_traceparent(new_ulid(NOW, 2))
+
+
+def test_times_are_rfc_3339_in_utc_with_milliseconds() -> None:
+    assert rfc3339(1_700_000_000_007) == "2023-11-14T22:13:20.007Z"
+
+
+@given(st.integers(0, 2**48 - 1), st.integers(0, 2**80 - 1))
+def test_run_ids_are_ulids_that_sort_by_time(now: int, bits: int) -> None:
+    run_id = new_ulid(now, bits)
+    assert ULID.fullmatch(run_id)
+    assert now == 2**48 - 1 or run_id < new_ulid(now + 1, 0)
