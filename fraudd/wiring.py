@@ -8,7 +8,7 @@ from fraudd.aws.session import Clients, Terms
 from fraudd.aws.sns import SnsTopics
 from fraudd.aws.sqs import SqsQueue
 from fraudd.config import Config
-from fraudd.config.schema import Database
+from fraudd.config.schema import DatabaseSection
 from fraudd.config.secrets import credential
 from fraudd.database.limit import AdaptiveLimit
 from fraudd.database.permits import Permits
@@ -155,7 +155,7 @@ def database_server(config: Config) -> Server:
     )
 
 
-def _password(database: Database) -> Callable[[], Awaitable[str]]:
+def _password(database: DatabaseSection) -> Callable[[], Awaitable[str]]:
     """A password that is read again for each connection, so that it may change."""
     credential(database.password_credential)
 
@@ -175,7 +175,7 @@ def _token(config: Config) -> Callable[[], Awaitable[str]]:
     ).sign
 
 
-def _verifying_tls(database: Database) -> ssl.SSLContext:
+def _verifying_tls(database: DatabaseSection) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=database.ca_file)
     except OSError as error:

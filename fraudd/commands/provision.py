@@ -19,13 +19,13 @@ from fraudd.aws.provisioning.resources import NAME, NAME_RULE, Names, Place, ins
 from fraudd.aws.session import Terms, open_clients
 from fraudd.clock import SystemClock
 from fraudd.config import Config
-from fraudd.config.schema import Queue
+from fraudd.config.schema import QueueSection
 from fraudd.errors import Misconfigured
 from fraudd.wiring import aws_terms
 
 _SIGNS: dict[Action, str] = {"create": "+", "update": "~", "keep": "=", "refuse": "!"}
 #: As a configuration that does not name one.
-_VISIBILITY: int = Queue.model_fields["visibility_timeout_seconds"].default
+_VISIBILITY: int = QueueSection.model_fields["visibility_timeout_seconds"].default
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

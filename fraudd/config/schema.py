@@ -44,7 +44,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Http(_Section):
+class HttpSection(_Section):
     """The HTTP server."""
 
     #: First, for the address depends on it.
@@ -80,7 +80,7 @@ class Http(_Section):
         return host.strip("[]"), int(port)
 
 
-class Aws(_Section):
+class AwsSection(_Section):
     """How AWS is reached."""
 
     region: str
@@ -104,7 +104,7 @@ class Aws(_Section):
         return value
 
 
-class Queue(_Section):
+class QueueSection(_Section):
     """The queue of request events."""
 
     url: str
@@ -115,14 +115,14 @@ class Queue(_Section):
     visibility_timeout_seconds: Annotated[int, Field(ge=10, le=43_200)] = 120
 
 
-class Topics(_Section):
+class TopicsSection(_Section):
     """The two SNS topics."""
 
     requests_arn: str
     completions_arn: str
 
 
-class Results(_Section):
+class ResultsSection(_Section):
     """The table of records."""
 
     table: str
@@ -130,7 +130,7 @@ class Results(_Section):
     failed_ttl_days: Days = 7.0
 
 
-class Database(_Section):
+class DatabaseSection(_Section):
     """The platform's MySQL or MariaDB."""
 
     host: str
@@ -169,7 +169,7 @@ class Database(_Section):
             return self.host == "localhost"
 
 
-class Consumers(_Section):
+class ConsumersSection(_Section):
     """The pool of consumers."""
 
     count: Annotated[int, Field(ge=1, le=1_001)] | None = None
@@ -179,7 +179,7 @@ class Consumers(_Section):
     fleet_size: Annotated[int, Field(ge=1, le=10_000)] = 1
 
 
-class Runs(_Section):
+class RunsSection(_Section):
     """What becomes of runs that wait or fail."""
 
     max_wait_seconds: Annotated[float, Field(gt=0)] | None = None
@@ -189,7 +189,7 @@ class Runs(_Section):
     backoff_max_seconds: Annotated[float, Field(gt=0, le=43_200)] = 60.0
 
 
-class Sweeper(_Section):
+class SweeperSection(_Section):
     """How wake-ups that are lost are sent again."""
 
     interval_seconds: Seconds = 15.0
@@ -197,13 +197,13 @@ class Sweeper(_Section):
     requeue_after_seconds: Seconds = 900.0
 
 
-class Features(_Section):
+class FeaturesSection(_Section):
     """The feature SQL."""
 
     directory: File
 
 
-class Model(_Section):
+class ModelSection(_Section):
     """The trained model."""
 
     path: File
@@ -211,7 +211,7 @@ class Model(_Section):
     block_threshold: Share | None = None
 
 
-class Log(_Section):
+class LogSection(_Section):
     """What is logged, and how."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -221,18 +221,18 @@ class Log(_Section):
 class Config(_Section):
     """All of the configuration."""
 
-    http: Http = Http()
-    aws: Aws
-    queue: Queue
-    topics: Topics
-    results: Results
-    database: Database
-    consumers: Consumers = Consumers()
-    runs: Runs = Runs()
-    features: Features
-    model: Model
-    sweeper: Sweeper = Sweeper()
-    log: Log = Log()
+    http: HttpSection = HttpSection()
+    aws: AwsSection
+    queue: QueueSection
+    topics: TopicsSection
+    results: ResultsSection
+    database: DatabaseSection
+    consumers: ConsumersSection = ConsumersSection()
+    runs: RunsSection = RunsSection()
+    features: FeaturesSection
+    model: ModelSection
+    sweeper: SweeperSection = SweeperSection()
+    log: LogSection = LogSection()
 
     @model_validator(mode="after")
     def _times_work_together(self) -> Self:

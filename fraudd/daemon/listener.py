@@ -5,7 +5,7 @@ import os
 import socket
 
 from fraudd.config import Config
-from fraudd.config.schema import Http
+from fraudd.config.schema import HttpSection
 from fraudd.daemon import systemd
 from fraudd.errors import Misconfigured
 from fraudd.telemetry import log
@@ -41,7 +41,7 @@ def address_of(listening: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _own(http: Http) -> socket.socket:
+def _own(http: HttpSection) -> socket.socket:
     host, port = http.address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -52,7 +52,7 @@ def _own(http: Http) -> socket.socket:
         ) from None
 
 
-def _refuse_strangers(http: Http, given: socket.socket) -> None:
+def _refuse_strangers(http: HttpSection, given: socket.socket) -> None:
     """Demand of the address really listened on what the configuration demands of its own."""
     host = given.getsockname()[0]
     if http.tokens_credential is None and not ipaddress.ip_address(host).is_loopback:

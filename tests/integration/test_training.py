@@ -11,7 +11,7 @@ import xgboost
 
 from fraudd.commands.train import describe, train_model
 from fraudd.config import Config
-from fraudd.config.schema import Model
+from fraudd.config.schema import ModelSection
 from fraudd.errors import Misconfigured, PermanentError
 from fraudd.local.platform.seed import scenarios
 from fraudd.local.settings import Settings
@@ -176,7 +176,7 @@ async def test_a_label_of_nobody_is_told_and_no_model_is_written(
 ) -> None:
     labels = tmp_path / "labels.csv"
     labels.write_text("entity_id,as_of,label\nshop-999999,2026-11-24T00:00:00Z,1\n")
-    elsewhere = settings.model_copy(update={"model": Model(path=tmp_path / "model.ubj")})
+    elsewhere = settings.model_copy(update={"model": ModelSection(path=tmp_path / "model.ubj")})
     with pytest.raises(Misconfigured, match=r"label of shop-999999 at .*entity unknown"):
         await train_model(
             elsewhere, labels, label_delay_days=21.0, kinds={}, progress=lambda *_: None

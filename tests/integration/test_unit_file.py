@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fraudd.cli import EX_CONFIG
-from fraudd.config.schema import Consumers, Http, Queue
+from fraudd.config.schema import ConsumersSection, HttpSection, QueueSection
 from tests.conftest import ROOT
 
 UNITS = ROOT / "systemd"
@@ -80,7 +80,7 @@ def test_the_daemon_may_do_little_that_it_does_not_need(
 
 
 def test_stopping_is_given_the_time_that_draining_takes() -> None:
-    wait, drain = Queue(url="x").wait_seconds, Consumers().drain_seconds
+    wait, drain = QueueSection(url="x").wait_seconds, ConsumersSection().drain_seconds
     assert int(section("fraudd@.service", "Service")["TimeoutStopSec"]) > wait + drain
 
 
@@ -106,4 +106,4 @@ def test_secrets_come_as_the_credentials_that_the_shipped_file_names() -> None:
 
 
 def test_both_ways_to_listen_have_the_same_default() -> None:
-    assert section("fraudd@.socket", "Socket")["ListenStream"] == Http().listen
+    assert section("fraudd@.socket", "Socket")["ListenStream"] == HttpSection().listen

@@ -15,7 +15,7 @@ from botocore import xform_name
 from fraudd.aws.provisioning.apply import Provisioned
 from fraudd.aws.provisioning.resources import NAME, NAME_RULE, Place, installation
 from fraudd.commands.provision import toml
-from fraudd.config.schema import Queue
+from fraudd.config.schema import QueueSection
 from tests.conftest import ROOT
 from tests.template import Template
 
@@ -50,12 +50,12 @@ def test_names_and_times_are_those_that_provision_and_the_configuration_take(
     name = template.raw["Parameters"]["Name"]
     assert (name["AllowedPattern"], name["ConstraintDescription"]) == (NAME.pattern, NAME_RULE)
     visibility = template.raw["Parameters"]["VisibilityTimeoutSeconds"]
-    assert visibility["Default"] == Queue(url="-").visibility_timeout_seconds
+    assert visibility["Default"] == QueueSection(url="-").visibility_timeout_seconds
     for seconds in (visibility["MinValue"], visibility["MaxValue"]):
-        Queue(url="-", visibility_timeout_seconds=seconds)
+        QueueSection(url="-", visibility_timeout_seconds=seconds)
     for seconds in (visibility["MinValue"] - 1, visibility["MaxValue"] + 1):
         with pytest.raises(ValueError, match="visibility_timeout_seconds"):
-            Queue(url="-", visibility_timeout_seconds=seconds)
+            QueueSection(url="-", visibility_timeout_seconds=seconds)
 
 
 def test_the_output_names_in_the_configuration_what_provision_prints(template: Template) -> None:

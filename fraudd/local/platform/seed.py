@@ -14,7 +14,7 @@ from typing import Any
 import aiomysql
 from pymysql.err import MySQLError
 
-from fraudd.config.schema import Database
+from fraudd.config.schema import DatabaseSection
 from fraudd.errors import Misconfigured
 from fraudd.local.platform import platform as demo
 from fraudd.local.platform.load import load, write_tables
@@ -158,7 +158,7 @@ async def _rows(connection: aiomysql.Connection, sql: str, *values: str) -> Sequ
 async def _connected(
     server: DatabaseServer, *, database: str | None
 ) -> AsyncIterator[aiomysql.Connection]:
-    local = Database(host=server.host, user=server.user, name=server.name).loopback
+    local = DatabaseSection(host=server.host, user=server.user, name=server.name).loopback
     connection = await aiomysql.connect(
         host=server.host,
         port=server.port,
