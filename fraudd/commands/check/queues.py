@@ -111,7 +111,7 @@ def judge_queue(label: str, queue: Queue, *, fed_by_topic: bool) -> Iterator[Fin
         )
 
 
-def judge_source(label: str, queue: Queue, configured: schema.Queue) -> Iterator[Finding]:
+def judge_source(label: str, queue: Queue, configured: schema.QueueSection) -> Iterator[Finding]:
     """Judge what matters where messages are worked on: how long they are hidden, and kept."""
     own, asked = queue.visibility_timeout_seconds, configured.visibility_timeout_seconds
     if own == asked:
