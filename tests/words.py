@@ -97,7 +97,7 @@ def _around(words: str, match: re.Match[str]) -> str:
 
 
 def _long(words: str) -> Iterator[tuple[str, str, str]]:
-    plain = re.sub(r"``[^`]*``|`[^`]*`|https?://\S+", "x", words)
+    plain = re.sub(r"``[^`]*``|`[^`]*`|https?://[^\s)]+", "x", words)
     for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z(*`\"«x])|\s[-*] (?=[A-Z`])|\s\|\s", plain):
         count = len(re.findall(r"[\w'-]+", sentence))
         if count > _LONGEST:

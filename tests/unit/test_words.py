@@ -1,6 +1,7 @@
 """The words of the documents: held to the rules of tests/words.py."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,13 @@ def _rules(folder: Path, source: str) -> list[str]:
     path = folder / "module.py"
     path.write_text(source)
     return [finding.rule for finding in words.findings(path)]
+
+
+def test_every_relative_link_of_a_document_leads_somewhere() -> None:
+    broken = [
+        f"{path.relative_to(words.ROOT)}: {target}"
+        for path in words.documents()
+        for target in re.findall(r"\]\((?!https?://|#)([^)#\s]+)", path.read_text("utf-8"))
+        if not (path.parent / target).exists()
+    ]
+    assert not broken
