@@ -145,6 +145,15 @@ class Topics(Protocol):
         """Publish the end of a run."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The parts of AWS that a daemon uses."""
+
+    store: Store
+    queues: Queues
+    topics: Topics
+
+
 class Permit(Protocol):
     """The right to hold one database connection."""
 

@@ -14,10 +14,20 @@ from fraudd.database.limit import AdaptiveLimit
 from fraudd.database.permits import Permits
 from fraudd.database.server import Server
 from fraudd.engine.consumers import POLL_MARGIN_SECONDS
-from fraudd.engine.engine import Terms as EngineTerms
+from fraudd.engine.terms import (
+    BacklogTerms,
+    ConsumerTerms,
+    EngineTerms,
+    RequestTerms,
+    ResultTerms,
+    RetryTerms,
+    RunTerms,
+    SweeperTerms,
+)
 from fraudd.errors import Misconfigured
 from fraudd.ports import Clock
 from fraudd.prediction.record import Lane
+from fraudd.prediction.retry import Limits
 from fraudd.web import auth
 from fraudd.web.auth import Tokens
 
@@ -91,27 +101,42 @@ def sns_topics(config: Config, clients: Clients) -> SnsTopics:
 def engine_terms(config: Config) -> EngineTerms:
     """The numbers that the engine runs by."""
     return EngineTerms(
-        consumers=config.consumer_count,
-        max_attempts=config.consumers.max_attempts,
-        run_timeout_seconds=config.consumers.run_timeout_seconds,
         visibility_timeout_seconds=config.queue.visibility_timeout_seconds,
-        wait_seconds=config.queue.wait_seconds,
-        drain_seconds=config.consumers.drain_seconds,
-        backoff_base_seconds=config.runs.backoff_base_seconds,
-        backoff_max_seconds=config.runs.backoff_max_seconds,
-        max_wait_seconds=config.runs.max_wait_seconds,
-        default_max_age_seconds=config.http.default_max_age_seconds,
-        retry_failed_after_seconds=config.runs.retry_failed_after_seconds,
-        result_ttl_seconds=config.results.result_ttl_days * _DAY_SECONDS,
-        failed_ttl_seconds=config.results.failed_ttl_days * _DAY_SECONDS,
-        sweep_interval_seconds=config.sweeper.interval_seconds,
-        grace_seconds=config.sweeper.grace_seconds,
-        requeue_after_seconds=config.sweeper.requeue_after_seconds,
-        replica_lag_seconds=config.database.replica_lag_seconds,
-        fleet_size=config.consumers.fleet_size,
-        max_pending=config.http.max_pending,
-        test_entities=config.http.test_entities,
-        source=f"urn:fraudd:{config.results.table}",
+        consumers=ConsumerTerms(
+            count=config.consumer_count,
+            wait_seconds=config.queue.wait_seconds,
+            drain_seconds=config.consumers.drain_seconds,
+        ),
+        requests=RequestTerms(
+            default_max_age_seconds=config.http.default_max_age_seconds,
+            retry_failed_after_seconds=config.runs.retry_failed_after_seconds,
+        ),
+        backlog=BacklogTerms(
+            fleet_size=config.consumers.fleet_size, max_pending=config.http.max_pending
+        ),
+        retry=RetryTerms(
+            limits=Limits(
+                max_attempts=config.consumers.max_attempts,
+                max_wait_seconds=config.runs.max_wait_seconds,
+            ),
+            backoff_base_seconds=config.runs.backoff_base_seconds,
+            backoff_max_seconds=config.runs.backoff_max_seconds,
+            replica_lag_seconds=config.database.replica_lag_seconds,
+        ),
+        runs=RunTerms(
+            timeout_seconds=config.consumers.run_timeout_seconds,
+            test_entities=config.http.test_entities,
+        ),
+        results=ResultTerms(
+            result_ttl_seconds=config.results.result_ttl_days * _DAY_SECONDS,
+            failed_ttl_seconds=config.results.failed_ttl_days * _DAY_SECONDS,
+            source=f"urn:fraudd:{config.results.table}",
+        ),
+        sweeper=SweeperTerms(
+            interval_seconds=config.sweeper.interval_seconds,
+            grace_seconds=config.sweeper.grace_seconds,
+            requeue_after_seconds=config.sweeper.requeue_after_seconds,
+        ),
     )
 
 

@@ -28,7 +28,7 @@ from fraudd.daemon.watchdog import Watchdog
 from fraudd.database.connections import Connections
 from fraudd.engine.engine import Engine
 from fraudd.errors import Misconfigured
-from fraudd.ports import Depth
+from fraudd.ports import Depth, Ports
 from fraudd.prediction.formats import rfc3339
 from fraudd.prediction.record import Lane
 from fraudd.telemetry import log
@@ -107,9 +107,7 @@ class Daemon:
         )
 
         self._engine = Engine(
-            store=self._store,
-            queues=self._queues,
-            topics=self._topics,
+            ports=Ports(store=self._store, queues=self._queues, topics=self._topics),
             scorer=self.scorers.current,
             permits=self._permits,
             clock=clock,
@@ -220,7 +218,7 @@ class Daemon:
             model_before=before[0],
             features_version_before=before[1],
         )
-        self._engine.mended()
+        self._engine.retry()
 
     def _reload_tokens(self) -> None:
         """Read the tokens again; where the file is wrong those of before stay good."""

@@ -18,7 +18,6 @@ from fraudd.prediction.decisions import (
     GiveBack,
     GiveUp,
     HandOver,
-    Limits,
     OnMessage,
     Open,
     Promote,
@@ -26,6 +25,7 @@ from fraudd.prediction.decisions import (
 )
 from fraudd.prediction.events import RequestEvent
 from fraudd.prediction.record import Record, Transition
+from fraudd.prediction.retry import Limits
 from fraudd.prediction.transitions import asked_again, claimed, first_claim
 from fraudd.telemetry import log
 

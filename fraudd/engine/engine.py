@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from fraudd.engine.backlog import RunTimes
 from fraudd.engine.breaker import Breaker
@@ -11,47 +10,20 @@ from fraudd.engine.claims import Claims
 from fraudd.engine.consumers import Consumers
 from fraudd.engine.depth_sampler import DepthSampler
 from fraudd.engine.guard import Guard
-from fraudd.engine.guarded import GuardedStore, GuardedTopics, Through, guarded
+from fraudd.engine.guarded import guarded
 from fraudd.engine.intake import Intake
 from fraudd.engine.lease import Lease
 from fraudd.engine.listing import Listing
 from fraudd.engine.publisher import Publisher, lane_of
 from fraudd.engine.settlement import Settlement
 from fraudd.engine.sweeper import Sweeper
+from fraudd.engine.terms import EngineTerms
 from fraudd.engine.waiters import Waiters
 from fraudd.engine.worker import Worker
-from fraudd.ports import Clock, Permits, Queues, Scorer, Store, Topics
-from fraudd.prediction.decisions import Limits
+from fraudd.ports import Clock, Permits, Ports, Scorer
 from fraudd.prediction.record import Lane, Record
 from fraudd.telemetry.clock_skew import ClockSkew
 from fraudd.telemetry.metrics import Metrics
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """The numbers that the engine runs by; the configuration says what they mean."""
-
-    consumers: int
-    max_attempts: int
-    run_timeout_seconds: float
-    visibility_timeout_seconds: float
-    wait_seconds: float
-    drain_seconds: float
-    backoff_base_seconds: float
-    backoff_max_seconds: float
-    max_wait_seconds: float | None
-    default_max_age_seconds: float | None
-    retry_failed_after_seconds: float
-    result_ttl_seconds: float
-    failed_ttl_seconds: float
-    sweep_interval_seconds: float
-    grace_seconds: float
-    requeue_after_seconds: float
-    replica_lag_seconds: float
-    fleet_size: int
-    max_pending: int | None
-    test_entities: bool
-    source: str
 
 
 class Engine:
@@ -64,20 +36,16 @@ class Engine:
     def __init__(
         self,
         *,
-        store: Store,
-        queues: Queues,
-        topics: Topics,
+        ports: Ports,
         scorer: Callable[[], Scorer],
         permits: Permits,
         clock: Clock,
         rng: random.Random,
         metrics: Metrics,
         skew: ClockSkew,
-        terms: Terms,
+        terms: EngineTerms,
     ) -> None:
-        self._store = store
-        self._queues = queues
-        self._topics = topics
+        self._queues = ports.queues
         self._clock = clock
         self._rng = rng
         self._metrics = metrics
@@ -85,42 +53,78 @@ class Engine:
         self._terms = terms
         self._run_times = RunTimes()
         self.breaker = Breaker(
-            base_seconds=terms.backoff_base_seconds,
-            max_seconds=terms.backoff_max_seconds,
+            base_seconds=terms.retry.backoff_base_seconds,
+            max_seconds=terms.retry.backoff_max_seconds,
             rng=rng,
         )
         self._guard = guard = Guard(self.breaker, clock=clock, rng=rng)
-        self.samplers = {lane: self._sampler(lane, permits) for lane in self._queues}
-        self.intake = self._intake(guard.once)
-        self.listing = Listing(GuardedStore(store, guard.once), clock)
+        prompt, patient = guarded(ports, guard.once), guarded(ports, guard.patiently)
+        self._publisher = Publisher(prompt.topics, prompt.queues)
+        self.samplers = {lane: self._sampler(lane, permits) for lane in ports.queues}
+        self.intake, prompt_settlement = self._intake_and_settlement(prompt)
+        self.listing = Listing(prompt.store, clock)
         self.waiters = Waiters(self.intake.look_up)
         self.sweeper = Sweeper(
-            store=GuardedStore(store, guard.once),
-            queues=self._queues,
-            publisher=self._publisher(),
+            store=prompt.store,
+            queues=ports.queues,
+            publisher=self._publisher,
             breaker=self.breaker,
             skew=skew,
             clock=clock,
             rng=rng,
             metrics=metrics,
-            interval_seconds=terms.sweep_interval_seconds,
-            grace_seconds=terms.grace_seconds,
-            requeue_after_seconds=terms.requeue_after_seconds,
+            interval_seconds=terms.sweeper.interval_seconds,
+            grace_seconds=terms.sweeper.grace_seconds,
+            requeue_after_seconds=terms.sweeper.requeue_after_seconds,
             visibility_timeout_seconds=terms.visibility_timeout_seconds,
         )
-        self.consumers = Consumers(
-            store=GuardedStore(store, guard.once),
-            queues=guarded(self._queues, guard.once),
+        intake, settlement = self._intake_and_settlement(patient)
+        held: dict[str, Lease] = {}
+        claims = Claims(
+            store=patient.store,
+            impatient=prompt.store,
+            intake=intake,
+            settlement=settlement,
+            guard=guard,
+            clock=clock,
+            held=held,
+            visibility_timeout_seconds=terms.visibility_timeout_seconds,
+            limits=terms.retry.limits,
+        )
+        worker = Worker(
+            claiming=claims,
+            settlement=settlement,
+            parting=prompt_settlement,
+            store=prompt.store,
+            scorer=scorer,
             permits=permits,
-            worker=self._worker(scorer, permits),
             guard=guard,
             skew=skew,
             clock=clock,
             rng=rng,
             metrics=metrics,
-            count=terms.consumers,
-            wait_seconds=terms.wait_seconds,
-            drain_seconds=terms.drain_seconds,
+            run_times=self._run_times,
+            held=held,
+            run_timeout_seconds=terms.runs.timeout_seconds,
+            replica_lag_seconds=terms.retry.replica_lag_seconds,
+            max_attempts=terms.retry.limits.max_attempts,
+            backoff_base_seconds=terms.retry.backoff_base_seconds,
+            backoff_max_seconds=terms.retry.backoff_max_seconds,
+            test_entities=terms.runs.test_entities,
+        )
+        self.consumers = Consumers(
+            store=prompt.store,
+            queues=prompt.queues,
+            permits=permits,
+            worker=worker,
+            guard=guard,
+            skew=skew,
+            clock=clock,
+            rng=rng,
+            metrics=metrics,
+            count=terms.consumers.count,
+            wait_seconds=terms.consumers.wait_seconds,
+            drain_seconds=terms.consumers.drain_seconds,
             visibility_timeout_seconds=terms.visibility_timeout_seconds,
         )
 
@@ -133,8 +137,8 @@ class Engine:
             for task in tasks:
                 task.cancel()
 
-    def mended(self) -> None:
-        """Try again at once what failed: somebody may have mended it."""
+    def retry(self) -> None:
+        """Retry now all that failed, because an operator may have fixed the cause."""
         self._guard.retry()
 
     def stop(self) -> None:
@@ -163,31 +167,37 @@ class Engine:
             run_times=self._run_times,
             clock=self._clock,
             metrics=self._metrics,
-            fleet_size=self._terms.fleet_size,
-            max_pending=self._terms.max_pending,
+            fleet_size=self._terms.backlog.fleet_size,
+            max_pending=self._terms.backlog.max_pending,
             ahead=lambda: self.samplers["interactive"].backlog.owed if lane == "bulk" else 0,
         )
 
     def _sampler_of(self, record: Record) -> DepthSampler:
         return self.samplers[lane_of(record, self._queues)]
 
-    def _publisher(self) -> Publisher:
-        once = self._guard.once
-        return Publisher(GuardedTopics(self._topics, once), guarded(self._queues, once))
-
-    def _intake(self, through: Through) -> Intake:
-        """A door whose reads and writes fail in an outage, or wait it out."""
-        return Intake(
-            store=GuardedStore(self._store, through),
-            publisher=self._publisher(),
+    def _intake_and_settlement(self, ports: Ports) -> tuple[Intake, Settlement]:
+        """Build the two ends of a run on ``ports``, which fail in an outage or wait it out."""
+        intake = Intake(
+            store=ports.store,
+            # A wake-up message that cannot be sent is noted in the record, never waited for.
+            publisher=self._publisher,
             clock=self._clock,
             rng=self._rng,
             skew=self._skew,
-            default_max_age_seconds=self._terms.default_max_age_seconds,
-            retry_failed_after_seconds=self._terms.retry_failed_after_seconds,
+            terms=self._terms.requests,
             room=lambda lane: self.samplers[lane].room(),
             note_opened=self._note_opened,
         )
+        settlement = Settlement(
+            ports=ports,
+            publish=intake.publish,
+            note_ended=self._note_ended,
+            clock=self._clock,
+            rng=self._rng,
+            metrics=self._metrics,
+            terms=self._terms.results,
+        )
+        return intake, settlement
 
     def _note_opened(self, record: Record) -> None:
         """Take in a run just opened."""
@@ -199,57 +209,3 @@ class Engine:
         """Take in a verdict just stored."""
         self._sampler_of(record).note_ended(record)
         self.waiters.tell(record)
-
-    def _settlement(self, through: Through, intake: Intake) -> Settlement:
-        return Settlement(
-            store=GuardedStore(self._store, through),
-            queues=guarded(self._queues, through),
-            topics=GuardedTopics(self._topics, through),
-            publish=intake.publish,
-            note_ended=self._note_ended,
-            clock=self._clock,
-            rng=self._rng,
-            metrics=self._metrics,
-            result_ttl_seconds=self._terms.result_ttl_seconds,
-            failed_ttl_seconds=self._terms.failed_ttl_seconds,
-            source=self._terms.source,
-        )
-
-    def _worker(self, scorer: Callable[[], Scorer], permits: Permits) -> Worker:
-        """What the consumers do with a message, from its claim to its settlement."""
-        terms, guard = self._terms, self._guard
-        patient = self._intake(guard.patiently)
-        settlement = self._settlement(guard.patiently, patient)
-        held: dict[str, Lease] = {}
-        claiming = Claims(
-            store=GuardedStore(self._store, guard.patiently),
-            impatient=GuardedStore(self._store, guard.once),
-            intake=patient,
-            settlement=settlement,
-            guard=guard,
-            clock=self._clock,
-            held=held,
-            visibility_timeout_seconds=terms.visibility_timeout_seconds,
-            limits=Limits(max_attempts=terms.max_attempts, max_wait_seconds=terms.max_wait_seconds),
-        )
-        return Worker(
-            claiming=claiming,
-            settlement=settlement,
-            parting=self._settlement(guard.once, self.intake),
-            store=GuardedStore(self._store, guard.once),
-            scorer=scorer,
-            permits=permits,
-            guard=guard,
-            skew=self._skew,
-            clock=self._clock,
-            rng=self._rng,
-            metrics=self._metrics,
-            run_times=self._run_times,
-            held=held,
-            run_timeout_seconds=terms.run_timeout_seconds,
-            replica_lag_seconds=terms.replica_lag_seconds,
-            max_attempts=terms.max_attempts,
-            backoff_base_seconds=terms.backoff_base_seconds,
-            backoff_max_seconds=terms.backoff_max_seconds,
-            test_entities=terms.test_entities,
-        )

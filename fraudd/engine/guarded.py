@@ -10,8 +10,8 @@ from fraudd.ports import (
     Entry,
     Message,
     Page,
+    Ports,
     Queue,
-    Queues,
     Store,
     Topics,
 )
@@ -96,11 +96,6 @@ class GuardedQueue:
         return self._queue.max_receive_count
 
 
-def guarded(queues: Queues, through: Through) -> Queues:
-    """Put every lane's queue behind a guard."""
-    return {lane: GuardedQueue(queue, PARTS[lane], through) for lane, queue in queues.items()}
-
-
 class GuardedTopics:
     """The topics behind a guard."""
 
@@ -115,3 +110,14 @@ class GuardedTopics:
     async def announce(self, completion: Completion) -> None:
         """Publish the end of a run."""
         await self._through("topics", lambda: self._topics.announce(completion))
+
+
+def guarded(ports: Ports, through: Through) -> Ports:
+    """Put store, queues and topics behind a guard."""
+    return Ports(
+        store=GuardedStore(ports.store, through),
+        queues={
+            lane: GuardedQueue(queue, PARTS[lane], through) for lane, queue in ports.queues.items()
+        },
+        topics=GuardedTopics(ports.topics, through),
+    )

@@ -9,6 +9,7 @@ from typing import Literal
 
 from fraudd.aio import uncancelled
 from fraudd.engine.publisher import Publisher
+from fraudd.engine.terms import RequestTerms
 from fraudd.errors import Unavailable
 from fraudd.ports import Clock, Store
 from fraudd.prediction.decisions import on_request
@@ -47,8 +48,7 @@ class Intake:
         clock: Clock,
         rng: random.Random,
         skew: ClockSkew,
-        default_max_age_seconds: float | None,
-        retry_failed_after_seconds: float,
+        terms: RequestTerms,
         room: Callable[[Lane], AbstractContextManager[None]],
         note_opened: Callable[[Record], None],
     ) -> None:
@@ -57,8 +57,7 @@ class Intake:
         self._clock = clock
         self._rng = rng
         self._skew = skew
-        self._default_max_age_seconds = default_max_age_seconds
-        self._retry_failed_after_seconds = retry_failed_after_seconds
+        self._terms = terms
         self._room = room
         self._note_opened = note_opened
 
@@ -83,7 +82,9 @@ class Intake:
         """
         if (blocked_by := self._skew.blocked_by) is not None:
             raise Unavailable("clock", blocked_by)
-        max_age = self._default_max_age_seconds if max_age_seconds is None else max_age_seconds
+        max_age = (
+            self._terms.default_max_age_seconds if max_age_seconds is None else max_age_seconds
+        )
         stored = await self._store.get(entity_id)
         for _ in range(_ROUNDS):
             seen = current(stored, self._clock.now())
@@ -92,7 +93,7 @@ class Intake:
                 now=self._clock.now(),
                 max_age_seconds=max_age,
                 force=force,
-                retry_failed_after_seconds=self._retry_failed_after_seconds,
+                retry_failed_after_seconds=self._terms.retry_failed_after_seconds,
             )
             if verdict == "open":
                 # A caller who hangs up between the write and the wake-up would leave the run to
@@ -121,7 +122,7 @@ class Intake:
     def retry_in(self, failed: Record) -> int:
         """Give the seconds after which asking again starts a new run."""
         since = (self._clock.now() - (failed.finished_at or 0)) / 1000
-        return max(1, math.ceil(self._retry_failed_after_seconds - since))
+        return max(1, math.ceil(self._terms.retry_failed_after_seconds - since))
 
     async def forget(self, entity_id: str) -> None:
         """Forget the entity, known or not; a pending run is dropped when its message comes.

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 from fraudd.engine.lease import Lease
-from fraudd.ports import Clock, Queues, Store, Topics
+from fraudd.engine.terms import ResultTerms
+from fraudd.ports import Clock, Ports
 from fraudd.prediction.body import ended
 from fraudd.prediction.events import completion
 from fraudd.prediction.formats import new_ulid
@@ -50,34 +51,26 @@ class Settlement:
     def __init__(
         self,
         *,
-        store: Store,
-        queues: Queues,
-        topics: Topics,
+        ports: Ports,
         publish: Callable[[Record], Awaitable[None]],
         note_ended: Callable[[Record], None],
         clock: Clock,
         rng: random.Random,
         metrics: Metrics,
-        result_ttl_seconds: float,
-        failed_ttl_seconds: float,
-        source: str,
+        terms: ResultTerms,
     ) -> None:
-        self._store = store
-        self._queues = queues
-        self._topics = topics
+        self._ports = ports
         self._publish_run = publish
         self._note_ended = note_ended
         self._clock = clock
         self._rng = rng
         self._metrics = metrics
-        self._result_ttl_seconds = result_ttl_seconds
-        self._failed_ttl_seconds = failed_ttl_seconds
-        self._source = source
+        self._terms = terms
 
     async def complete(self, lease: Lease, claim: Record, found: Mapping[str, Any]) -> Outcome:
         """Store what a claimed run found, announce it, delete the message."""
         now = self._clock.now()
-        result = {**_identity(claim, now, self._result_ttl_seconds), **found}
+        result = {**_identity(claim, now, self._terms.result_ttl_seconds), **found}
 
         def end(record: Record, next_run_id: str) -> Transition:
             return completed(record, result=result, now=now, next_run_id=next_run_id)
@@ -96,7 +89,7 @@ class Settlement:
         ``dead_letter`` keeps a copy of the message for the operator, with the reason on it.
         """
         now = self._clock.now()
-        error = {**_identity(claim, now, self._failed_ttl_seconds), **why}
+        error = {**_identity(claim, now, self._terms.failed_ttl_seconds), **why}
 
         def end(record: Record, next_run_id: str) -> Transition:
             return failed(record, error=error, now=now, next_run_id=next_run_id)
@@ -122,7 +115,7 @@ class Settlement:
         Where the claim was lost meanwhile the message is left to whoever holds the run now.
         """
         await lease.seal()
-        applied = await self._store.apply(transition)
+        applied = await self._ports.store.apply(transition)
         if applied.done:
             await self.give_back(lease, seconds=seconds)
         return applied.done
@@ -131,7 +124,7 @@ class Settlement:
         """Let a message be seen again in ``seconds``: the one place where messages go back."""
         await lease.stop()
         message = lease.message
-        queue = self._queues[message.lane]
+        queue = self._ports.queues[message.lane]
         if may_hide(
             receive_count=message.receive_count,
             max_receive_count=queue.max_receive_count,
@@ -147,7 +140,7 @@ class Settlement:
     async def delete(self, lease: Lease) -> None:
         """Be done with a message."""
         await lease.stop()
-        await self._queues[lease.message.lane].delete(lease.message)
+        await self._ports.queues[lease.message.lane].delete(lease.message)
         self._metrics.deleted.inc()
 
     async def bury(
@@ -155,7 +148,7 @@ class Settlement:
     ) -> None:
         """Move a message to the dead-letter queue, saying why; ``claim`` is its run, if any."""
         await lease.stop()
-        queue = self._queues[lease.message.lane]
+        queue = self._ports.queues[lease.message.lane]
         await queue.dead_letter(lease.message, reason=reason, detail=detail)
         self._metrics.dead_lettered.labels(reason).inc()
         log.warning(
@@ -180,7 +173,7 @@ class Settlement:
             if seen is None or not _held(seen, claim):
                 break
             next_run_id = new_ulid(self._clock.now(), self._rng.getrandbits(80))
-            applied = await self._store.apply(end(seen, next_run_id))
+            applied = await self._ports.store.apply(end(seen, next_run_id))
             seen = applied.record
             if applied.done and seen is not None:
                 self._note_ended(seen)
@@ -197,7 +190,9 @@ class Settlement:
             await self._publish_run(record)
 
     async def _announce(self, record: Record, run_id: str) -> None:
-        await self._topics.announce(completion(ended(record, run_id), source=self._source))
+        await self._ports.topics.announce(
+            completion(ended(record, run_id), source=self._terms.source)
+        )
 
 
 def _held(record: Record, claim: Record) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fraudd.prediction.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Record, dead_at
+from fraudd.prediction.retry import Limits
 from fraudd.prediction.transitions import attempts_claimed, deaths_claimed
 
 #: A backlog that is slow to drain is swept ever more rarely, up to 32 times so.
@@ -103,14 +104,6 @@ class Drop:
 
 
 OnMessage = Claim | GiveUp | GiveBack | HandOver | Announce | Open | AskAgain | Promote | Drop
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How long and how often a run is tried."""
-
-    max_attempts: int
-    max_wait_seconds: float | None
 
 
 def on_message(

@@ -30,6 +30,15 @@ class BackOff:
 Disposition = Fail | BackOff
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How often a run is tried, and how long it may wait for its first attempt."""
+
+    max_attempts: int
+    #: None: a run never expires.
+    max_wait_seconds: float | None
+
+
 def dispose(
     failure: FailureClass, *, attempts: int, overruns: int, max_attempts: int, delay: float
 ) -> Disposition:

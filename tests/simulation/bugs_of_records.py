@@ -32,7 +32,7 @@ def delete_before_the_result_is_written(stack: ExitStack) -> None:
     async def complete(
         self: Settlement, lease: Lease, claim: Record, found: Mapping[str, Any]
     ) -> Outcome:
-        await self._queues[lease.message.lane].delete(lease.message)
+        await self._ports.queues[lease.message.lane].delete(lease.message)
         return await real(self, lease, claim, found)
 
     put(stack, Settlement, "complete", complete)
@@ -46,7 +46,7 @@ def announce_before_it_is_durable(stack: ExitStack) -> None:
         self: Settlement, lease: Lease, claim: Record, end: Callable[[Record, str], Transition]
     ) -> Record | None:
         sets: dict[str, Any] = dict(end(replace(claim, again=None), "").sets)
-        await self._topics.announce(completion(replace(claim, **sets), source="mutant"))
+        await self._ports.topics.announce(completion(replace(claim, **sets), source="mutant"))
         return await real(self, lease, claim, end)
 
     put(stack, Settlement, "_end", _end)
@@ -68,7 +68,7 @@ def bury_before_the_failure_is_written(stack: ExitStack) -> None:
         self: Settlement, lease: Lease, claim: Record, why: Json, *, dead_letter: bool
     ) -> Outcome:
         if dead_letter:
-            queue = self._queues[lease.message.lane]
+            queue = self._ports.queues[lease.message.lane]
             await queue.dead_letter(lease.message, reason=why["type"], detail="")
         return await real(self, lease, claim, why, dead_letter=dead_letter)
 
@@ -97,7 +97,7 @@ def make_the_message_visible_before_its_run_is_queued(stack: ExitStack) -> None:
     ) -> bool:
         await lease.seal()
         await self.give_back(lease, seconds=seconds)
-        return (await self._store.apply(transition)).done
+        return (await self._ports.store.apply(transition)).done
 
     put(stack, Settlement, "requeue", requeue)
 
@@ -188,7 +188,7 @@ def _disowned(stack: ExitStack, mine: Callable[[Transition], bool]) -> None:
     def told(transition: Transition, old: Record | None) -> bool:
         return False if mine(transition) else already_applied(transition, old)
 
-    put_at(stack, "tests.simulation.store.landed", told)
+    put_at(stack, "tests.simulation.store.already_applied", told)
 
 
 @bug

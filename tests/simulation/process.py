@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fraudd.database.limit import AdaptiveLimit
 from fraudd.database.permits import Permits
-from fraudd.engine.engine import Engine, Terms
+from fraudd.engine.engine import Engine
+from fraudd.engine.terms import (
+    BacklogTerms,
+    ConsumerTerms,
+    EngineTerms,
+    RequestTerms,
+    ResultTerms,
+    RetryTerms,
+    RunTerms,
+    SweeperTerms,
+)
 from fraudd.engine.worker import Job
-from fraudd.ports import Scorer
+from fraudd.ports import Ports, Scorer
 from fraudd.prediction.record import Lane
+from fraudd.prediction.retry import Limits
 from fraudd.telemetry.clock_skew import ClockSkew
 from fraudd.telemetry.metrics import Metrics
 from tests.simulation.clocks import SimulatedClock, true_ms
@@ -77,9 +88,11 @@ class Process:
             SimulatedFeatures(world.database, self), SimulatedModel(world.database, self)
         )
         self.engine = Engine(
-            store=SimulatedStore(world.table, self),
-            queues={queue.lane: SimulatedQueue(queue, self) for queue in world.queues},
-            topics=SimulatedTopics(world.topics, self),
+            ports=Ports(
+                store=SimulatedStore(world.table, self),
+                queues={queue.lane: SimulatedQueue(queue, self) for queue in world.queues},
+                topics=SimulatedTopics(world.topics, self),
+            ),
             scorer=lambda: scorer,
             permits=self.permits,
             clock=self.clock,
@@ -189,28 +202,31 @@ class Process:
             task.exception()
 
 
-def terms(plan: Plan) -> Terms:
+def terms(plan: Plan) -> EngineTerms:
     """Give the configuration of every daemon of a seed."""
-    return Terms(
-        consumers=plan.consumers,
-        max_attempts=plan.max_attempts,
-        run_timeout_seconds=plan.job_timeout,
+    return EngineTerms(
         visibility_timeout_seconds=plan.beat,
-        wait_seconds=plan.wait,
-        drain_seconds=plan.drain,
-        backoff_base_seconds=plan.backoff_base,
-        backoff_max_seconds=plan.backoff_max,
-        max_wait_seconds=plan.max_wait,
-        default_max_age_seconds=plan.max_age,
-        retry_failed_after_seconds=plan.retry_failed_after,
-        result_ttl_seconds=plan.ttl,
-        failed_ttl_seconds=plan.ttl,
-        sweep_interval_seconds=plan.sweep_interval,
-        grace_seconds=plan.grace,
-        requeue_after_seconds=plan.requeue_after,
-        replica_lag_seconds=0.0,
-        fleet_size=plan.daemons,
-        max_pending=None,
-        test_entities=False,
-        source="urn:simulation",
+        consumers=ConsumerTerms(
+            count=plan.consumers, wait_seconds=plan.wait, drain_seconds=plan.drain
+        ),
+        requests=RequestTerms(
+            default_max_age_seconds=plan.max_age,
+            retry_failed_after_seconds=plan.retry_failed_after,
+        ),
+        backlog=BacklogTerms(fleet_size=plan.daemons, max_pending=None),
+        retry=RetryTerms(
+            limits=Limits(max_attempts=plan.max_attempts, max_wait_seconds=plan.max_wait),
+            backoff_base_seconds=plan.backoff_base,
+            backoff_max_seconds=plan.backoff_max,
+            replica_lag_seconds=0.0,
+        ),
+        runs=RunTerms(timeout_seconds=plan.job_timeout, test_entities=False),
+        results=ResultTerms(
+            result_ttl_seconds=plan.ttl, failed_ttl_seconds=plan.ttl, source="urn:simulation"
+        ),
+        sweeper=SweeperTerms(
+            interval_seconds=plan.sweep_interval,
+            grace_seconds=plan.grace,
+            requeue_after_seconds=plan.requeue_after,
+        ),
     )

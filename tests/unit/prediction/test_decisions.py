@@ -13,7 +13,6 @@ from fraudd.prediction.decisions import (
     GiveBack,
     GiveUp,
     HandOver,
-    Limits,
     OnMessage,
     OnRequest,
     Open,
@@ -24,6 +23,7 @@ from fraudd.prediction.decisions import (
 )
 from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import SKEW_MARGIN_MS, Record
+from fraudd.prediction.retry import Limits
 from tests.conftest import NOW
 
 RUN, OTHER = new_ulid(NOW, 1), new_ulid(NOW + 1, 2)
