@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 
 from fraudd.aws.rds_token import RdsToken
-from fraudd.aws.session import Clients, Terms
+from fraudd.aws.session import AwsTerms, Clients
 from fraudd.aws.sns import SnsTopics
 from fraudd.aws.sqs import SqsQueue
 from fraudd.config import Config
@@ -36,9 +36,9 @@ _DAY_SECONDS = 24 * 3600.0
 _RELEASING_SECONDS = 30.0
 
 
-def aws_terms(config: Config) -> Terms:
+def aws_terms(config: Config) -> AwsTerms:
     """How AWS is reached."""
-    return Terms(
+    return AwsTerms(
         region=config.aws.region,
         endpoint_url=config.aws.endpoint_url,
         connect_timeout_seconds=config.aws.connect_timeout_seconds,

@@ -13,7 +13,7 @@ import pytest
 
 from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.provisioning.apply import Provisioned, provision
-from fraudd.aws.session import Clients, Terms, open_clients
+from fraudd.aws.session import AwsTerms, Clients, open_clients
 from fraudd.aws.sns import SnsTopics
 from fraudd.aws.sqs import SqsQueue
 from fraudd.clock import SystemClock
@@ -67,9 +67,9 @@ def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def terms(endpoint_url: str) -> Terms:
+def terms(endpoint_url: str) -> AwsTerms:
     """How an AWS API is reached in tests."""
-    return Terms(
+    return AwsTerms(
         region=REGION,
         endpoint_url=endpoint_url,
         connect_timeout_seconds=2.0,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, cast
 
-from fraudd.aws.redrive import dead_letter_url, redrive
+from fraudd.aws.attributes import dead_letter_url, parse_redrive_policy
 from fraudd.aws.session import Clients, translated
 from fraudd.aws.sqs import MAX_ATTRIBUTES, ignore_expired_receipt
 from fraudd.errors import RunError, Unavailable
@@ -193,7 +193,7 @@ async def find(clients: Clients, *, main_url: str, url: str | None) -> DeadLette
             answer = await clients.sqs.get_queue_attributes(
                 QueueUrl=main_url, AttributeNames=["RedrivePolicy"]
             )
-            own = redrive(answer.get("Attributes", {}).get("RedrivePolicy"))
+            own = parse_redrive_policy(answer.get("Attributes", {}).get("RedrivePolicy"))
             url = await dead_letter_url(clients.sqs, main_url, own)
     letters = DeadLetters(clients, url=url, main_url=main_url)
     with translated(f"dead-letter queue ({url} at {clients.where}; see [queue] dead_letter_url)"):

@@ -47,7 +47,7 @@ _BRINGS_ITEMS = ("GetItem", "BatchGetItem", "UpdateItem", "Query")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class AwsTerms:
     """How AWS is reached."""
 
     region: str
@@ -90,7 +90,7 @@ class Clients:
 
 @asynccontextmanager
 async def open_clients(
-    terms: Terms, count: Callable[[str], None], clock: Clock
+    terms: AwsTerms, count: Callable[[str], None], clock: Clock
 ) -> AsyncIterator[Clients]:
     """Open the clients; ``count`` is told the name of each operation called.
 
@@ -190,7 +190,7 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", "")).rpartition(".")[2]
 
 
-def _client_config(terms: Terms, read_timeout: float, *, attempts: int) -> AioConfig:
+def _client_config(terms: AwsTerms, read_timeout: float, *, attempts: int) -> AioConfig:
     return AioConfig(
         connect_timeout=terms.connect_timeout_seconds,
         read_timeout=read_timeout,

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
-from fraudd.aws.attributes import string_attributes
-from fraudd.aws.redrive import dead_letter_url, redrive
+from fraudd.aws.attributes import dead_letter_url, parse_redrive_policy, string_attributes
 from fraudd.aws.sends import Sends
 from fraudd.aws.session import Clients, translated
 from fraudd.ports import PARTS, Clock, Depth, Message
@@ -121,7 +120,9 @@ class SqsQueue:
         The dead-letter queue, which the lanes share, is counted with the interactive one.
         """
         counts = await self._counts(self.url, "RedrivePolicy")
-        self._max_receive_count = redrive(counts.get("RedrivePolicy")).max_receive_count
+        self._max_receive_count = parse_redrive_policy(
+            counts.get("RedrivePolicy")
+        ).max_receive_count
         dead = None
         if self._lane == "interactive":
             counted = await self._counts(self.dead_letter_url)
@@ -140,7 +141,7 @@ class SqsQueue:
             answer = await self._sqs.get_queue_attributes(
                 QueueUrl=self.url, AttributeNames=["RedrivePolicy"]
             )
-            own = redrive(answer.get("Attributes", {}).get("RedrivePolicy"))
+            own = parse_redrive_policy(answer.get("Attributes", {}).get("RedrivePolicy"))
             self._max_receive_count = own.max_receive_count
             if not self.dead_letter_url:
                 self.dead_letter_url = await dead_letter_url(self._sqs, self.url, own)

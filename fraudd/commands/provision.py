@@ -13,10 +13,10 @@ from typing import Any
 
 from fraudd import config
 from fraudd.aws.provisioning.apply import Provisioned, carry_out, provisioned, whereabouts
-from fraudd.aws.provisioning.found import find
+from fraudd.aws.provisioning.describe import current_attributes
 from fraudd.aws.provisioning.plan import Action, Step, plan
 from fraudd.aws.provisioning.resources import NAME, NAME_RULE, Names, Place, installation
-from fraudd.aws.session import Terms, open_clients
+from fraudd.aws.session import AwsTerms, open_clients
 from fraudd.clock import SystemClock
 from fraudd.config import Config
 from fraudd.config.schema import QueueSection
@@ -73,7 +73,7 @@ async def _provision(name: str, settings: Config | None, arguments: argparse.Nam
         if settings is not None and (problems := misnamed(settings, Names(name), place)):
             raise Misconfigured(*problems)
         parts = installation(name, place, visibility_timeout_seconds=visibility)
-        steps = plan(parts, await find(clients, parts, place))
+        steps = plan(parts, await current_attributes(clients, parts, place))
         if not arguments.json:
             print("\n".join(describe(steps, place)), flush=True)
         made = None
@@ -173,9 +173,9 @@ def _short(value: Any) -> str:
     return "none" if value is None else json.dumps(value)
 
 
-def _terms(region: str) -> Terms:
+def _terms(region: str) -> AwsTerms:
     """Reach AWS patiently, one call at a time."""
-    return Terms(
+    return AwsTerms(
         region=region,
         endpoint_url=None,
         connect_timeout_seconds=5.0,

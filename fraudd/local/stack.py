@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fraudd import config
 from fraudd.aws.provisioning.apply import Provisioned, provision
-from fraudd.aws.session import Terms, open_clients
+from fraudd.aws.session import AwsTerms, open_clients
 from fraudd.clock import SystemClock
 from fraudd.commands.train import describe, train_model
 from fraudd.errors import Misconfigured
@@ -143,7 +143,7 @@ async def _prepared(settings: Settings, admin: DatabaseServer, progress: Progres
 
 
 async def _provisioned(endpoint_url: str) -> Provisioned:
-    terms = Terms(
+    terms = AwsTerms(
         region=_REGION,
         endpoint_url=endpoint_url,
         connect_timeout_seconds=2.0,

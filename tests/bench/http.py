@@ -23,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-from fraudd.aws.session import Terms, open_clients
+from fraudd.aws.session import AwsTerms, open_clients
 from fraudd.clock import SystemClock
 from fraudd.config import load
 from fraudd.local import stack
@@ -97,7 +97,7 @@ async def _scored_item(settings: Settings, config: Path, shop: str) -> dict[str,
             async with http.get(f"/v1/predictions/{shop}") as answer:
                 body = await answer.json()
             assert body["status"] != "failed", body
-    terms = Terms(
+    terms = AwsTerms(
         region="eu-central-1",
         endpoint_url=f"http://127.0.0.1:{settings.aws_port}",
         connect_timeout_seconds=2.0,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fraudd.aws.provisioning.apply import Provisioned, provision, whereabouts
-from fraudd.aws.provisioning.found import find
+from fraudd.aws.provisioning.describe import current_attributes
 from fraudd.aws.provisioning.plan import Step, plan
 from fraudd.aws.provisioning.resources import Part, Place, installation
 from fraudd.aws.session import Clients
@@ -36,7 +36,7 @@ async def make(clients: Clients, name: str) -> Provisioned:
 async def planned(clients: Clients, name: str) -> tuple[Step, ...]:
     place = await whereabouts(clients)
     parts = described(name, place)
-    return plan(parts, await find(clients, parts, place))
+    return plan(parts, await current_attributes(clients, parts, place))
 
 
 def described(name: str, place: Place) -> tuple[Part, ...]:
@@ -60,7 +60,7 @@ async def test_all_is_made_as_described_and_a_second_time_nothing_is_changed(
     made = await make(clients, name)
     place = await whereabouts(clients)
     parts = described(name, place)
-    found = await find(clients, parts, place)
+    found = await current_attributes(clients, parts, place)
     for part, has in zip(parts, found, strict=True):
         wanted = {key: value for key, value in part.attributes.items() if value is not None}
         assert {key: value for key, value in (has or {}).items() if value is not None} == wanted

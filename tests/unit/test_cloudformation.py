@@ -98,18 +98,15 @@ def test_the_tables_of_rights_in_the_documents_are_those_of_the_template_and_of_
     [(_, with_password)] = Template(PLACE).of_type("AWS::IAM::Role")
     rights = _rights(with_password, "fraudd") | _rights(with_password, "start")
     makes = _called_in(ROOT / "fraudd/aws/provisioning/apply.py") | _called_in(
-        ROOT / "fraudd/aws/provisioning/found.py"
+        ROOT / "fraudd/aws/provisioning/describe.py"
     )
-    _, _, text = (ROOT / "docs/aws.md").read_text().partition("| right of who runs it |")
-    operator, _, role = text.partition("### What its role may do")
-    assert _told(operator) == makes
-    assert _told(role) == rights | {"rds-db:connect"}
+    assert _documented_rights("operator rights") == makes
+    assert _documented_rights("role rights") == rights | {"rds-db:connect"}
 
 
 def test_every_alarm_is_in_the_documents(template: Template) -> None:
-    text = (ROOT / "docs/aws.md").read_text().partition("## Alarms")[2]
     alarms = [alarm["AlarmName"] for _, alarm in template.of_type("AWS::CloudWatch::Alarm")]
-    assert re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE) == alarms
+    assert re.findall(r"^\| `([^`]+)` \|", _documented("alarms"), re.MULTILINE) == alarms
 
 
 def test_rights_are_for_the_parts_of_this_installation_alone(template: Template) -> None:
@@ -192,10 +189,17 @@ def _listed(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
-def _told(section: str) -> set[str]:
-    """The rights in the tables of a section, which ends where the next one begins."""
-    rows = [line for line in section.partition("\n#")[0].splitlines() if line.startswith("|")]
-    return set(re.findall(r"`([a-z0-9-]+:[A-Za-z]+)`", "\n".join(rows)))
+def _documented(table: str) -> str:
+    """The table that a comment names, which stays where sentences and headings are reworded."""
+    comment = f"<!-- table: {table} -->\n\n"
+    [text] = [
+        text for path in (ROOT / "docs").rglob("*.md") if comment in (text := path.read_text())
+    ]
+    return text.partition(comment)[2].partition("\n\n")[0]
+
+
+def _documented_rights(table: str) -> set[str]:
+    return set(re.findall(r"`([a-z0-9-]+:[A-Za-z]+)`", _documented(table)))
 
 
 def _called() -> set[str]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from fraudd.aws.provisioning.found import find, queue_url, subscription_arn
+from fraudd.aws.provisioning.describe import current_attributes, own_queue_url, own_subscription_arn
 from fraudd.aws.provisioning.plan import Change, Step, plan
 from fraudd.aws.provisioning.resources import INDEX, Names, Part, Place, installation
 from fraudd.aws.session import Clients, code_of, translated
@@ -45,7 +45,7 @@ async def provision(clients: Clients, name: str, *, visibility_timeout_seconds: 
     """
     place = await whereabouts(clients)
     parts = installation(name, place, visibility_timeout_seconds=visibility_timeout_seconds)
-    steps = plan(parts, await find(clients, parts, place))
+    steps = plan(parts, await current_attributes(clients, parts, place))
     if problems := [problem for step in steps for problem in step.problems]:
         raise Misconfigured(*problems)
     await carry_out(clients, steps, place, begin=lambda _: None)
@@ -69,9 +69,9 @@ async def provisioned(clients: Clients, name: str, place: Place) -> Provisioned:
     names = Names(name)
     with translated("queue"):
         return Provisioned(
-            queue_url=await queue_url(clients, names.name),
-            bulk_url=await queue_url(clients, names.bulk),
-            dead_letter_url=await queue_url(clients, names.dead),
+            queue_url=await own_queue_url(clients, names.name),
+            bulk_url=await own_queue_url(clients, names.bulk),
+            dead_letter_url=await own_queue_url(clients, names.dead),
             requests_arn=place.arn("sns", names.requests),
             completions_arn=place.arn("sns", names.completions),
             table=name,
@@ -125,11 +125,11 @@ async def _create(clients: Clients, part: Part, place: Place) -> None:
 async def _update(clients: Clients, step: Step, place: Place) -> None:
     match step.part.kind:
         case "queue":
-            url = await queue_url(clients, step.part.name)
+            url = await own_queue_url(clients, step.part.name)
             changed: Any = _texts({change.attribute: change.new for change in step.changes})
             await clients.sqs.set_queue_attributes(QueueUrl=url, Attributes=changed)
         case "subscription":
-            arn = await subscription_arn(clients, step.part, place)
+            arn = await own_subscription_arn(clients, step.part, place)
             for change in step.changes:
                 await clients.sns.set_subscription_attributes(
                     SubscriptionArn=arn or "",

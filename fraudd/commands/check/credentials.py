@@ -4,7 +4,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from fraudd.aws.provisioning import inspection
+from fraudd.aws import credentials
 from fraudd.aws.session import Clients
 from fraudd.commands.check.findings import Finding, Findings, failed, ok, warning
 from fraudd.config import Config
@@ -61,7 +61,7 @@ async def see_aws_credentials(settings: Config, clients: Clients, findings: Find
     else:
         source = None
         with findings.caught():
-            source = await inspection.credentials()
+            source = await credentials.source()
             if source is None:
                 findings.add(
                     failed(
@@ -71,7 +71,7 @@ async def see_aws_credentials(settings: Config, clients: Clients, findings: Find
                 )
         if source is None:
             return False
-    refusal = await inspection.not_accepted(clients, settings.results.table)
+    refusal = await credentials.not_accepted(clients, settings.results.table)
     if refusal is not None:
         findings.add(
             failed(

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from fraudd.aws.provisioning.inspection import Denied
+from fraudd.aws.provisioning.describe import Denied
 from fraudd.errors import Misconfigured, RunError, Unavailable
 
 #: As it should be; works, but should be better, or could not be looked at; will not work.

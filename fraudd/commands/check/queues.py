@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fraudd.aws.provisioning import inspection
-from fraudd.aws.provisioning.inspection import Absent, Queue
+from fraudd.aws.provisioning import describe
+from fraudd.aws.provisioning.describe import Absent
 from fraudd.aws.provisioning.resources import (
     DEAD_LETTER_RETENTION_SECONDS,
     MAX_RECEIVE_COUNT,
     RETENTION_SECONDS,
 )
+from fraudd.aws.provisioning.states import QueueState
 from fraudd.aws.session import Clients
 from fraudd.commands.check.findings import Finding, Findings, failed, ok, warning
 from fraudd.config import Config, schema
@@ -29,9 +30,9 @@ _AWS_KEY = "alias/aws/sqs"
 class Queues:
     """The queues that were seen."""
 
-    main: Queue
+    main: QueueState
     #: Those that no topic is to feed.
-    others: list[Queue]
+    others: list[QueueState]
 
 
 async def see_queues(settings: Config, clients: Clients, findings: Findings) -> Queues | None:
@@ -63,11 +64,11 @@ async def see_queues(settings: Config, clients: Clients, findings: Findings) -> 
 
 async def _see(
     clients: Clients, label: str, url: str, key: str, findings: Findings
-) -> Queue | None:
+) -> QueueState | None:
     seen = None
     with findings.caught(f"{label}: {url}: "):
         try:
-            seen = await inspection.queue(clients, url)
+            seen = await describe.queue(clients, url)
         except Absent:
             findings.add(failed(f"{label}: no {url} at {clients.where}: see {key}"))
         else:
@@ -76,13 +77,13 @@ async def _see(
 
 
 async def _dead_letter_queue(
-    settings: Config, clients: Clients, queue: Queue, findings: Findings
-) -> Queue | None:
+    settings: Config, clients: Clients, queue: QueueState, findings: Findings
+) -> QueueState | None:
     url = settings.queue.dead_letter_url
     if url is None and (arn := queue.dead_letter_arn) is not None:
         with findings.caught("dead-letter queue: "):
             try:
-                url = await inspection.queue_url(clients, arn)
+                url = await describe.queue_url(clients, arn)
             except Absent:
                 findings.add(
                     failed(
@@ -95,7 +96,7 @@ async def _dead_letter_queue(
     return await _see(clients, "dead-letter queue", url, "[queue] dead_letter_url", findings)
 
 
-def judge_queue(label: str, queue: Queue, *, fed_by_topic: bool) -> Iterator[Finding]:
+def judge_queue(label: str, queue: QueueState, *, fed_by_topic: bool) -> Iterator[Finding]:
     """Judge what is the same for every queue: kind, encryption, delay, size."""
     if queue.fifo:
         yield failed(f"{label}: {queue.name} is FIFO; fraudd needs a standard queue: make one")
@@ -111,7 +112,9 @@ def judge_queue(label: str, queue: Queue, *, fed_by_topic: bool) -> Iterator[Fin
         )
 
 
-def judge_source(label: str, queue: Queue, configured: schema.QueueSection) -> Iterator[Finding]:
+def judge_source(
+    label: str, queue: QueueState, configured: schema.QueueSection
+) -> Iterator[Finding]:
     """Judge what matters where messages are worked on: how long they are hidden, and kept."""
     own, asked = queue.visibility_timeout_seconds, configured.visibility_timeout_seconds
     if own == asked:
@@ -130,7 +133,7 @@ def judge_source(label: str, queue: Queue, configured: schema.QueueSection) -> I
         )
 
 
-def judge_redrive(label: str, queue: Queue, *, vital: bool) -> Finding:
+def judge_redrive(label: str, queue: QueueState, *, vital: bool) -> Finding:
     """Judge when SQS takes a message away; ``vital``: nothing else names a dead-letter queue."""
     most = queue.max_receive_count
     if most is None:
@@ -147,7 +150,7 @@ def judge_redrive(label: str, queue: Queue, *, vital: bool) -> Finding:
     return ok(f"{label}: SQS takes a message away after {most} receives")
 
 
-def judge_dead_letters(dead: Queue, sources: list[Queue]) -> Iterator[Finding]:
+def judge_dead_letters(dead: QueueState, sources: list[QueueState]) -> Iterator[Finding]:
     """Judge what only a dead-letter queue must be, for the queues that feed it."""
     for source in sources:
         if dead.arn == source.arn:
@@ -180,7 +183,7 @@ def judge_dead_letters(dead: Queue, sources: list[Queue]) -> Iterator[Finding]:
         yield ok(f"dead-letter queue: keeps messages {kept}, {longest.name} {before}")
 
 
-def _encryption(label: str, queue: Queue, *, fed_by_topic: bool) -> Finding:
+def _encryption(label: str, queue: QueueState, *, fed_by_topic: bool) -> Finding:
     key = queue.kms_key
     if fed_by_topic and key is not None and key.endswith(_AWS_KEY):
         return failed(

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from fraudd.aws.provisioning import inspection
-from fraudd.aws.provisioning.inspection import Absent, Index, Table
+from fraudd.aws.provisioning import describe
+from fraudd.aws.provisioning.describe import Absent
 from fraudd.aws.provisioning.resources import INDEX, INDEX_KEY, KEY, TTL_ATTRIBUTE
+from fraudd.aws.provisioning.states import IndexState, TableState
 from fraudd.aws.session import Clients
 from fraudd.commands.check.findings import Finding, Findings, failed, ok, warning
 
@@ -16,19 +17,19 @@ async def see_table(name: str, clients: Clients, findings: Findings) -> None:
     """Look at the table, its expiry and its recovery."""
     with findings.caught("table: "):
         try:
-            table = await inspection.table(clients, name)
+            table = await describe.table(clients, name)
         except Absent:
             findings.add(failed(f"table: no {name} at {clients.where}: see [results] table"))
             return
         findings.add(*judge_table(name, table))
         with findings.caught("table: expiry: "):
-            findings.add(judge_expiry(name, await inspection.time_to_live(clients, name)))
+            findings.add(judge_expiry(name, await describe.time_to_live(clients, name)))
         with findings.caught("table: point-in-time recovery: "):
-            recovers = await inspection.point_in_time_recovery(clients, name)
+            recovers = await describe.point_in_time_recovery(clients, name)
             findings.add(judge_recovery(name, recovers=recovers))
 
 
-def judge_table(name: str, table: Table) -> Iterator[Finding]:
+def judge_table(name: str, table: TableState) -> Iterator[Finding]:
     """Judge key, index and what protects the table."""
     if table.status not in _SERVING:
         yield failed(f"table: {name} is {table.status}: wait until it is ACTIVE")
@@ -79,7 +80,7 @@ def judge_recovery(name: str, *, recovers: bool) -> Finding:
     )
 
 
-def _index(index: Index | None) -> Finding:
+def _index(index: IndexState | None) -> Finding:
     wanted = f"{INDEX}, key {', '.join(INDEX_KEY)}, KEYS_ONLY"
     if index is None:
         return failed(f"table: no index {INDEX}, by which lost runs are found: create {wanted}")

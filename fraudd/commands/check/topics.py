@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from fraudd.aws.provisioning import inspection
-from fraudd.aws.provisioning.inspection import Absent, Queue, Subscription
+from fraudd.aws.provisioning import describe
+from fraudd.aws.provisioning.describe import Absent
+from fraudd.aws.provisioning.states import QueueState, Subscription
 from fraudd.aws.session import Clients
 from fraudd.commands.check.findings import Finding, Findings, failed, ok
 from fraudd.commands.check.queue_policy import judge_policy
@@ -28,20 +29,20 @@ async def see_topics(
         main = queues.main
         findings.add(*judge_policy(main.policy, queue_arn=main.arn, topic_arn=requests))
         with findings.caught("subscription: "):
-            feeds = await inspection.subscriptions(clients, requests)
+            feeds = await describe.subscriptions(clients, requests)
             findings.add(*judge_subscription(feeds, main, requests))
             findings.add(*judge_strays(feeds, queues.others, requests))
             await _see_filter(clients, feeds, main, findings)
     if await _see_topic(clients, "completions", completions, findings) and queues is not None:
         with findings.caught("subscription: "):
-            feeds = await inspection.subscriptions(clients, completions)
+            feeds = await describe.subscriptions(clients, completions)
             findings.add(*judge_strays(feeds, [queues.main, *queues.others], completions))
 
 
 async def _see_topic(clients: Clients, name: str, arn: str, findings: Findings) -> bool:
     with findings.caught(f"topic of {name}: {arn}: "):
         try:
-            await inspection.topic(clients, arn)
+            await describe.topic(clients, arn)
         except Absent:
             findings.add(
                 failed(f"topic of {name}: no {arn} at {clients.where}: see [topics] {name}_arn")
@@ -53,11 +54,11 @@ async def _see_topic(clients: Clients, name: str, arn: str, findings: Findings) 
 
 
 async def _see_filter(
-    clients: Clients, feeds: Sequence[Subscription], queue: Queue, findings: Findings
+    clients: Clients, feeds: Sequence[Subscription], queue: QueueState, findings: Findings
 ) -> None:
     for one in feeds:
         if one.queue_arn == queue.arn and one.confirmed:
-            findings.add(judge_filter(await inspection.filter_policy(clients, one.arn), one))
+            findings.add(judge_filter(await describe.filter_policy(clients, one.arn), one))
 
 
 def judge_topic(name: str, arn: str) -> Finding:
@@ -71,7 +72,7 @@ def judge_topic(name: str, arn: str) -> Finding:
 
 
 def judge_subscription(
-    feeds: Sequence[Subscription], queue: Queue, topic_arn: str
+    feeds: Sequence[Subscription], queue: QueueState, topic_arn: str
 ) -> Iterator[Finding]:
     """Say whether the topic of requests feeds the queue."""
     ours = [one for one in feeds if one.queue_arn == queue.arn]
@@ -102,7 +103,7 @@ def judge_filter(policy: str | None, subscription: Subscription) -> Finding:
 
 
 def judge_strays(
-    feeds: Sequence[Subscription], queues: Sequence[Queue], topic_arn: str
+    feeds: Sequence[Subscription], queues: Sequence[QueueState], topic_arn: str
 ) -> Iterator[Finding]:
     """Say which queues are fed by a topic that must not feed them."""
     for queue in queues:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from fraudd.aws.provisioning.inspection import Denied, Index, Queue, Subscription, Table
+from fraudd.aws.provisioning.describe import Denied
+from fraudd.aws.provisioning.states import IndexState, QueueState, Subscription, TableState
 from fraudd.commands.check.credentials import judge_mode
 from fraudd.commands.check.database import (
     judge_deadline,
@@ -29,12 +30,13 @@ from fraudd.database.vitals import Vitals
 
 DAY = 24 * 3600
 ARN = "arn:aws:sqs:eu-central-1:123456789012:"
-QUEUE = Queue(
+QUEUE = QueueState(
     url="https://sqs.eu-central-1.amazonaws.com/123456789012/fraudd",
     arn=f"{ARN}fraudd",
     visibility_timeout_seconds=120,
     retention_seconds=4 * DAY,
     delay_seconds=0,
+    wait_seconds=20,
     largest_message_bytes=262_144,
     managed_encryption=True,
     kms_key=None,
@@ -62,11 +64,13 @@ VITALS = Vitals(
     own_zone_seconds=0,
     own_zone="SYSTEM",
 )
-TABLE = Table(
+TABLE = TableState(
     status="ACTIVE",
     key=("entity_id S",),
     indexes={
-        "by_state": Index(status="ACTIVE", key=("listed S", "listed_at N"), projection="KEYS_ONLY")
+        "by_state": IndexState(
+            status="ACTIVE", key=("listed S", "listed_at N"), projection="KEYS_ONLY"
+        )
     },
     on_demand=True,
     deletion_protection=True,
@@ -144,7 +148,7 @@ def test_dead_letters_must_be_kept_longer_than_any_queue_keeps_them(hours: int) 
     ],
 )  # fmt: skip
 def test_a_table_is_judged_by_its_state_and_key(
-    table: Table, verdict: Verdict | None, says: str
+    table: TableState, verdict: Verdict | None, says: str
 ) -> None:
     found = wrong(judge_table("fraudd", table))
     assert [finding.verdict for finding in found] == ([verdict] if verdict else [])
