@@ -18,17 +18,14 @@ from fraudd.aws.sns import SnsTopics
 from fraudd.aws.sqs import SqsQueue
 from fraudd.clock import SystemClock
 from fraudd.local import emulator, mariadb
-from fraudd.local.platform.seed import seed
 from fraudd.local.process import free_port, running
-from fraudd.local.progress import Progress
 from fraudd.local.settings import DatabaseServer, Settings, server_at
 from fraudd.telemetry import log
-from tests.database import PREFIX, clear
+from tests.database import DEMO, clear
+from tests.platform import kept_platform, seeded, settings_in
 
 ROOT = Path(__file__).parent.parent
 REGION = "eu-central-1"
-#: The database of the demo platform.
-DEMO = f"{PREFIX}demo"
 #: A day that the unit tests call now, in epoch milliseconds.
 NOW = 1_795_500_000_000
 
@@ -140,9 +137,11 @@ def database_url() -> str | None:
 def database(
     database_url: str | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DatabaseServer]:
-    """A real server without anything of fraudd's, left as it was found."""
+    """A real server, left as it was found. One of our own has the demo platform already."""
     if database_url is None:
-        with private_mariadb(tmp_path_factory.mktemp("mariadb")) as server:
+        folder = tmp_path_factory.mktemp("mariadb")
+        kept_platform().copy_data(folder)
+        with private_mariadb(folder) as server:
             yield server
     else:
         server = replace(server_at(database_url, variable="FRAUDD_TEST_MYSQL"), name=DEMO)
@@ -152,23 +151,13 @@ def database(
 
 
 @pytest.fixture(scope="session")
-async def platform(database: DatabaseServer, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+async def platform(
+    database: DatabaseServer, database_url: str | None, tmp_path_factory: pytest.TempPathFactory
+) -> Settings:
     """A small demo platform in the database; its labels are in the state folder."""
-    return await seeded(database, tmp_path_factory.mktemp("checkout"), now=datetime.now(UTC))
-
-
-async def seeded(database: DatabaseServer, root: Path, *, now: datetime) -> Settings:
-    """Make a small demo platform; its labels are in the state folder."""
-    (root / "config").symlink_to(ROOT / "config")
-    (root / ".local").mkdir()
-    settings = Settings(
-        root=root,
-        http_port=free_port(),
-        aws_port=free_port(),
-        mysql_port=database.port,
-        database=database,
-        scale=0.1,
-        seed=1,
-    )
-    await seed(settings, database, now=now, progress=Progress(SystemClock()))
+    root = tmp_path_factory.mktemp("checkout")
+    if database_url is not None:
+        return await seeded(database, root, now=datetime.now(UTC))
+    settings = settings_in(root, database)
+    kept_platform().copy_state(settings.state)
     return settings

@@ -16,6 +16,8 @@ from fraudd.local.settings import DatabaseServer
 LIMIT = 2
 #: What tests make on a server that is not theirs begins so, and goes when they end.
 PREFIX = "fraudd_test_"
+#: The database of the demo platform.
+DEMO = f"{PREFIX}demo"
 #: The database of the feature SQL that tests hold up, and the account that reads it.
 PLAIN, READER = f"{PREFIX}plain", f"{PREFIX}reader"
 

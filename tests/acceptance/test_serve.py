@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fraudd.commands.train import train_model
-from fraudd.config import load
 from fraudd.local.process import free_port
 from fraudd.local.settings import DatabaseServer, Settings
 from tests.acceptance.conftest import FRAUDD, at_rest, command, ended, http
-from tests.conftest import DEMO, REGION, ROOT, Aws
+from tests.conftest import REGION, ROOT, Aws
+from tests.database import DEMO
+from tests.platform import kept_platform, trained
 
 CONFIG = """\
 [http]
@@ -51,38 +51,12 @@ def password(database: DatabaseServer, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 async def model_file(
-    platform: Settings,
-    database: DatabaseServer,
-    password: Path,
-    tmp_path_factory: pytest.TempPathFactory,
+    platform: Settings, database_url: str | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A model trained on the demo platform."""
-    folder = tmp_path_factory.mktemp("trained")
-    path = folder / "fraudd.toml"
-    path.write_text(
-        CONFIG.format(
-            port=0,
-            region=REGION,
-            endpoint="http://127.0.0.1:1",
-            aws=_Nowhere,
-            database=database,
-            password=password,
-            root=ROOT,
-            model="model.ubj",
-        )
-    )
-    await train_model(
-        load(path),
-        platform.state / "labels.csv",
-        label_delay_days=21.0,
-        kinds={},
-        progress=lambda *_: None,
-    )
-    return folder / "model.ubj"
-
-
-class _Nowhere:
-    queue_url = requests_arn = completions_arn = table = "nowhere"
+    if database_url is None:
+        return kept_platform().model
+    return await trained(platform, tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture

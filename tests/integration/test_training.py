@@ -20,6 +20,7 @@ from fraudd.scoring import model
 from fraudd.scoring.training.dataset import Vectors, read_labels
 from fraudd.scoring.training.train import Report, train
 from tests.conftest import ROOT
+from tests.platform import training_config
 
 FILES = files.load(ROOT / "config" / "features")
 
@@ -28,25 +29,7 @@ FILES = files.load(ROOT / "config" / "features")
 def settings(platform: Settings, tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A configuration that reads the demo platform."""
     assert platform.database is not None
-    password = tmp_path_factory.mktemp("credentials") / "password"
-    password.write_text(platform.database.password)
-    return Config.model_validate(
-        {
-            "aws": {"region": "x"},
-            "queue": {"url": "x"},
-            "topics": {"requests_arn": "x", "completions_arn": "x"},
-            "results": {"table": "x"},
-            "database": {
-                "host": platform.database.host,
-                "port": platform.database.port,
-                "user": platform.database.user,
-                "name": platform.database.name,
-                "password_credential": str(password),
-            },
-            "features": {"directory": ROOT / "config" / "features"},
-            "model": {"path": tmp_path_factory.mktemp("model") / "model.ubj"},
-        }
-    )
+    return training_config(platform.database, tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="session")

@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 
 from fraudd.clock import SystemClock
-from fraudd.commands.train import train_model
-from fraudd.config import Config
 from fraudd.database.connections import Connections
-from fraudd.local.settings import DatabaseServer, Settings
+from fraudd.local.settings import DatabaseServer
 from fraudd.scoring import feature_files as files
 from fraudd.scoring import model
 from fraudd.scoring.features import SqlFeatures
-from tests.conftest import ROOT, private_mariadb, seeded
+from tests.conftest import ROOT, private_mariadb
 from tests.database import permits_up_to, server_of
+from tests.platform import seeded, trained
 
 FEATURES = ROOT / "config" / "features"
 SHOPS = 100
@@ -55,7 +54,7 @@ async def test_a_hundred_shops_have_the_same_features_and_scores_on_both_servers
     assert len(shops) == SHOPS
     assert _differences(there, here) == []
 
-    scorer = await _trained(platform, tmp_path)
+    scorer = model.load(await trained(platform, tmp_path), files.load(FEATURES))
     scores = [(scorer.score(there[shop]).score, scorer.score(here[shop]).score) for shop in shops]
     assert max(abs(one - other) for one, other in scores) <= 1e-9
     assert max(scores)[0] - min(scores)[0] > 0.5, "or it would be easy"
@@ -91,29 +90,3 @@ def _differences(there: Vectors, here: Vectors) -> list[str]:
 def _same(one: float, other: float) -> bool:
     """Equal but for the order in which rows of one second are added up."""
     return math.isclose(one, other, rel_tol=1e-12) or (math.isnan(one) and math.isnan(other))
-
-
-async def _trained(platform: Settings, folder: Path) -> model.XgboostModel:
-    database = platform.database
-    assert database is not None
-    (folder / "password").write_text(database.password)
-    config = Config.model_validate(
-        {
-            "aws": {"region": "x"},
-            "queue": {"url": "x"},
-            "topics": {"requests_arn": "x", "completions_arn": "x"},
-            "results": {"table": "x"},
-            "database": {
-                "host": database.host,
-                "port": database.port,
-                "user": database.user,
-                "name": database.name,
-                "password_credential": str(folder / "password"),
-            },
-            "features": {"directory": FEATURES},
-            "model": {"path": folder / "model.ubj"},
-        }
-    )
-    labels = platform.state / "labels.csv"
-    await train_model(config, labels, label_delay_days=21.0, kinds={}, progress=lambda *_: None)
-    return model.load(config.model.path, files.load(FEATURES))
