@@ -1,6 +1,8 @@
-"""From a message to the claim on its run, or to whatever else the message comes to."""
+"""Claims the run that a message wakes, or settles the message without a run."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fraudd.aio import uncancelled
@@ -9,7 +11,7 @@ from fraudd.engine.intake import Intake
 from fraudd.engine.lease import Lease
 from fraudd.engine.settlement import Outcome, Settlement
 from fraudd.errors import Unavailable
-from fraudd.ports import Clock, Store
+from fraudd.ports import Applied, Clock, Store
 from fraudd.prediction.decisions import (
     Announce,
     AskAgain,
@@ -29,7 +31,7 @@ from fraudd.prediction.retry import Limits
 from fraudd.prediction.transitions import asked_again, claimed, first_claim
 from fraudd.telemetry import log
 
-#: A record that changes under every one of so many writes is left to whoever changes it.
+#: If a record changes between each of this many reads and writes, its message is released.
 _ROUNDS = 20
 
 _GIVEN_UP = {
@@ -38,64 +40,99 @@ _GIVEN_UP = {
 }
 
 
-class Claims:
-    """Claims runs. ``store`` waits through outages, ``impatient`` does not.
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The run is claimed: compute it."""
 
-    ``held`` are the messages in hand by id.
-    """
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The message needs no run, and is settled or released."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The record changed before the write: decide again on the record as it is now."""
+
+    record: Record | None
+
+
+class Claims:
+    """Claims runs. ``patient`` waits through outages, ``prompt`` raises ``Unavailable``."""
 
     def __init__(
         self,
         *,
-        store: Store,
-        impatient: Store,
+        patient: Store,
+        prompt: Store,
         intake: Intake,
         settlement: Settlement,
         guard: Guard,
         clock: Clock,
-        held: Mapping[str, Lease],
-        visibility_timeout_seconds: float,
         limits: Limits,
     ) -> None:
-        self._store = store
-        self._impatient = impatient
+        self._patient = patient
+        self._prompt = prompt
         self._intake = intake
         self._settlement = settlement
         self._guard = guard
         self._clock = clock
-        self._held = held
-        self._visibility_timeout_seconds = visibility_timeout_seconds
         self._limits = limits
+        #: The leases of this daemon by message ID. Of a message received twice, the first one.
+        self._held: dict[str, Lease] = {}
+
+    @contextmanager
+    def holding(self, lease: Lease) -> Iterator[None]:
+        """Let later receives of the same message find ``lease`` while the block runs."""
+        message_id = lease.message.message_id
+        first = self._held.setdefault(message_id, lease)
+        try:
+            yield
+        finally:
+            if first is lease:
+                del self._held[message_id]
 
     async def claim(
         self, lease: Lease, event: RequestEvent, wait_alone: Callable[[], Awaitable[None]]
-    ) -> Record | Outcome:
-        """Claim the run, or settle its message in another way and say which.
+    ) -> Claimed | Settled:
+        """Claim the run, or settle its message in another way.
 
-        ``wait_alone`` returns once nothing runs beside: awaited before a run that must be alone.
+        ``wait_alone`` returns once no other run is computed. It is awaited before the claim of a
+        run that must be alone.
         """
+        step: Claimed | Settled | Retry = await self._first_step(lease, event)
         alone = False
-        record: Record | None
-        if event.run_id is None or self._limits.max_wait_seconds is not None:
-            record = await self._store.get(event.entity_id)
-        else:
-            await self._guard.patiently(lease.message.part, lease.fresh)
-            guess = first_claim(event.entity_id, event.run_id, **self._terms(lease))
-            record = await self._claim(guess)
         for _ in range(_ROUNDS):
-            if record is not None and record.worker == lease.token:
-                return record
-            await self._guard.patiently(lease.message.part, lease.fresh)
-            verdict = self._decide(lease, event, record)
-            if isinstance(verdict, Claim) and verdict.alone and not alone:
-                await wait_alone()
-                alone = True
-                record = await self._store.get(event.entity_id)
-                continue
-            came_to, record = await self._carry_out(lease, event, verdict)
-            if came_to is not None:
-                return came_to
-        return await self._settlement.give_back(lease, seconds=1)
+            match step:
+                case Retry(record):
+                    await self._guard.patiently(lease.message.part, lease.fresh)
+                    decision = self._decide(lease, event, record)
+                    if isinstance(decision, Claim) and decision.alone and not alone:
+                        await wait_alone()
+                        alone = True
+                        step = _seen(await self._patient.get(event.entity_id), lease)
+                    else:
+                        step = await self._carry_out(lease, event, decision)
+                case end:
+                    return end
+        await self._settlement.release_message(lease, seconds=1)
+        return Settled("released_before_run")
+
+    async def _first_step(self, lease: Lease, event: RequestEvent) -> Claimed | Retry:
+        """Claim unread a run that nobody has claimed yet: nearly every run, and it saves a read.
+
+        Whether a run has expired is known only from its record.
+        """
+        if event.run_id is None or self._limits.max_wait_seconds is not None:
+            return _seen(await self._patient.get(event.entity_id), lease)
+        await self._guard.patiently(lease.message.part, lease.fresh)
+        return await self._claim(
+            first_claim(event.entity_id, event.run_id, **self._terms(lease)), lease
+        )
 
     def _decide(self, lease: Lease, event: RequestEvent, record: Record | None) -> OnMessage:
         holder = self._held.get(lease.message.message_id)
@@ -105,91 +142,82 @@ class Claims:
             now=self._clock.now(),
             asked_at=event.asked_at,
             holder=None if holder is None or holder is lease else holder.token,
-            steal_from=self._steal_from(),
+            steal_from=self._steal_from(lease),
             limits=self._limits,
         )
 
-    def _steal_from(self) -> int:
-        """After an outage of the store holders get one visibility for the beats they missed."""
-        answering = self._guard.breaker.answering_for("store", self._clock.monotonic())
-        left = self._visibility_timeout_seconds - answering
-        return self._clock.now() + int(left * 1000) if left > 0 else 0
+    def _steal_from(self, lease: Lease) -> int:
+        """After an outage of DynamoDB, holders get one visibility timeout to renew their leases."""
+        answering_seconds = self._guard.breaker.answering_for("store", self._clock.monotonic())
+        remaining = lease.visibility_seconds - answering_seconds
+        return self._clock.now() + int(remaining * 1000) if remaining > 0 else 0
 
     def _terms(self, lease: Lease) -> dict[str, Any]:
-        """The terms of a new claim: its token, and a lease that the message outlives."""
-        return {
-            "worker": lease.token,
-            "now": self._clock.now(),
-            "lease_until": lease.until(),
-        }
+        """The terms of a new claim: its fencing token and the end of its lease."""
+        return {"worker": lease.token, "now": self._clock.now(), "lease_until": lease.until()}
 
     async def _carry_out(
-        self, lease: Lease, event: RequestEvent, verdict: OnMessage
-    ) -> tuple[Record | Outcome | None, Record | None]:
-        """Do what was decided; gives what it came to, or None and the record as it is now."""
-        settlement = self._settlement
-        match verdict:
-            case Claim(seen):
-                return None, await self._claim(claimed(seen, **self._terms(lease)))
-            case AskAgain(seen):
-                noted, record = await self._write(asked_again(seen, now=self._clock.now()))
-                if not noted:
-                    return None, record
-                await settlement.delete(lease)
-                return "asked_again", record
-            case Open(seen_or_none):
-                opened, record = await self._intake.open(
-                    event.entity_id, seen_or_none, traceparent=event.traceparent
-                )
-                if not opened:
-                    return None, record
-                await settlement.delete(lease)
-                return "opened", record
-            case Promote(seen):
-                promoted, record = await self._intake.promote(seen)
-                if not promoted:
-                    return None, record
-                await settlement.delete(lease)
-                return "covered", record
-            case _:
-                return await self._settle(lease, verdict), None
-
-    async def _claim(self, claim: Transition) -> Record | None:
-        """Write a claim; gives the record as it is now, ours or not.
-
-        After an outage it is not written again but decided anew: its own lease would be short by
-        then, and whose lease was dead before may only have been unable to beat.
-        """
-        try:
-            return (await uncancelled(self._impatient.apply(claim))).record
-        except Unavailable:
-            return await self._store.get(claim.entity_id)
-
-    async def _write(self, transition: Transition) -> tuple[bool, Record | None]:
-        applied = await self._store.apply(transition)
-        return applied.done, applied.record
-
-    async def _settle(
-        self, lease: Lease, verdict: GiveUp | GiveBack | HandOver | Announce | Drop
-    ) -> Outcome:
-        match verdict:
+        self, lease: Lease, event: RequestEvent, decision: OnMessage
+    ) -> Claimed | Settled | Retry:
+        match decision:
+            case Claim(record):
+                return await self._claim(claimed(record, **self._terms(lease)), lease)
             case GiveUp(record, type_):
                 log.trace(record.traceparent)
-                return await self._settlement.fail(
-                    lease,
-                    record,
-                    {"type": type_, "detail": _GIVEN_UP[type_].format(attempts=record.attempts)},
-                    dead_letter=type_ == "exhausted",
+                why = {
+                    "type": type_,
+                    "detail": _GIVEN_UP[type_].format(attempts=record.attempts),
+                }
+                dead_letter = type_ == "exhausted"
+                return Settled(
+                    await self._settlement.fail(lease, record, why, dead_letter=dead_letter)
                 )
             case GiveBack(until):
                 seconds = max(0, until - self._clock.now()) / 1000
-                return await self._settlement.give_back(lease, seconds=seconds)
+                await self._settlement.release_message(lease, seconds=seconds)
+                return Settled("released_before_run")
             case HandOver():
                 await lease.stop()
                 self._held[lease.message.message_id].take_over(lease.message)
-                return "handed_over"
+                return Settled("handed_over")
             case Announce(record, run_id):
-                return await self._settlement.announce(lease, record, run_id)
+                return Settled(await self._settlement.announce(lease, record, run_id))
+            case AskAgain(record):
+                applied = await self._patient.apply(asked_again(record, now=self._clock.now()))
+                return await self._settle(lease, applied, "asked_again")
+            case Open(seen):
+                applied = await self._intake.start_run(
+                    event.entity_id, seen, traceparent=event.traceparent
+                )
+                return await self._settle(lease, applied, "opened")
+            case Promote(record):
+                return await self._settle(lease, await self._intake.promote(record), "covered")
             case Drop(reason):
                 await self._settlement.delete(lease)
-                return reason
+                return Settled(reason)
+
+    async def _claim(self, claim: Transition, lease: Lease) -> Claimed | Retry:
+        """Write a claim.
+
+        It is not repeated after an outage. Its lease would be too short by then, and the holder
+        of an expired lease may only have been unable to renew it.
+        """
+        try:
+            record = (await uncancelled(self._prompt.apply(claim))).record
+        except Unavailable:
+            record = await self._patient.get(claim.entity_id)
+        return _seen(record, lease)
+
+    async def _settle(self, lease: Lease, applied: Applied, outcome: Outcome) -> Settled | Retry:
+        """Delete the message if the write that serves it was applied."""
+        if not applied.done:
+            return Retry(applied.record)
+        await self._settlement.delete(lease)
+        return Settled(outcome)
+
+
+def _seen(record: Record | None, lease: Lease) -> Claimed | Retry:
+    """Take a record as claimed if it has our fencing token, however our claim got there."""
+    if record is not None and record.worker == lease.token:
+        return Claimed(record)
+    return Retry(record)

@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterable
 
 from fraudd.engine.guard import Guard
+from fraudd.engine.job import Job
 from fraudd.engine.lease import Lease
 from fraudd.engine.polling import (
     EMPTY_SECONDS,
@@ -20,7 +21,7 @@ from fraudd.engine.polling import (
     first_poll,
 )
 from fraudd.engine.slots import Slots
-from fraudd.engine.worker import Job, Worker
+from fraudd.engine.worker import Worker
 from fraudd.errors import Unavailable
 from fraudd.ports import Clock, Message, Permit, Permits, Queues, Store
 from fraudd.prediction.formats import new_ulid

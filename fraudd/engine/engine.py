@@ -7,12 +7,13 @@ from collections.abc import Callable
 from fraudd.engine.backlog import RunTimes
 from fraudd.engine.breaker import Breaker
 from fraudd.engine.claims import Claims
+from fraudd.engine.computation import Computation
 from fraudd.engine.consumers import Consumers
 from fraudd.engine.depth_sampler import DepthSampler
+from fraudd.engine.failures import Failures
 from fraudd.engine.guard import Guard
 from fraudd.engine.guarded import guarded
 from fraudd.engine.intake import Intake
-from fraudd.engine.lease import Lease
 from fraudd.engine.listing import Listing
 from fraudd.engine.publisher import Publisher, lane_of
 from fraudd.engine.settlement import Settlement
@@ -79,38 +80,30 @@ class Engine:
             visibility_timeout_seconds=terms.visibility_timeout_seconds,
         )
         intake, settlement = self._intake_and_settlement(patient)
-        held: dict[str, Lease] = {}
-        claims = Claims(
-            store=patient.store,
-            impatient=prompt.store,
-            intake=intake,
-            settlement=settlement,
-            guard=guard,
-            clock=clock,
-            held=held,
-            visibility_timeout_seconds=terms.visibility_timeout_seconds,
-            limits=terms.retry.limits,
-        )
         worker = Worker(
-            claiming=claims,
+            claims=Claims(
+                patient=patient.store,
+                prompt=prompt.store,
+                intake=intake,
+                settlement=settlement,
+                guard=guard,
+                clock=clock,
+                limits=terms.retry.limits,
+            ),
+            computation=Computation(
+                scorer=scorer,
+                guard=guard,
+                clock=clock,
+                metrics=metrics,
+                run_times=self._run_times,
+                terms=terms.runs,
+            ),
+            failures=Failures(guard=guard, clock=clock, rng=rng, terms=terms.retry),
             settlement=settlement,
-            parting=prompt_settlement,
-            store=prompt.store,
-            scorer=scorer,
+            prompt_settlement=prompt_settlement,
             permits=permits,
-            guard=guard,
             skew=skew,
             clock=clock,
-            rng=rng,
-            metrics=metrics,
-            run_times=self._run_times,
-            held=held,
-            run_timeout_seconds=terms.runs.timeout_seconds,
-            replica_lag_seconds=terms.retry.replica_lag_seconds,
-            max_attempts=terms.retry.limits.max_attempts,
-            backoff_base_seconds=terms.retry.backoff_base_seconds,
-            backoff_max_seconds=terms.retry.backoff_max_seconds,
-            test_entities=terms.runs.test_entities,
         )
         self.consumers = Consumers(
             store=prompt.store,

@@ -11,7 +11,7 @@ from fraudd.aio import uncancelled
 from fraudd.engine.publisher import Publisher
 from fraudd.engine.terms import RequestTerms
 from fraudd.errors import Unavailable
-from fraudd.ports import Clock, Store
+from fraudd.ports import Applied, Clock, Store
 from fraudd.prediction.decisions import on_request
 from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import Lane, Record, current
@@ -98,8 +98,8 @@ class Intake:
             if verdict == "open":
                 # A caller who hangs up between the write and the wake-up would leave the run to
                 # the sweeper.
-                started, stored = await uncancelled(
-                    self.open(
+                applied = await uncancelled(
+                    self.start_run(
                         entity_id,
                         stored,
                         traceparent=traceparent,
@@ -107,7 +107,8 @@ class Intake:
                         room=self._room(lane),
                     )
                 )
-                if started:
+                stored = applied.record
+                if applied.done:
                     assert stored is not None
                     return Asked(status="started", record=stored)
                 continue
@@ -135,7 +136,7 @@ class Intake:
         )
         log.info("record.deleted", entity_id=entity_id)
 
-    async def open(
+    async def start_run(
         self,
         entity_id: str,
         seen: Record | None,
@@ -143,7 +144,7 @@ class Intake:
         traceparent: str | None,
         lane: Lane = "interactive",
         room: AbstractContextManager[None] | None = None,
-    ) -> tuple[bool, Record | None]:
+    ) -> Applied:
         """Open a run whatever is stored, provided the record still is as ``seen``.
 
         Tells whether it did, and the record as it is now. Raises ``Unavailable``, and what
@@ -163,9 +164,9 @@ class Intake:
             log.trace(applied.record.traceparent)
             log.info("run.opened", entity_id=entity_id, run_id=run_id)
             await self.publish(applied.record)
-        return applied.done, applied.record
+        return applied
 
-    async def promote(self, record: Record) -> tuple[bool, Record | None]:
+    async def promote(self, record: Record) -> Applied:
         """Move a run that is queued in the bulk lane to the interactive one, and wake it there.
 
         Tells whether it did, and the record as it is now. Raises ``Unavailable``.
@@ -176,17 +177,17 @@ class Intake:
             log.trace(record.traceparent)
             log.info("run.promoted", entity_id=record.entity_id, run_id=record.run_id)
             await self.publish(applied.record)
-        return applied.done, applied.record
+        return applied
 
     async def _wake(self, record: Record, lane: Lane) -> Record:
         """Send the wake-up of a pending run where whoever opened it could not, or in bulk."""
         if record.state != "queued":
             return record
         if record.lane == "bulk" and lane == "interactive":
-            _, found = await uncancelled(self.promote(record))
-            # Where its run has just ended, it was pending when it was read.
-            same = found is not None and found.run_id == record.run_id and found.pending
-            return found if found is not None and same else record
+            after = (await uncancelled(self.promote(record))).record
+            # If the run has just ended, the answer is the record as it was read: pending.
+            same = after is not None and after.run_id == record.run_id and after.pending
+            return after if after is not None and same else record
         if record.published_at is None:
             await uncancelled(self._publish_again(record))
         return record

@@ -7,6 +7,7 @@ before a message is let go of, so that no late beat undoes what was decided.
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 from fraudd.engine.lease import Lease
@@ -17,7 +18,7 @@ from fraudd.prediction.events import completion
 from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import Record, Transition
 from fraudd.prediction.retry import MAX_DELAY_SECONDS, may_hide
-from fraudd.prediction.transitions import completed, failed
+from fraudd.prediction.transitions import completed, failed, released
 from fraudd.telemetry import log
 from fraudd.telemetry.metrics import Metrics
 
@@ -67,19 +68,15 @@ class Settlement:
         self._metrics = metrics
         self._terms = terms
 
-    async def complete(self, lease: Lease, claim: Record, found: Mapping[str, Any]) -> Outcome:
-        """Store what a claimed run found, announce it, delete the message."""
+    async def complete(self, lease: Lease, claim: Record, result: Mapping[str, Any]) -> Outcome:
+        """Store the result of a claimed run, announce it, delete the message."""
+        began = self._clock.monotonic()
         now = self._clock.now()
-        result = {**_identity(claim, now, self._terms.result_ttl_seconds), **found}
-
-        def end(record: Record, next_run_id: str) -> Transition:
-            return completed(record, result=result, now=now, next_run_id=next_run_id)
-
-        if (record := await self._end(lease, claim, end)) is None:
-            return "superseded"
-        await self.delete(lease)
-        await self._open_next(record, claim.run_id)
-        return "done"
+        result = {**_identity(claim, now, self._terms.result_ttl_seconds), **result}
+        end = partial(completed, result=result, now=now)
+        stored = await self._finish(lease, claim, end, lambda: self.delete(lease))
+        self._metrics.run_seconds.labels("storing").observe(self._clock.monotonic() - began)
+        return "done" if stored else "superseded"
 
     async def fail(
         self, lease: Lease, claim: Record, why: Mapping[str, Any], *, dead_letter: bool
@@ -88,20 +85,35 @@ class Settlement:
 
         ``dead_letter`` keeps a copy of the message for the operator, with the reason on it.
         """
+
+        async def settle() -> None:
+            if dead_letter:
+                reason, detail = why["type"], why["detail"]
+                await self.dead_letter(lease, reason=reason, detail=detail, claim=claim)
+            else:
+                await self.delete(lease)
+
         now = self._clock.now()
         error = {**_identity(claim, now, self._terms.failed_ttl_seconds), **why}
+        stored = await self._finish(lease, claim, partial(failed, error=error, now=now), settle)
+        return "failed" if stored else "superseded"
 
-        def end(record: Record, next_run_id: str) -> Transition:
-            return failed(record, error=error, now=now, next_run_id=next_run_id)
+    async def _finish(
+        self,
+        lease: Lease,
+        claim: Record,
+        end: Callable[..., Transition],
+        settle: Callable[[], Awaitable[None]],
+    ) -> bool:
+        """Store, announce, then settle the message. False if another claim holds the run by now.
 
-        if (record := await self._end(lease, claim, end)) is None:
-            return "superseded"
-        if dead_letter:
-            await self.bury(lease, reason=why["type"], detail=why["detail"], claim=claim)
-        else:
-            await self.delete(lease)
-        await self._open_next(record, claim.run_id)
-        return "failed"
+        ``end`` makes the transition from a record and a ``next_run_id``.
+        """
+        if (record := await self._store(lease, claim, end)) is None:
+            return False
+        await settle()
+        await self._wake_next(record, claim.run_id)
+        return True
 
     async def announce(self, lease: Lease, record: Record, run_id: str) -> Outcome:
         """Announce the end of a run once more, as the record has it; delete the message."""
@@ -109,19 +121,31 @@ class Settlement:
         await self.delete(lease)
         return "announced"
 
-    async def requeue(self, lease: Lease, transition: Transition, *, seconds: float) -> bool:
-        """Queue the run again, then give its message back for ``seconds``.
+    async def release_run(self, lease: Lease, entity_id: str | None) -> None:
+        """Queue an unfinished run again without counting its attempt, and release its message.
 
-        Where the claim was lost meanwhile the message is left to whoever holds the run now.
+        The record tells whether the run is claimed, because a claim may have been interrupted.
+        """
+        if entity_id is not None:
+            record = await self._ports.store.get(entity_id)
+            if record is not None and record.worker == lease.token:
+                await self.requeue(lease, released(record), seconds=0)
+                return
+        await self.release_message(lease, seconds=0)
+
+    async def requeue(self, lease: Lease, transition: Transition, *, seconds: float) -> bool:
+        """Queue the run again, then release its message for ``seconds`` from now.
+
+        False if the claim was lost. Then the message is left to the new holder of the run.
         """
         await lease.seal()
         applied = await self._ports.store.apply(transition)
         if applied.done:
-            await self.give_back(lease, seconds=seconds)
+            await self.release_message(lease, seconds=seconds)
         return applied.done
 
-    async def give_back(self, lease: Lease, *, seconds: float) -> Outcome:
-        """Let a message be seen again in ``seconds``: the one place where messages go back."""
+    async def release_message(self, lease: Lease, *, seconds: float) -> None:
+        """Make a message visible again in ``seconds``. No other place releases messages."""
         await lease.stop()
         message = lease.message
         queue = self._ports.queues[message.lane]
@@ -135,7 +159,6 @@ class Settlement:
         else:
             await queue.send_again(message, min(seconds, MAX_DELAY_SECONDS))
             self._metrics.deleted.inc()
-        return "released_before_run"
 
     async def delete(self, lease: Lease) -> None:
         """Be done with a message."""
@@ -143,10 +166,10 @@ class Settlement:
         await self._ports.queues[lease.message.lane].delete(lease.message)
         self._metrics.deleted.inc()
 
-    async def bury(
+    async def dead_letter(
         self, lease: Lease, *, reason: str, detail: str, claim: Record | None = None
     ) -> None:
-        """Move a message to the dead-letter queue, saying why; ``claim`` is its run, if any."""
+        """Move a message to the dead-letter queue with the reason. ``claim`` is its run, if any."""
         await lease.stop()
         queue = self._ports.queues[lease.message.lane]
         await queue.dead_letter(lease.message, reason=reason, detail=detail)
@@ -160,12 +183,13 @@ class Settlement:
             detail=detail,
         )
 
-    async def _end(
-        self, lease: Lease, claim: Record, end: Callable[[Record, str], Transition]
+    async def _store(
+        self, lease: Lease, claim: Record, end: Callable[..., Transition]
     ) -> Record | None:
-        """Store a verdict and announce it; None where somebody else holds the run by now.
+        """Store the end of a run and announce it. None if another claim holds the run by now.
 
-        Whoever asks again until the very write changes the record: it is written anew then.
+        A request that comes while the run is computed changes the record. Then the transition is
+        made again from the changed record.
         """
         await lease.seal()
         seen: Record | None = claim
@@ -173,7 +197,7 @@ class Settlement:
             if seen is None or not _held(seen, claim):
                 break
             next_run_id = new_ulid(self._clock.now(), self._rng.getrandbits(80))
-            applied = await self._ports.store.apply(end(seen, next_run_id))
+            applied = await self._ports.store.apply(end(seen, next_run_id=next_run_id))
             seen = applied.record
             if applied.done and seen is not None:
                 self._note_ended(seen)
@@ -182,8 +206,8 @@ class Settlement:
         log.warning("run.superseded", entity_id=claim.entity_id, run_id=claim.run_id)
         return None
 
-    async def _open_next(self, record: Record, run_id: str) -> None:
-        """Send the wake-up of the run that opened where this one ended."""
+    async def _wake_next(self, record: Record, run_id: str) -> None:
+        """Send the wake-up message of the run that started in the same write, if any."""
         if record.state == "queued" and record.run_id != run_id and record.attempts == 0:
             log.trace(record.traceparent)
             log.info("run.opened", entity_id=record.entity_id, run_id=record.run_id)

@@ -1,33 +1,16 @@
-"""What a failure of a run comes to: a table from its class to what is done."""
+"""What a failed attempt leads to, how long to wait between attempts, how a message is released."""
 
 import random
 from dataclasses import dataclass
 from typing import Literal
 
-FailureClass = Literal["permanent", "transient", "overrun", "bug"]
+from fraudd.prediction.record import Record
 
 #: The longest that ``SendMessage`` delays a message, in seconds.
 MAX_DELAY_SECONDS = 900
-#: SQS hides a message for twelve hours after its receive and no longer:
+#: SQS hides a message for at most twelve hours after its receive:
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
 MAX_HELD_SECONDS = 11.5 * 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """Store the run as failed; ``dead_letter``: keep a copy of its message for the operator."""
-
-    dead_letter: bool
-
-
-@dataclass(frozen=True, slots=True)
-class BackOff:
-    """Try the run again in ``seconds``; the attempt counts."""
-
-    seconds: float
-
-
-Disposition = Fail | BackOff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,24 +22,76 @@ class Limits:
     max_wait_seconds: float | None
 
 
-def dispose(
-    failure: FailureClass, *, attempts: int, overruns: int, max_attempts: int, delay: float
-) -> Disposition:
-    """Decide on a failed attempt, the ``attempts``-th; ``delay`` is its back-off in seconds.
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed. ``type`` and ``detail`` are shown to clients.
 
-    What ran past its deadline for the second time (``overruns``: the times before) will again.
+    ``overrun`` is an attempt that exceeded a timeout, ``bug`` an error that should not happen.
     """
-    match failure:
-        case "overrun" if overruns:
-            return Fail(dead_letter=False)
+
+    kind: Literal["permanent", "transient", "overrun", "bug"]
+    type: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Store the run as failed. ``dead_letter``: keep a copy of its message for the operator."""
+
+    type: str
+    detail: str
+    dead_letter: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """Try the run again in ``seconds``. The attempt counts, and so does an overrun."""
+
+    seconds: float
+    overran: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """Read again in ``seconds``: the replica may not have the entity yet. No attempt counts."""
+
+    seconds: float
+
+
+OnFailure = Fail | BackOff | LookAgain
+
+
+def on_failure(
+    failure: Failure,
+    claim: Record,
+    *,
+    now: int,
+    limits: Limits,
+    replica_lag_seconds: float,
+    delay_seconds: float,
+) -> OnFailure:
+    """Decide on a failed attempt of the run that ``claim`` shows.
+
+    ``delay_seconds`` is the delay before the next attempt, if there is one.
+    """
+    if failure.type == "entity_unknown":
+        waited_seconds = (now - claim.requested_at) / 1000
+        if waited_seconds < replica_lag_seconds:
+            return LookAgain(replica_lag_seconds - waited_seconds)
+    match failure.kind:
         case "permanent":
-            return Fail(dead_letter=False)
+            return Fail(failure.type, failure.detail, dead_letter=False)
+        case "overrun" if claim.overruns:
+            # The first attempt exceeded its timeout, too, so a third would do the same.
+            return Fail("too_slow", failure.detail, dead_letter=False)
+        case "transient" | "overrun" | "bug" if claim.attempts < limits.max_attempts:
+            return BackOff(delay_seconds, overran=failure.kind == "overrun")
         case "transient" | "overrun" | "bug":
-            return BackOff(delay) if attempts < max_attempts else Fail(dead_letter=True)
+            return Fail(failure.type, failure.detail, dead_letter=True)
 
 
 def back_off(times: int, *, base_seconds: float, max_seconds: float, rng: random.Random) -> float:
-    """Draw the delay in seconds after the ``times``-th failure: exponential with full jitter.
+    """Draw the delay in seconds after failure number ``times``: exponential with full jitter.
 
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
@@ -68,10 +103,10 @@ def back_off(times: int, *, base_seconds: float, max_seconds: float, rng: random
 def may_hide(
     *, receive_count: int, max_receive_count: int | None, held_seconds: float, seconds: float
 ) -> bool:
-    """Tell whether a message can be given back by its visibility; else by a fresh copy.
+    """Tell whether a message can be released by its visibility timeout, or needs a fresh copy.
 
-    From half of the receives on, after which SQS itself would take it for dead, and near the
-    longest that SQS hides a message, a copy begins anew.
+    A copy starts with a receive count of 0 and a new twelve-hour limit. It is needed from half
+    of ``max_receive_count`` on, because SQS moves a message to the dead-letter queue above it.
     """
     worn = max_receive_count is not None and receive_count * 2 >= max_receive_count
     return not worn and held_seconds + seconds <= MAX_HELD_SECONDS

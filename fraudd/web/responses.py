@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import ETag, web
 from pydantic_core import to_json
 
-from fraudd.engine.sandbox import trial
+from fraudd.engine.sandbox import sandbox_run
 from fraudd.prediction.body import body
 from fraudd.prediction.record import Record
 
@@ -29,7 +29,7 @@ class Showing:
         """Give the body for a record; ``status`` where it is ``started``."""
         seconds = self._estimate(record) if record.pending else None
         shown = body(record, status=status, estimated_seconds=seconds, features=features)
-        if self._test_entities and trial(record.entity_id) is not None:
+        if self._test_entities and sandbox_run(record.entity_id) is not None:
             shown["test"] = True
         return shown
 

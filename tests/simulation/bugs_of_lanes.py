@@ -12,7 +12,7 @@ from fraudd.engine.lease import Lease
 from fraudd.engine.polling import FirstPoll
 from fraudd.engine.settlement import Settlement
 from fraudd.engine.sweeper import Sweeper
-from fraudd.ports import Message
+from fraudd.ports import Applied, Message
 from fraudd.prediction.decisions import Drop, OnMessage, Promote
 from fraudd.prediction.record import Lane, Record
 from fraudd.prediction.transitions import promoted
@@ -95,8 +95,7 @@ def take_a_run_that_waits_in_bulk_for_an_answer_to_an_event(stack: ExitStack) ->
 
 @bug
 def hasten_without_another_wake_up(stack: ExitStack) -> None:
-    async def promote(self: Intake, record: Record) -> tuple[bool, Record | None]:
-        applied = await self._store.apply(promoted(record, now=self._clock.now()))
-        return applied.done, applied.record
+    async def promote(self: Intake, record: Record) -> Applied:
+        return await self._store.apply(promoted(record, now=self._clock.now()))
 
     put(stack, Intake, "promote", promote)

@@ -30,26 +30,26 @@ def delete_before_the_result_is_written(stack: ExitStack) -> None:
     real = Settlement.complete
 
     async def complete(
-        self: Settlement, lease: Lease, claim: Record, found: Mapping[str, Any]
+        self: Settlement, lease: Lease, claim: Record, result: Mapping[str, Any]
     ) -> Outcome:
         await self._ports.queues[lease.message.lane].delete(lease.message)
-        return await real(self, lease, claim, found)
+        return await real(self, lease, claim, result)
 
     put(stack, Settlement, "complete", complete)
 
 
 @bug
 def announce_before_it_is_durable(stack: ExitStack) -> None:
-    real = Settlement._end
+    real = Settlement._store
 
-    async def _end(
-        self: Settlement, lease: Lease, claim: Record, end: Callable[[Record, str], Transition]
+    async def _store(
+        self: Settlement, lease: Lease, claim: Record, end: Callable[..., Transition]
     ) -> Record | None:
-        sets: dict[str, Any] = dict(end(replace(claim, again=None), "").sets)
+        sets: dict[str, Any] = dict(end(replace(claim, again=None), next_run_id="").sets)
         await self._ports.topics.announce(completion(replace(claim, **sets), source="mutant"))
         return await real(self, lease, claim, end)
 
-    put(stack, Settlement, "_end", _end)
+    put(stack, Settlement, "_store", _store)
 
 
 @bug
@@ -77,12 +77,12 @@ def bury_before_the_failure_is_written(stack: ExitStack) -> None:
 
 @bug
 def delete_what_is_malformed_without_a_copy(stack: ExitStack) -> None:
-    async def bury(
+    async def dead_letter(
         self: Settlement, lease: Lease, *, reason: str, detail: str, claim: Record | None = None
     ) -> None:
         await self.delete(lease)
 
-    put(stack, Settlement, "bury", bury)
+    put(stack, Settlement, "dead_letter", dead_letter)
 
 
 @bug
@@ -96,7 +96,7 @@ def make_the_message_visible_before_its_run_is_queued(stack: ExitStack) -> None:
         self: Settlement, lease: Lease, transition: Transition, *, seconds: float
     ) -> bool:
         await lease.seal()
-        await self.give_back(lease, seconds=seconds)
+        await self.release_message(lease, seconds=seconds)
         return (await self._ports.store.apply(transition)).done
 
     put(stack, Settlement, "requeue", requeue)
@@ -134,6 +134,7 @@ def queue_again_without_naming_state_and_worker(stack: ExitStack) -> None:
 
     put_at(stack, "fraudd.engine.worker.backed_off", loosened(backed_off, "state", "worker"))
     put_at(stack, "fraudd.engine.worker.released", loosened(released, "state", "worker"))
+    put_at(stack, "fraudd.engine.settlement.released", loosened(released, "state", "worker"))
 
 
 @bug
@@ -156,7 +157,7 @@ def renew_no_lease(stack: ExitStack) -> None:
 def renew_no_visibility(stack: ExitStack) -> None:
     async def _hide(self: Lease) -> None:
         now = self._clock.now()
-        self._visible_at = now + int(self._visibility_seconds * 1000)
+        self._visible_at = now + int(self.visibility_seconds * 1000)
 
     put(stack, Lease, "_hide", _hide)
 
@@ -173,12 +174,12 @@ def do_not_await_the_beat_in_flight(stack: ExitStack) -> None:
 def ignore_the_back_off(stack: ExitStack) -> None:
     put_at(stack, "fraudd.engine.claims.claimed", loosened(claimed, "not_before"))
     put_at(stack, "fraudd.engine.claims.first_claim", loosened(first_claim, "not_before"))
-    real = Settlement.give_back
+    real = Settlement.release_message
 
-    async def give_back(self: Settlement, lease: Lease, *, seconds: float) -> Outcome:
-        return await real(self, lease, seconds=0)
+    async def release_message(self: Settlement, lease: Lease, *, seconds: float) -> None:
+        await real(self, lease, seconds=0)
 
-    put(stack, Settlement, "give_back", give_back)
+    put(stack, Settlement, "release_message", release_message)
 
 
 # A write whose answer was lost, taken for somebody else's

@@ -10,11 +10,13 @@ from fraudd.database.permits import NumberedPermit, Permits
 from fraudd.engine import breaker as breaker_module
 from fraudd.engine.breaker import Breaker
 from fraudd.engine.claims import Claims
+from fraudd.engine.computation import Computation
 from fraudd.engine.consumers import Consumers
 from fraudd.engine.intake import Intake
+from fraudd.engine.job import Job
 from fraudd.engine.lease import Lease
 from fraudd.engine.sweeper import Sweeper
-from fraudd.engine.worker import Job, Worker
+from fraudd.engine.worker import Worker
 from fraudd.errors import BackPressure, TransientError, Unavailable
 from fraudd.ports import FeatureValues, Message, Model
 from fraudd.prediction.decisions import AskAgain, Claim, Drop, OnMessage, Open
@@ -39,15 +41,15 @@ def let_the_limit_fall_to_nothing(stack: ExitStack) -> None:
 
 @bug
 def count_a_refused_connection_as_a_failed_attempt(stack: ExitStack) -> None:
-    real = Worker._read
+    real = Computation._read
 
-    async def _read(self: Worker, job: Job, claim: Record) -> tuple[FeatureValues, Model]:
+    async def _read(self: Computation, job: Job, claim: Record) -> tuple[FeatureValues, Model]:
         try:
             return await real(self, job, claim)
         except BackPressure as error:
             raise TransientError("connection_refused", error.detail) from error
 
-    put(stack, Worker, "_read", _read)
+    put(stack, Computation, "_read", _read)
 
 
 @bug
@@ -80,13 +82,13 @@ def poll_without_a_permit(stack: ExitStack) -> None:
 
 @bug
 def release_the_permit_before_the_features_are_read(stack: ExitStack) -> None:
-    real = Worker._read
+    real = Computation._read
 
-    async def _read(self: Worker, job: Job, claim: Record) -> tuple[FeatureValues, Model]:
+    async def _read(self: Computation, job: Job, claim: Record) -> tuple[FeatureValues, Model]:
         job.permit.release()
         return await real(self, job, claim)
 
-    put(stack, Worker, "_read", _read)
+    put(stack, Computation, "_read", _read)
 
 
 @bug
@@ -139,7 +141,7 @@ def attempt_not_given_back_on_release(stack: ExitStack) -> None:
         transition = released(record)
         return replace(transition, sets={**transition.sets, "attempts": record.attempts})
 
-    put_at(stack, "fraudd.engine.worker.released", kept)
+    put_at(stack, "fraudd.engine.settlement.released", kept)
 
 
 @bug
@@ -155,15 +157,15 @@ def leave_what_is_in_hand_when_it_drains(stack: ExitStack) -> None:
 
 @bug
 def take_an_outage_for_a_failure(stack: ExitStack) -> None:
-    real = Worker._read
+    real = Computation._read
 
-    async def _read(self: Worker, job: Job, claim: Record) -> tuple[FeatureValues, Model]:
+    async def _read(self: Computation, job: Job, claim: Record) -> tuple[FeatureValues, Model]:
         try:
             return await real(self, job, claim)
         except Unavailable as error:
             raise TransientError("database", error.detail) from None
 
-    put(stack, Worker, "_read", _read)
+    put(stack, Computation, "_read", _read)
 
 
 @bug
@@ -188,7 +190,7 @@ def poll_through_an_outage(stack: ExitStack) -> None:
 
 @bug
 def take_over_right_after_an_outage(stack: ExitStack) -> None:
-    put(stack, Claims, "_steal_from", lambda self: 0)
+    put(stack, Claims, "_steal_from", lambda self, lease: 0)
     put(stack, Sweeper, "_may_sweep", lambda self: True)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fraudd.engine.breaker import FAULT_RUNS
-from fraudd.engine.worker import Job
+from fraudd.engine.job import Job
 from fraudd.prediction.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Lane
 from tests.simulation.clocks import true_ms
 from tests.simulation.lives import Run

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fraudd.database.limit import AdaptiveLimit
 from fraudd.database.permits import Permits
 from fraudd.engine.engine import Engine
+from fraudd.engine.job import Job
 from fraudd.engine.terms import (
     BacklogTerms,
     ConsumerTerms,
@@ -19,7 +20,6 @@ from fraudd.engine.terms import (
     RunTerms,
     SweeperTerms,
 )
-from fraudd.engine.worker import Job
 from fraudd.ports import Ports, Scorer
 from fraudd.prediction.record import Lane
 from fraudd.prediction.retry import Limits

@@ -1,0 +1,72 @@
+"""Finds out what a failed attempt leads to, and reports the failure to the log and the breaker."""
+
+import random
+
+from fraudd.engine.guard import Guard
+from fraudd.engine.job import Job
+from fraudd.engine.terms import RetryTerms
+from fraudd.errors import PermanentError, RunError, TransientError
+from fraudd.ports import Clock
+from fraudd.prediction.record import Record
+from fraudd.prediction.retry import Fail, Failure, LookAgain, OnFailure, back_off, on_failure
+from fraudd.telemetry import log
+
+
+class Failures:
+    """Decides on failed attempts."""
+
+    def __init__(
+        self, *, guard: Guard, clock: Clock, rng: random.Random, terms: RetryTerms
+    ) -> None:
+        self._guard = guard
+        self._clock = clock
+        self._rng = rng
+        self._terms = terms
+
+    def decide(self, job: Job, claim: Record, error: Exception) -> OnFailure:
+        """Decide on the attempt that raised ``error``, and report it."""
+        failure = classify(error)
+        decision = on_failure(
+            failure,
+            claim,
+            now=self._clock.now(),
+            limits=self._terms.limits,
+            replica_lag_seconds=self._terms.replica_lag_seconds,
+            delay_seconds=back_off(
+                claim.attempts,
+                base_seconds=self._terms.backoff_base_seconds,
+                max_seconds=self._terms.backoff_max_seconds,
+                rng=self._rng,
+            ),
+        )
+        if isinstance(decision, LookAgain):
+            log.info("run.second_look", **job.names, seconds=decision.seconds)
+            return decision
+        if failure.kind != "permanent":
+            self._guard.run_failed(claim.entity_id, f"{failure.type}: {failure.detail}")
+        log.warning(
+            "run.failed" if isinstance(decision, Fail) else "run.attempt_failed",
+            traceback=failure.kind == "bug",
+            **job.names,
+            attempt=claim.attempts,
+            type=decision.type if isinstance(decision, Fail) else failure.type,
+            detail=failure.detail,
+        )
+        return decision
+
+
+def classify(error: Exception) -> Failure:
+    """Turn the error that a run raised into a failure: its kind, type and detail."""
+    match error:
+        case PermanentError(type=type_, detail=detail):
+            return Failure("permanent", type_, detail)
+        case TransientError(type="query_timeout" | "too_slow" as type_, detail=detail):
+            return Failure("overrun", type_, detail)
+        case TransientError(type=type_, detail=detail):
+            return Failure("transient", type_, detail)
+        case RunError(type=type_, detail=detail):
+            return Failure("bug", type_, detail)
+        case _:
+            # The log has the traceback. A client must not learn about fraudd's internals.
+            detail = f"an error of fraudd's own ({type(error).__name__})"
+            return Failure("bug", "internal", detail)
