@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 from pydantic_core import from_json
 
-from fraudd.aws.reads import Reads
+from fraudd.aws.batching import BatchReader
 from fraudd.aws.session import Clients, translated
 from fraudd.errors import Unavailable
 from fraudd.ports import Applied, Entry, Page
@@ -47,7 +47,9 @@ class DynamoDbStore:
         self._dynamodb = clients.dynamodb
         self._where = clients.where
         self._table = table
-        self._reads = Reads(clients.dynamodb, table, patience_seconds=clients.read_timeout_seconds)
+        self._reads = BatchReader(
+            clients.dynamodb, table, patience_seconds=clients.read_timeout_seconds
+        )
 
     async def get(self, entity_id: str) -> Record | None:
         """Read a record, strongly consistent; with those that others ask for just now."""

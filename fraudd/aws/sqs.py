@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.exceptions import ClientError
 
 from fraudd.aws.attributes import dead_letter_url, parse_redrive_policy, string_attributes
-from fraudd.aws.sends import Sends
+from fraudd.aws.batching import BatchSender
 from fraudd.aws.session import Clients, translated
 from fraudd.ports import PARTS, Clock, Depth, Message
 from fraudd.prediction.events import DETAIL, REASON, SENT, RequestEvent
@@ -47,7 +47,7 @@ class SqsQueue:
         self.url = url
         self._lane = lane
         self._part = PARTS[lane]
-        self._sends = Sends(clients.sqs, url)
+        self._sender = BatchSender(clients.sqs, url)
         #: Empty until it was found, where the configuration does not say.
         self.dead_letter_url = dead_letter_url or ""
         self._wait_seconds = wait_seconds
@@ -72,7 +72,7 @@ class SqsQueue:
     async def send(self, event: RequestEvent) -> None:
         """Send the wake-up of a run straight to this queue, with those that others send now."""
         with translated(self._part):
-            await self._sends.send(event.to_json(), event.attributes)
+            await self._sender.send(event.to_json(), event.attributes)
 
     async def delete(self, message: Message) -> None:
         """Be done with a message; deleting it twice is no error."""

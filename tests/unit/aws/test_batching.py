@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fraudd.aws.batching import BatchReader, TableItem
 from fraudd.aws.dynamodb import DynamoDbStore
-from fraudd.aws.reads import Item, Reads
 from fraudd.aws.session import Clients
 from fraudd.errors import Unavailable
 from fraudd.telemetry.clock_skew import ClockSkew
@@ -52,7 +52,7 @@ class Table:
             answer["UnprocessedKeys"] = {name: {"Keys": unprocessed}}
         return answer
 
-    async def _answered(self, keys: list[str]) -> list[Item | None]:
+    async def _answered(self, keys: list[str]) -> list[TableItem | None]:
         self.calls.append(keys)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -74,11 +74,11 @@ class Table:
         ]
 
 
-def reads(table: Table) -> Reads:
-    return Reads(cast(Any, table), "records", patience_seconds=5.0)
+def reads(table: Table) -> BatchReader:
+    return BatchReader(cast(Any, table), "records", patience_seconds=5.0)
 
 
-async def asked(reads: Reads, names: Iterable[str]) -> list[Any]:
+async def asked(reads: BatchReader, names: Iterable[str]) -> list[Any]:
     """Ask for all at once; gives item or error of each."""
     return await asyncio.gather(*(reads.get(name) for name in names), return_exceptions=True)
 
@@ -266,7 +266,7 @@ def test_keys_left_unprocessed_for_too_long_are_unavailable() -> None:
         answers = await asked(reads(table), ["shop-1", "shop-2", "shop-3"])
         assert names(answers[:1]) == ["shop-1"]
         assert [type(error) for error in answers[1:]] == [Unavailable, Unavailable]
-        assert "shop-2 left unprocessed" in str(answers[1])
+        assert "left shop-2 unprocessed" in str(answers[1])
         assert asyncio.get_running_loop().time() - began < 5.0
 
     run_virtually(scene())
@@ -276,7 +276,7 @@ def test_who_asks_for_the_same_does_not_renew_the_patience_of_those_before() -> 
     async def scene() -> None:
         table = Table()
         table.unprocessed = lambda keys: keys
-        gathering = Reads(cast(Any, table), "records", patience_seconds=0.5)
+        gathering = BatchReader(cast(Any, table), "records", patience_seconds=0.5)
         loop = asyncio.get_running_loop()
 
         async def ask_all_the_time() -> None:
