@@ -24,7 +24,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fraudd.clock import SystemClock
-from fraudd.commands.train import train_model
 from fraudd.config import Config
 from fraudd.local import mariadb
 from fraudd.local.platform.seed import seed
@@ -122,6 +121,9 @@ def settings_in(root: Path, database: DatabaseServer) -> Settings:
 
 async def trained(settings: Settings, folder: Path) -> Path:
     """Train a model on the labels of a platform, from nothing; gives its file in ``folder``."""
+    # Only here: every test run imports this module, and xgboost takes half a second.
+    from fraudd.commands.train import train_model
+
     assert settings.database is not None
     config = training_config(settings.database, folder)
     labels = settings.state / "labels.csv"
