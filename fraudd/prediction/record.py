@@ -15,6 +15,9 @@ State = Literal["queued", "running", "done", "failed", "deleted"]
 #: By which queue a run is woken: the bulk lane is served with what the other leaves.
 Lane = Literal["interactive", "bulk"]
 Value = str | int | Mapping[str, Any]
+#: What shows that a write was applied: the run's outcome, which later runs keep, or a new run ID,
+#: or a new fencing token, or all that the write sets.
+Proof = Literal["result", "error", "run_id", "worker", "all"]
 Json = Mapping[str, Any]
 
 ENTITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
@@ -83,27 +86,28 @@ class Transition:
     entity_id: str
     expects: Mapping[str, Value | None]
     sets: Mapping[str, Value | None]
+    #: The part of ``sets`` that no other write can have left, so it proves that this one did.
+    proof: Proof
 
 
 def already_applied(transition: Transition, old: Record | None) -> bool:
-    """Tell whether ``old``, which refused ``transition``, is what its own first try wrote.
+    """Tell whether ``old``, which refused ``transition``, is the result of its own first try.
 
-    A write may land although its answer was lost; the retry then fails its condition. Each
-    transition leaves something no other can have written: a verdict of this run (which later
-    runs keep), a new run, a new claim's token, or the whole of what it sets.
+    A write may succeed although its response is lost. The retry then fails its condition.
     """
     if old is None:
         return False
-    for verdict in ("result", "error"):
-        if isinstance(mine := transition.sets.get(verdict), Mapping):
-            stored = getattr(old, verdict)
-            return stored is not None and bool(stored["run_id"] == mine["run_id"])
-    for token in ("run_id", "worker"):
-        if (mine := transition.sets.get(token)) is not None:
-            return bool(getattr(old, token) == mine)
-    return old.run_id == transition.expects.get("run_id") and all(
-        getattr(old, name) == value for name, value in transition.sets.items()
-    )
+    match transition.proof:
+        case "result" | "error" as outcome:
+            stored: Json | None = getattr(old, outcome)
+            own: Any = transition.sets[outcome]
+            return stored is not None and bool(stored["run_id"] == own["run_id"])
+        case "run_id" | "worker" as token:
+            return bool(getattr(old, token) == transition.sets[token])
+        case "all":
+            return old.run_id == transition.expects.get("run_id") and all(
+                getattr(old, name) == value for name, value in transition.sets.items()
+            )
 
 
 def current(record: Record | None, now: int) -> Record | None:

@@ -11,6 +11,7 @@ from fraudd.prediction.record import (
     ALONE_FROM_DEATHS,
     Json,
     Lane,
+    Proof,
     Record,
     Transition,
     Value,
@@ -43,7 +44,7 @@ def opened(
         sets["traceparent"] = traceparent
     if lane == "bulk":
         sets["lane"] = lane
-    return Transition(entity_id=entity_id, expects=before, sets=sets)
+    return Transition(entity_id=entity_id, expects=before, sets=sets, proof="run_id")
 
 
 def unpublished(record: Record) -> Transition:
@@ -52,6 +53,7 @@ def unpublished(record: Record) -> Transition:
         entity_id=record.entity_id,
         expects={"run_id": record.run_id, "state": "queued", "attempts": 0},
         sets={"published_at": None},
+        proof="all",
     )
 
 
@@ -65,6 +67,7 @@ def republished(record: Record, *, now: int) -> Transition:
             "published_at": now,
             "requeues": record.requeues + (record.published_at is not None),
         },
+        proof="all",
     )
 
 
@@ -77,6 +80,7 @@ def promoted(record: Record, *, now: int) -> Transition:
         entity_id=record.entity_id,
         expects={"run_id": record.run_id, "state": "queued", "lane": "bulk"},
         sets={"lane": None, "published_at": now, "requeues": 0},
+        proof="all",
     )
 
 
@@ -105,6 +109,7 @@ def claimed(record: Record, *, worker: str, now: int, lease_until: int) -> Trans
             "again": None,
             "not_before": None,
         },
+        proof="worker",
     )
 
 
@@ -128,6 +133,7 @@ def renewed(claim: Record, *, lease_until: int) -> Transition:
         entity_id=claim.entity_id,
         expects={"run_id": claim.run_id, "state": "running", "worker": claim.worker},
         sets={"lease_until": lease_until},
+        proof="all",
     )
 
 
@@ -137,6 +143,7 @@ def asked_again(record: Record, *, now: int) -> Transition:
         entity_id=record.entity_id,
         expects={"run_id": record.run_id, "state": "running"},
         sets={"again": now},
+        proof="all",
     )
 
 
@@ -161,7 +168,7 @@ def completed(record: Record, *, result: Json, now: int, next_run_id: str) -> Tr
         "listed_at": None,
         "expires_at": _latest(result, record.error),
     }
-    return _verdict(record, done, now=now, next_run_id=next_run_id)
+    return _ended(record, done, now=now, next_run_id=next_run_id, proof="result")
 
 
 def failed(record: Record, *, error: Json, now: int, next_run_id: str) -> Transition:
@@ -169,7 +176,7 @@ def failed(record: Record, *, error: Json, now: int, next_run_id: str) -> Transi
 
     Where the run was asked for again meanwhile, the next one opens in the same write.
     """
-    ended: dict[str, Value | None] = {
+    failed: dict[str, Value | None] = {
         "state": "failed",
         "error": error,
         "finished_at": now,
@@ -177,7 +184,7 @@ def failed(record: Record, *, error: Json, now: int, next_run_id: str) -> Transi
         "listed_at": record.requested_at,
         "expires_at": _latest(error, record.result),
     }
-    return _verdict(record, ended, now=now, next_run_id=next_run_id)
+    return _ended(record, failed, now=now, next_run_id=next_run_id, proof="error")
 
 
 def backed_off(record: Record, *, not_before: int, overran: bool = False) -> Transition:
@@ -188,7 +195,7 @@ def backed_off(record: Record, *, not_before: int, overran: bool = False) -> Tra
         "overruns": record.overruns + overran,
         "again": None,
     }
-    return _left(record, waiting)
+    return _left(record, waiting, proof="all")
 
 
 def released(record: Record, *, not_before: int | None = None) -> Transition:
@@ -199,7 +206,7 @@ def released(record: Record, *, not_before: int | None = None) -> Transition:
         "not_before": not_before,
         "again": None,
     }
-    return _left(record, back)
+    return _left(record, back, proof="all")
 
 
 def forgotten(entity_id: str, *, now: int, expires_at: int) -> Transition:
@@ -207,7 +214,7 @@ def forgotten(entity_id: str, *, now: int, expires_at: int) -> Transition:
     sets: dict[str, Value | None] = dict.fromkeys(field.name for field in fields(Record))
     del sets["entity_id"]
     sets |= {"state": "deleted", "deleted_at": now, "expires_at": expires_at}
-    return Transition(entity_id=entity_id, expects={}, sets=sets)
+    return Transition(entity_id=entity_id, expects={}, sets=sets, proof="all")
 
 
 def _opening(
@@ -238,23 +245,29 @@ def _opening(
     }
 
 
-def _verdict(
-    record: Record, ended: Mapping[str, Value | None], *, now: int, next_run_id: str
+def _ended(
+    record: Record,
+    outcome: Mapping[str, Value | None],
+    *,
+    now: int,
+    next_run_id: str,
+    proof: Proof,
 ) -> Transition:
-    """End the run, unless somebody asks again before this write: then it is decided anew."""
+    """End the run. A request that comes before this write has the transition refused."""
     opening: dict[str, Value | None] = {}
     if record.again is not None:
         opening = _opening(record.entity_id, next_run_id, requested_at=record.again, now=now)
-    left = _left(record, {**ended, **opening})
+    left = _left(record, {**outcome, **opening}, proof=proof)
     return replace(left, expects={**left.expects, "again": record.again})
 
 
-def _left(record: Record, sets: Mapping[str, Value | None]) -> Transition:
-    """Leave the state that ``record`` shows; out of ``running`` only its own claim may."""
+def _left(record: Record, sets: Mapping[str, Value | None], *, proof: Proof) -> Transition:
+    """Leave the state that ``record`` shows. Only its own claim may leave ``running``."""
     return Transition(
         entity_id=record.entity_id,
         expects={"run_id": record.run_id, "state": record.state, "worker": record.worker},
         sets={**sets, "worker": None, "lease_until": None},
+        proof=proof,
     )
 
 

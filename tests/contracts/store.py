@@ -1,11 +1,11 @@
 """What the flows rely on in the table of records."""
 
 import asyncio
-from typing import Any
+from typing import Any, get_args
 
 from fraudd.ports import Entry
 from fraudd.prediction.formats import new_ulid
-from fraudd.prediction.record import Record, Transition, shard
+from fraudd.prediction.record import Proof, Record, Transition, shard
 from fraudd.prediction.transitions import (
     asked_again,
     backed_off,
@@ -114,6 +114,27 @@ async def a_write_tried_again_is_known_for_ones_own(parts: Parts) -> None:
     assert await written(parts, end) == done
 
 
+async def what_shows_that_a_write_was_applied_is_in_the_record(parts: Parts) -> None:
+    """Each kind of proof: a new run, a claim, all that is set, an error, a result."""
+    proofs: list[str] = []
+
+    async def twice(transition: Transition) -> Record:
+        proofs.append(transition.proof)
+        record = await written(parts, transition)
+        assert await written(parts, transition) == record
+        return record
+
+    queued = await twice(opened("shop-1", None, run_id=RUN, now=NOW))
+    claim = await twice(claimed(queued, worker="v", now=NOW, lease_until=NOW + 9))
+    queued = await twice(backed_off(claim, not_before=NOW))
+    claim = await twice(claimed(queued, worker="w", now=NOW, lease_until=NOW + 9))
+    ended = await twice(failed(claim, error=ERROR, now=NOW, next_run_id=NEXT))
+    queued = await twice(opened("shop-1", ended, run_id=NEXT, now=NOW))
+    claim = await twice(claimed(queued, worker="x", now=NOW, lease_until=NOW + 9))
+    await twice(completed(claim, result={**RESULT, "run_id": NEXT}, now=NOW, next_run_id=RUN))
+    assert set(proofs) == set(get_args(Proof))
+
+
 async def who_was_asked_again_opens_the_next_run_as_it_ends(parts: Parts) -> None:
     """In the same write; and not unseen: the condition names ``again``."""
     claim = await running(parts)
@@ -201,6 +222,7 @@ STORE_CONTRACTS: tuple[Contract, ...] = (
     a_write_to_what_is_not_there_makes_nothing,
     an_older_run_never_overwrites,
     a_write_tried_again_is_known_for_ones_own,
+    what_shows_that_a_write_was_applied_is_in_the_record,
     who_was_asked_again_opens_the_next_run_as_it_ends,
     a_tombstone_is_written_whatever_is_there,
     a_wake_up_is_taken_on_by_one_alone,

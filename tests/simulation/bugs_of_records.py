@@ -186,25 +186,25 @@ def ignore_the_back_off(stack: ExitStack) -> None:
 
 
 def _disowned(stack: ExitStack, mine: Callable[[Transition], bool]) -> None:
-    def told(transition: Transition, old: Record | None) -> bool:
+    def applied(transition: Transition, old: Record | None) -> bool:
         return False if mine(transition) else already_applied(transition, old)
 
-    put_at(stack, "tests.simulation.store.already_applied", told)
+    put_at(stack, "tests.simulation.store.already_applied", applied)
 
 
 @bug
 def own_opening_taken_for_anothers(stack: ExitStack) -> None:
-    _disowned(stack, lambda one: one.sets.get("attempts") == 0 and "result" not in one.sets)
+    _disowned(stack, lambda transition: transition.proof == "run_id")
 
 
 @bug
 def own_claim_taken_for_anothers(stack: ExitStack) -> None:
-    _disowned(stack, lambda one: one.sets.get("worker") is not None)
+    _disowned(stack, lambda transition: transition.proof == "worker")
     real = SimulatedStore.apply
 
     async def apply(self: SimulatedStore, transition: Transition) -> Applied:
         applied = await real(self, transition)
-        if applied.done or applied.record is None or not transition.sets.get("worker"):
+        if applied.done or applied.record is None or transition.proof != "worker":
             return applied
         return Applied(False, replace(applied.record, worker="another"))
 
@@ -213,14 +213,17 @@ def own_claim_taken_for_anothers(stack: ExitStack) -> None:
 
 @bug
 def own_result_taken_for_anothers(stack: ExitStack) -> None:
-    _disowned(stack, lambda one: one.sets.get("result") is not None)
+    _disowned(stack, lambda transition: transition.proof == "result")
 
 
 @bug
 def own_failure_taken_for_anothers(stack: ExitStack) -> None:
-    _disowned(stack, lambda one: one.sets.get("error") is not None)
+    _disowned(stack, lambda transition: transition.proof == "error")
 
 
 @bug
 def own_requeue_taken_for_anothers(stack: ExitStack) -> None:
-    _disowned(stack, lambda one: one.sets.get("state") == "queued" and "run_id" not in one.sets)
+    def is_requeue(transition: Transition) -> bool:
+        return transition.proof == "all" and transition.sets.get("state") == "queued"
+
+    _disowned(stack, is_requeue)

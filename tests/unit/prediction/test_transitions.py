@@ -121,6 +121,12 @@ def test_a_retry_knows_its_own_first_try(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TRANSITIONS)
+def test_a_proof_is_of_what_the_transition_sets(name: str) -> None:
+    transition, _ = TRANSITIONS[name]
+    assert transition.proof == "all" or transition.sets[transition.proof] is not None
+
+
+@pytest.mark.parametrize("name", TRANSITIONS)
 def test_a_retry_does_not_take_another_runs_record_for_its_own(name: str) -> None:
     transition, _ = TRANSITIONS[name]
     foreign = replace(QUEUED, run_id=new_ulid(NOW + 3, 3), published_at=NOW + 77)
