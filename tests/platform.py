@@ -122,7 +122,7 @@ def settings_in(root: Path, database: DatabaseServer) -> Settings:
 async def trained(settings: Settings, folder: Path) -> Path:
     """Train a model on the labels of a platform, from nothing; gives its file in ``folder``."""
     # Only here: every test run imports this module, and xgboost takes half a second.
-    from fraudd.commands.train import train_model
+    from fraudd.commands.train import train_model  # noqa: PLC0415
 
     assert settings.database is not None
     config = training_config(settings.database, folder)
