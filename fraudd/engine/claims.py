@@ -14,21 +14,21 @@ from fraudd.errors import Unavailable
 from fraudd.ports import Applied, Clock, Store
 from fraudd.prediction.decisions import (
     Announce,
-    AskAgain,
     Claim,
     Drop,
-    GiveBack,
     GiveUp,
     HandOver,
     OnMessage,
-    Open,
     Promote,
+    Release,
+    RunAgain,
+    StartRun,
     on_message,
 )
 from fraudd.prediction.events import RequestEvent
 from fraudd.prediction.record import Record, Transition
 from fraudd.prediction.retry import Limits
-from fraudd.prediction.transitions import asked_again, claimed, first_claim
+from fraudd.prediction.transitions import claimed, first_claim, requested_again
 from fraudd.telemetry import log
 
 #: If a record changes between each of this many reads and writes, its message is released.
@@ -140,7 +140,7 @@ class Claims:
             record,
             event.run_id,
             now=self._clock.now(),
-            asked_at=event.asked_at,
+            sent_at=event.sent_at,
             holder=None if holder is None or holder is lease else holder.token,
             steal_from=self._steal_from(lease),
             limits=self._limits,
@@ -172,7 +172,7 @@ class Claims:
                 return Settled(
                     await self._settlement.fail(lease, record, why, dead_letter=dead_letter)
                 )
-            case GiveBack(until):
+            case Release(until):
                 seconds = max(0, until - self._clock.now()) / 1000
                 await self._settlement.release_message(lease, seconds=seconds)
                 return Settled("released_before_run")
@@ -182,10 +182,10 @@ class Claims:
                 return Settled("handed_over")
             case Announce(record, run_id):
                 return Settled(await self._settlement.announce(lease, record, run_id))
-            case AskAgain(record):
-                applied = await self._patient.apply(asked_again(record, now=self._clock.now()))
+            case RunAgain(record):
+                applied = await self._patient.apply(requested_again(record, now=self._clock.now()))
                 return await self._settle(lease, applied, "asked_again")
-            case Open(seen):
+            case StartRun(seen):
                 applied = await self._intake.start_run(
                     event.entity_id, seen, traceparent=event.traceparent
                 )

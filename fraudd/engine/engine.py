@@ -64,7 +64,7 @@ class Engine:
         self.samplers = {lane: self._sampler(lane, permits) for lane in ports.queues}
         self.intake, prompt_settlement = self._intake_and_settlement(prompt)
         self.listing = Listing(prompt.store, clock)
-        self.waiters = Waiters(self.intake.look_up)
+        self.waiters = Waiters(self.intake.get)
         self.sweeper = Sweeper(
             store=prompt.store,
             queues=ports.queues,

@@ -14,8 +14,8 @@ from fraudd.errors import Unavailable
 from fraudd.ports import Applied, Clock, Store
 from fraudd.prediction.decisions import on_request
 from fraudd.prediction.formats import new_ulid
-from fraudd.prediction.record import Lane, Record, current
-from fraudd.prediction.transitions import forgotten, opened, promoted, republished, unpublished
+from fraudd.prediction.record import Lane, Record, unexpired
+from fraudd.prediction.transitions import deleted, opened, promoted, republished, unpublished
 from fraudd.telemetry import log
 from fraudd.telemetry.clock_skew import ClockSkew
 
@@ -26,7 +26,7 @@ MESSAGE_RETENTION_SECONDS = 14 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Response:
     """What a request came to, and the record it came to it by."""
 
     status: Literal["started", "calculating", "done", "failed"]
@@ -61,11 +61,11 @@ class Intake:
         self._room = room
         self._note_opened = note_opened
 
-    async def look_up(self, entity_id: str) -> Record | None:
+    async def get(self, entity_id: str) -> Record | None:
         """Give the record as a reader may see it. Raises ``Unavailable``."""
-        return current(await self._store.get(entity_id), self._clock.now())
+        return unexpired(await self._store.get(entity_id), self._clock.now())
 
-    async def ask(
+    async def request(
         self,
         entity_id: str,
         *,
@@ -73,7 +73,7 @@ class Intake:
         force: bool = False,
         traceparent: str | None = None,
         lane: Lane = "interactive",
-    ) -> Asked:
+    ) -> Response:
         """Answer from the record, or open a run. Raises ``Unavailable`` where the store is out.
 
         Of concurrent calls for one entity, at any number of daemons, one opens the run; it belongs
@@ -87,7 +87,7 @@ class Intake:
         )
         stored = await self._store.get(entity_id)
         for _ in range(_ROUNDS):
-            seen = current(stored, self._clock.now())
+            seen = unexpired(stored, self._clock.now())
             verdict = on_request(
                 seen,
                 now=self._clock.now(),
@@ -95,7 +95,7 @@ class Intake:
                 force=force,
                 retry_failed_after_seconds=self._terms.retry_failed_after_seconds,
             )
-            if verdict == "open":
+            if verdict == "start":
                 # A caller who hangs up between the write and the wake-up would leave the run to
                 # the sweeper.
                 applied = await uncancelled(
@@ -110,29 +110,29 @@ class Intake:
                 stored = applied.record
                 if applied.done:
                     assert stored is not None
-                    return Asked(status="started", record=stored)
+                    return Response(status="started", record=stored)
                 continue
             assert seen is not None
             if verdict == "pending":
-                return Asked(status="calculating", record=await self._wake(seen, lane))
+                return Response(status="calculating", record=await self._wake(seen, lane))
             if verdict == "stored":
-                return Asked(status="done", record=seen)
-            return Asked(status="failed", record=seen)
+                return Response(status="done", record=seen)
+            return Response(status="failed", record=seen)
         raise Unavailable("store", f"the record of {entity_id} changed under {_ROUNDS} reads")
 
-    def retry_in(self, failed: Record) -> int:
+    def retry_after_seconds(self, failed: Record) -> int:
         """Give the seconds after which asking again starts a new run."""
         since = (self._clock.now() - (failed.finished_at or 0)) / 1000
         return max(1, math.ceil(self._terms.retry_failed_after_seconds - since))
 
-    async def forget(self, entity_id: str) -> None:
+    async def delete(self, entity_id: str) -> None:
         """Forget the entity, known or not; a pending run is dropped when its message comes.
 
         Raises ``Unavailable`` where the store is out; asking again is safe.
         """
         now = self._clock.now()
         await self._store.apply(
-            forgotten(entity_id, now=now, expires_at=now // 1000 + MESSAGE_RETENTION_SECONDS)
+            deleted(entity_id, now=now, expires_at=now // 1000 + MESSAGE_RETENTION_SECONDS)
         )
         log.info("record.deleted", entity_id=entity_id)
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from fraudd.aio import gather
 from fraudd.ports import Clock, Entry, Store
-from fraudd.prediction.record import SHARDS, Record, current
+from fraudd.prediction.record import SHARDS, Record, unexpired
 
 Kind = Literal["pending", "failed"]
 #: How far a listing has come: the last entry given of each partition of the index.
@@ -45,7 +45,7 @@ class Listing:
         return records, tuple(place) if more else None
 
     async def _read(self, entity_id: str) -> Record | None:
-        return current(await self._store.get(entity_id), self._clock.now())
+        return unexpired(await self._store.get(entity_id), self._clock.now())
 
 
 def _is(record: Record, kind: Kind) -> bool:

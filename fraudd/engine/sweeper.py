@@ -9,7 +9,7 @@ from fraudd.engine.oldest import OldestPending
 from fraudd.engine.publisher import Publisher, lane_of
 from fraudd.errors import Unavailable
 from fraudd.ports import Clock, Entry, Queues, Store
-from fraudd.prediction.decisions import lost
+from fraudd.prediction.decisions import is_lost
 from fraudd.prediction.record import SHARDS, Lane, Record
 from fraudd.prediction.transitions import republished
 from fraudd.telemetry import log
@@ -118,7 +118,7 @@ class Sweeper:
 
     async def _send_again(self, record: Record) -> bool:
         now = self._clock.now()
-        if not lost(
+        if not is_lost(
             record,
             now=now,
             requeue_after_seconds=self._requeue_after_seconds,

@@ -1,6 +1,6 @@
-"""What a request for a score comes to, and what a message comes to, given the record.
+"""Decides what to do about a request, a message, and a pending run, from the record alone.
 
-Two tables and nothing else: the callers carry out what is decided here.
+The decisions are tables of values. Their users carry them out.
 """
 
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from fraudd.prediction.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Record, 
 from fraudd.prediction.retry import Limits
 from fraudd.prediction.transitions import attempts_claimed, deaths_claimed
 
-#: A backlog that is slow to drain is swept ever more rarely, up to 32 times so.
+#: Each re-sent wake-up message doubles the wait for the next one, up to 2^5 = 32 times. A backlog
+#: that drains slowly would otherwise fill up with copies.
 MAX_DOUBLINGS = 5
 
-OnRequest = Literal["open", "pending", "stored", "failed"]
+OnRequest = Literal["start", "pending", "stored", "failed"]
 
 
 def on_request(
@@ -24,24 +25,24 @@ def on_request(
     force: bool,
     retry_failed_after_seconds: float,
 ) -> OnRequest:
-    """Decide on a request, given the record as a reader may see it."""
+    """Decide on a request for a score. ``record`` has no expired outcomes."""
     if record is None:
-        return "open"
+        return "start"
     if record.pending:
         return "pending"
     if force:
-        return "open"
+        return "start"
     if record.state == "failed":
-        since = now - (record.finished_at or 0)
-        return "failed" if since < retry_failed_after_seconds * 1000 else "open"
-    assert record.result is not None, "a reader sees no done record without its result"
+        age = now - (record.finished_at or 0)
+        return "failed" if age < retry_failed_after_seconds * 1000 else "start"
+    assert record.result is not None, "a done record without its result is absent for readers"
     age = now - record.result["scored_at"]
-    return "stored" if max_age_seconds is None or age <= max_age_seconds * 1000 else "open"
+    return "stored" if max_age_seconds is None or age <= max_age_seconds * 1000 else "start"
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The message wakes a run that may be worked on now; ``alone``: with nothing beside it."""
+    """The message wakes a run: claim it. ``alone``: compute no other run meanwhile."""
 
     record: Record
     alone: bool = False
@@ -49,14 +50,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The run will not be worked on any more: store it as failed."""
+    """The run has no attempts left, or has expired: store it as failed."""
 
     record: Record
     type: Literal["exhausted", "expired"]
 
 
 @dataclass(frozen=True, slots=True)
-class GiveBack:
+class Release:
     """The message comes too early: hide it until then (epoch milliseconds)."""
 
     until: int
@@ -64,46 +65,46 @@ class GiveBack:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """This very message is in hand here already: its holder goes on with the newer receipt."""
+    """This daemon already works on the message: give the new receipt handle to that job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """The run has ended: announce its end again, then delete the message."""
+    """The run has ended: publish its completion event again, then delete the message."""
 
     record: Record
     run_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
-    """Another service asks, and no run covers it: open one, then delete the message."""
+class StartRun:
+    """Another service requests a score, and no run is pending: start one, delete the message."""
 
     seen: Record | None
 
 
 @dataclass(frozen=True, slots=True)
-class AskAgain:
-    """Another service asks while a run may have read already: its end is to open the next."""
+class RunAgain:
+    """Another service requests a score while the run may have read: its end starts the next."""
 
     record: Record
 
 
 @dataclass(frozen=True, slots=True)
 class Promote:
-    """Another service asks, and the run that covers it waits in the bulk lane: it need not."""
+    """Another service requests a score, and the run waits in the bulk lane: promote it."""
 
     record: Record
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Nothing is owed to this message: delete it."""
+    """The message needs no run: delete it."""
 
     reason: Literal["superseded", "covered", "entity_deleted"]
 
 
-OnMessage = Claim | GiveUp | GiveBack | HandOver | Announce | Open | AskAgain | Promote | Drop
+OnMessage = Claim | GiveUp | Release | HandOver | Announce | StartRun | RunAgain | Promote | Drop
 
 
 def on_message(
@@ -111,69 +112,71 @@ def on_message(
     run_id: str | None,
     *,
     now: int,
-    asked_at: int,
+    sent_at: int,
     holder: str | None,
     steal_from: int,
     limits: Limits,
 ) -> OnMessage:
-    """Decide on a message that wakes ``run_id``; None is a request from another service.
+    """Decide on a message that wakes ``run_id``, or (None) is another service's request.
 
-    ``asked_at`` is when the message was sent. ``holder`` is the claim that this daemon holds by
-    this very message, if any. Before ``steal_from`` a dead lease is left alone. All are epoch
-    milliseconds.
+    ``holder`` is the fencing token of the job in this daemon that has the same message, if any.
+    Until ``steal_from`` no expired lease is taken over. Times are epoch milliseconds.
     """
     if run_id is None:
-        return _on_foreign_request(record, asked_at)
+        return _on_foreign_request(record, sent_at)
     if record is None:
         return Drop("superseded")
     if record.state == "deleted":
         return Drop("entity_deleted")
-    verdicts = (record.result, record.error)
-    if any(verdict is not None and verdict["run_id"] == run_id for verdict in verdicts):
+    outcomes = (record.result, record.error)
+    if any(outcome is not None and outcome["run_id"] == run_id for outcome in outcomes):
         return Announce(record, run_id)
     if record.run_id != run_id or not record.pending:
         return Drop("superseded")
     if record.state == "queued" and record.not_before is not None and now < record.not_before:
-        return GiveBack(record.not_before)
+        return Release(record.not_before)
     if record.state == "running":
         if holder is not None and holder == record.worker:
             return HandOver()
         if now <= (until := max(dead_at(record), steal_from)):
-            return GiveBack(max(until, now + 1000))
+            return Release(max(until, now + 1000))
     return _claim_or_give_up(record, now, limits)
 
 
-def _on_foreign_request(record: Record | None, asked_at: int) -> OnMessage:
+def _on_foreign_request(record: Record | None, sent_at: int) -> OnMessage:
     if record is not None and record.deleted_at is not None:
-        before = asked_at <= record.deleted_at + SKEW_MARGIN_MS
-        return Drop("entity_deleted") if before else Open(record)
+        before_deletion = sent_at <= record.deleted_at + SKEW_MARGIN_MS
+        return Drop("entity_deleted") if before_deletion else StartRun(record)
     if record is None or not record.pending:
-        return Open(record)
+        return StartRun(record)
     if record.state == "running":
-        return AskAgain(record)
+        return RunAgain(record)
     return Promote(record) if record.lane == "bulk" else Drop("covered")
 
 
 def _claim_or_give_up(record: Record, now: int, limits: Limits) -> Claim | GiveUp:
     if attempts_claimed(record) > limits.max_attempts:
         return GiveUp(record, "exhausted")
-    # Who asks in bulk waits for as long as it takes.
+    # A bulk run never expires: its client asked for it to wait.
     may_expire = record.started_at is None and record.lane != "bulk"
     if may_expire and limits.max_wait_seconds is not None:
-        # The first wake-up may be late: for lack of a topic, or of whoever asked in a hurry.
-        asked_at = record.requested_at
+        # The wait starts with the first wake-up message. It is later than the request if SNS was
+        # unreachable, or if the run was promoted from the bulk lane.
+        waiting_since = record.requested_at
         if record.requeues == 0 and record.published_at is not None:
-            asked_at = max(asked_at, record.published_at)
-        if now - asked_at > limits.max_wait_seconds * 1000:
+            waiting_since = max(waiting_since, record.published_at)
+        if now - waiting_since > limits.max_wait_seconds * 1000:
             return GiveUp(record, "expired")
     return Claim(record, alone=deaths_claimed(record) >= ALONE_FROM_DEATHS)
 
 
-def lost(record: Record, *, now: int, requeue_after_seconds: float, emptied_at: int | None) -> bool:
-    """Tell whether the sweeper should send the wake-up of a pending run again.
+def is_lost(
+    record: Record, *, now: int, requeue_after_seconds: float, emptied_at: int | None
+) -> bool:
+    """Tell whether the sweeper should send the wake-up message of a record's run again.
 
-    ``emptied_at`` is when the earlier began of two looks in a row that found no message at all
-    in the queue, epoch milliseconds; None where they did not. What it comes after is lost.
+    ``emptied_at`` (epoch milliseconds): the last two looks at the queue found no message, and
+    the earlier look began then. A message sent before ``emptied_at`` is lost.
     """
     if not record.pending:
         return False

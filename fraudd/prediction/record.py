@@ -110,11 +110,11 @@ def already_applied(transition: Transition, old: Record | None) -> bool:
             )
 
 
-def current(record: Record | None, now: int) -> Record | None:
+def unexpired(record: Record | None, now: int) -> Record | None:
     """Give the record as a reader may see it: what has expired is absent, deleted yet or not."""
     if record is None or record.state == "deleted":
         return None
-    past = expired(record, now)
+    past = expired_outcomes(record, now)
     seen = _without(record, past) if past else record
     alive = seen.pending or (seen.result if seen.state == "done" else seen.error) is not None
     return seen if alive else None
@@ -138,7 +138,7 @@ def dead_at(record: Record) -> int:
     return (record.lease_until or 0) + SKEW_MARGIN_MS
 
 
-def expired(record: Record, now: int) -> tuple[str, ...]:
+def expired_outcomes(record: Record, now: int) -> tuple[str, ...]:
     """Name the verdicts of a record that are past their time to live."""
     return tuple(
         name

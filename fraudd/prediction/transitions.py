@@ -15,7 +15,7 @@ from fraudd.prediction.record import (
     Record,
     Transition,
     Value,
-    expired,
+    expired_outcomes,
     shard,
 )
 
@@ -38,7 +38,7 @@ def opened(
     if seen is not None:
         before = {name: getattr(seen, name) for name in before}
         before["run_id"] = seen.run_id or None
-        stale = expired(seen, now)
+        stale = expired_outcomes(seen, now)
     sets = _opening(entity_id, run_id, requested_at=now, now=now) | dict.fromkeys(stale)
     if traceparent is not None:
         sets["traceparent"] = traceparent
@@ -137,7 +137,7 @@ def renewed(claim: Record, *, lease_until: int) -> Transition:
     )
 
 
-def asked_again(record: Record, *, now: int) -> Transition:
+def requested_again(record: Record, *, now: int) -> Transition:
     """Note that somebody asked while the run was running, whoever holds it."""
     return Transition(
         entity_id=record.entity_id,
@@ -209,7 +209,7 @@ def released(record: Record, *, not_before: int | None = None) -> Transition:
     return _left(record, back, proof="all")
 
 
-def forgotten(entity_id: str, *, now: int, expires_at: int) -> Transition:
+def deleted(entity_id: str, *, now: int, expires_at: int) -> Transition:
     """Forget the entity, known or not: a tombstone that outlives the messages sent before it."""
     sets: dict[str, Value | None] = dict.fromkeys(field.name for field in fields(Record))
     del sets["entity_id"]

@@ -7,17 +7,17 @@ from fraudd.ports import Entry
 from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import Proof, Record, Transition, shard
 from fraudd.prediction.transitions import (
-    asked_again,
     backed_off,
     claimed,
     completed,
+    deleted,
     failed,
     first_claim,
-    forgotten,
     opened,
     released,
     renewed,
     republished,
+    requested_again,
     unpublished,
 )
 from tests.conftest import NOW
@@ -138,7 +138,7 @@ async def what_shows_that_a_write_was_applied_is_in_the_record(parts: Parts) -> 
 async def who_was_asked_again_opens_the_next_run_as_it_ends(parts: Parts) -> None:
     """In the same write; and not unseen: the condition names ``again``."""
     claim = await running(parts)
-    noted = await written(parts, asked_again(claim, now=NOW + 5))
+    noted = await written(parts, requested_again(claim, now=NOW + 5))
     end = completed(claim, result=RESULT, now=NOW + 9, next_run_id=NEXT)
     assert await refused(parts, end) == noted
     end = completed(noted, result=RESULT, now=NOW + 9, next_run_id=NEXT)
@@ -149,13 +149,13 @@ async def who_was_asked_again_opens_the_next_run_as_it_ends(parts: Parts) -> Non
 
 async def a_tombstone_is_written_whatever_is_there(parts: Parts) -> None:
     """And what is opened over it names it."""
-    stone = await written(parts, forgotten("shop-1", now=NOW, expires_at=NOW // 1000 + 9))
+    stone = await written(parts, deleted("shop-1", now=NOW, expires_at=NOW // 1000 + 9))
     assert stone == await parts.store.get("shop-1")
     assert (stone.state, stone.deleted_at, stone.run_id) == ("deleted", NOW, "")
     assert await refused(parts, opened("shop-1", None, run_id=RUN, now=NOW)) == stone
     queued = await written(parts, opened("shop-1", stone, run_id=NEXT, now=NOW))
     assert (queued.state, queued.deleted_at, queued.expires_at) == ("queued", None, None)
-    again = await written(parts, forgotten("shop-1", now=NOW, expires_at=NOW // 1000 + 9))
+    again = await written(parts, deleted("shop-1", now=NOW, expires_at=NOW // 1000 + 9))
     assert again == stone
 
 

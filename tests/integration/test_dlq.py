@@ -149,7 +149,7 @@ async def test_what_is_sent_back_is_the_same_but_a_request(aws: Aws, letters: De
         "fraudd.sent": str(NOW),
     }
     event = parse_request(message.body, attributes=message.attributes, sent_at=message.sent_at)
-    assert (event.entity_id, event.run_id, event.asked_at) == ("shop-1", None, NOW)
+    assert (event.entity_id, event.run_id, event.sent_at) == ("shop-1", None, NOW)
     assert await letters.counts() == (0, 0)
 
 

@@ -87,8 +87,8 @@ def take_a_run_that_waits_in_bulk_for_an_answer_to_an_event(stack: ExitStack) ->
     real = Claims._decide
 
     def _decide(self: Claims, lease: Lease, event: Any, record: Record | None) -> OnMessage:
-        verdict = real(self, lease, event, record)
-        return Drop("covered") if isinstance(verdict, Promote) else verdict
+        decision = real(self, lease, event, record)
+        return Drop("covered") if isinstance(decision, Promote) else decision
 
     put(stack, Claims, "_decide", _decide)
 

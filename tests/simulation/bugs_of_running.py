@@ -19,10 +19,10 @@ from fraudd.engine.sweeper import Sweeper
 from fraudd.engine.worker import Worker
 from fraudd.errors import BackPressure, TransientError, Unavailable
 from fraudd.ports import FeatureValues, Message, Model
-from fraudd.prediction.decisions import AskAgain, Claim, Drop, OnMessage, Open
+from fraudd.prediction.decisions import Claim, Drop, OnMessage, RunAgain, StartRun
 from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import Lane, Record, Transition
-from fraudd.prediction.transitions import completed, forgotten, opened, released, republished
+from fraudd.prediction.transitions import completed, deleted, opened, released, republished
 from fraudd.telemetry.clock_skew import ClockSkew
 from tests.database import permits_up_to
 from tests.simulation.bugs import bug, loosened, put, put_at
@@ -204,8 +204,8 @@ def work_beside_others_on_what_kills(stack: ExitStack) -> None:
     real = Claims._decide
 
     def _decide(self: Claims, lease: Lease, event: Any, record: Record | None) -> OnMessage:
-        verdict = real(self, lease, event, record)
-        return replace(verdict, alone=False) if isinstance(verdict, Claim) else verdict
+        decision = real(self, lease, event, record)
+        return replace(decision, alone=False) if isinstance(decision, Claim) else decision
 
     put(stack, Claims, "_decide", _decide)
 
@@ -221,16 +221,16 @@ def open_on_a_stale_reading(stack: ExitStack) -> None:
 
 @bug
 def a_stale_read_answers_a_caller(stack: ExitStack) -> None:
-    real = Intake.look_up
+    real = Intake.get
     seen: dict[tuple[int, str], Record | None] = {}
 
-    async def look_up(self: Intake, entity_id: str) -> Record | None:
+    async def get(self: Intake, entity_id: str) -> Record | None:
         key = id(self), entity_id
         if key not in seen:
             seen[key] = await real(self, entity_id)
         return seen[key]
 
-    put(stack, Intake, "look_up", look_up)
+    put(stack, Intake, "get", get)
 
 
 @bug
@@ -240,7 +240,7 @@ def revert_the_record_when_publishing_fails(stack: ExitStack) -> None:
             await self._publisher.send(record)
         except Unavailable:
             now = self._clock.now()
-            await self._store.apply(forgotten(record.entity_id, now=now, expires_at=now))
+            await self._store.apply(deleted(record.entity_id, now=now, expires_at=now))
 
     put(stack, Intake, "publish", publish)
 
@@ -250,8 +250,8 @@ def join_an_event_to_a_run_that_has_read(stack: ExitStack) -> None:
     real = Claims._decide
 
     def _decide(self: Claims, lease: Lease, event: Any, record: Record | None) -> OnMessage:
-        verdict = real(self, lease, event, record)
-        return Drop("covered") if isinstance(verdict, AskAgain) else verdict
+        decision = real(self, lease, event, record)
+        return Drop("covered") if isinstance(decision, RunAgain) else decision
 
     put(stack, Claims, "_decide", _decide)
 
@@ -261,9 +261,9 @@ def ignore_the_tombstone(stack: ExitStack) -> None:
     real = Claims._decide
 
     def _decide(self: Claims, lease: Lease, event: Any, record: Record | None) -> OnMessage:
-        verdict = real(self, lease, event, record)
-        dropped = isinstance(verdict, Drop) and verdict.reason == "entity_deleted"
-        return Open(record) if dropped and event.run_id is None else verdict
+        decision = real(self, lease, event, record)
+        dropped = isinstance(decision, Drop) and decision.reason == "entity_deleted"
+        return StartRun(record) if dropped and event.run_id is None else decision
 
     put(stack, Claims, "_decide", _decide)
 
@@ -295,7 +295,7 @@ def sweep_in_spite_of_the_back_off(stack: ExitStack) -> None:
         sent = record.published_at
         return record.pending and (sent is None or now > sent + 1000)
 
-    put_at(stack, "fraudd.engine.sweeper.lost", hasty)
+    put_at(stack, "fraudd.engine.sweeper.is_lost", hasty)
 
 
 @bug

@@ -66,7 +66,7 @@ class Drain:
         return self._came("asked"), self._came("looked")
 
     async def _ask(self, process: Process, entity_id: str) -> None:
-        asked = await process.spawn(process.engine.intake.ask(entity_id))
+        asked = await process.spawn(process.engine.intake.request(entity_id))
         self._note("asked", process, asked.record)
 
     async def _look(self) -> None:
@@ -76,7 +76,7 @@ class Drain:
             if pending := self._world.pending():
                 entity_id = self._rng.choice(pending)
                 process = self._rng.choice(self._world.serving())
-                record = await process.spawn(process.engine.intake.look_up(entity_id))
+                record = await process.spawn(process.engine.intake.get(entity_id))
                 if record is not None and record.pending:
                     self._note("looked", process, record)
 

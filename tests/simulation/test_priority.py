@@ -45,13 +45,13 @@ async def waited(world: World) -> list[float]:
     await asyncio.sleep(1)
     for number in range(BULK):
         process = rng.choice(world.serving())
-        await process.spawn(process.engine.intake.ask(f"shop-{number}", lane="bulk"))
+        await process.spawn(process.engine.intake.request(f"shop-{number}", lane="bulk"))
     asked = {}
     for number in range(BULK, BULK + OTHERS):
         await asyncio.sleep(rng.uniform(2, 6) * RUN_SECONDS)
         process = rng.choice(world.serving())
         asked[f"shop-{number}"] = true_ms(world.loop)
-        await process.spawn(process.engine.intake.ask(f"shop-{number}"))
+        await process.spawn(process.engine.intake.request(f"shop-{number}"))
     assert world.bulk_queue.messages, "the bulk lane was full to the end"
     while any(world.table.items[one]["state"] in ("queued", "running") for one in asked):
         await asyncio.sleep(1)

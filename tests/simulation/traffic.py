@@ -103,7 +103,7 @@ class Traffic:
         try:
             asked = await self._call(
                 process,
-                process.engine.intake.ask(
+                process.engine.intake.request(
                     entity_id, max_age_seconds=max_age, force=force, lane=lane
                 ),
             )
@@ -133,7 +133,7 @@ class Traffic:
         found: list[Any] = []
 
         async def look_up() -> bool:
-            found.append(await process.engine.intake.look_up(entity_id))
+            found.append(await process.engine.intake.get(entity_id))
             return True
 
         if await self._call(process, look_up()):
@@ -148,7 +148,7 @@ class Traffic:
             self._world.faults.strike("forget")
             self._world.note(process.name, entity_id, "asked to forget")
             self._world.lives.entity(entity_id).to_forget = True
-            await self._call(process, process.engine.intake.forget(entity_id))
+            await self._call(process, process.engine.intake.delete(entity_id))
 
     async def _service(self) -> None:
         """Publish another service's event, now and then twice."""

@@ -60,7 +60,7 @@ class Batches:
         features: bool,
     ) -> Mapping[str, Any]:
         try:
-            given = await self._intake.ask(
+            given = await self._intake.request(
                 one.entity_id,
                 max_age_seconds=one.max_age_seconds,
                 force=one.force,

@@ -41,7 +41,7 @@ class Predictions:
         """Give the stored result, or start a run."""
         features = query(request, ShownQuery).include is not None
         asked = await prediction_request(request)
-        given = await self._intake.ask(
+        given = await self._intake.request(
             asked.entity_id,
             max_age_seconds=asked.max_age_seconds,
             force=asked.force,
@@ -59,14 +59,14 @@ class Predictions:
             headers["Location"] = f"/v1/predictions/{asked.entity_id}"
             headers["Retry-After"] = str(shown["estimated_seconds"])
         elif record.state == "failed":
-            headers["Retry-After"] = str(self._intake.retry_in(record))
+            headers["Retry-After"] = str(self._intake.retry_after_seconds(record))
         return answer(shown, status=202 if record.pending else 200, headers=headers)
 
     async def look_up(self, request: web.Request) -> web.Response:
         """Give what the record says; starts nothing."""
         features = query(request, ShownQuery).include is not None
         entity_id = entity_id_of_path(request)
-        record = await self._intake.look_up(entity_id)
+        record = await self._intake.get(entity_id)
         headers = {}
         if record is not None and (seconds := self._wait_of(request)) is not None:
             headers["Preference-Applied"] = f"wait={seconds}"
@@ -84,7 +84,7 @@ class Predictions:
 
     async def forget(self, request: web.Request) -> web.Response:
         """Forget the entity, known or not."""
-        await self._intake.forget(entity_id_of_path(request))
+        await self._intake.delete(entity_id_of_path(request))
         return web.Response(status=204)
 
     def _wait_of(self, request: web.Request) -> int | None:
@@ -100,4 +100,4 @@ class Predictions:
             return record
         with self._aside(request):
             ended = await self._waiters.wait(record, seconds)
-        return ended or await self._intake.look_up(record.entity_id)
+        return ended or await self._intake.get(record.entity_id)

@@ -7,17 +7,17 @@ import pytest
 
 from fraudd.prediction.decisions import (
     Announce,
-    AskAgain,
     Claim,
     Drop,
-    GiveBack,
     GiveUp,
     HandOver,
     OnMessage,
     OnRequest,
-    Open,
     Promote,
-    lost,
+    Release,
+    RunAgain,
+    StartRun,
+    is_lost,
     on_message,
     on_request,
 )
@@ -38,25 +38,25 @@ FAILED = replace(QUEUED, state="failed", error={"run_id": RUN, "expires_at": NOW
 
 
 @pytest.mark.parametrize(
-    ("record", "now", "max_age", "force", "verdict"),
+    ("record", "now", "max_age", "force", "decision"),
     [
-        (None, NOW, None, False, "open"),
-        (None, NOW, None, True, "open"),
+        (None, NOW, None, False, "start"),
+        (None, NOW, None, True, "start"),
         (QUEUED, NOW, None, False, "pending"),
         (QUEUED, NOW, None, True, "pending"),
         (RUNNING, NOW, 0, True, "pending"),
         (DONE, NOW + 10**9, None, False, "stored"),
         (DONE, NOW + 60_000, 60, False, "stored"),
-        (DONE, NOW + 60_001, 60, False, "open"),
+        (DONE, NOW + 60_001, 60, False, "start"),
         (DONE, NOW, 0, False, "stored"),
-        (DONE, NOW, None, True, "open"),
+        (DONE, NOW, None, True, "start"),
         (FAILED, NOW + 59_999, None, False, "failed"),
-        (FAILED, NOW + 60_000, None, False, "open"),
-        (FAILED, NOW, None, True, "open"),
+        (FAILED, NOW + 60_000, None, False, "start"),
+        (FAILED, NOW, None, True, "start"),
     ],
 )
 def test_requests(
-    record: Record | None, now: int, max_age: float | None, force: bool, verdict: OnRequest
+    record: Record | None, now: int, max_age: float | None, force: bool, decision: OnRequest
 ) -> None:
     assert (
         on_request(
@@ -66,7 +66,7 @@ def test_requests(
             force=force,
             retry_failed_after_seconds=60,
         )
-        == verdict
+        == decision
     )
 
 
@@ -84,15 +84,15 @@ NEWER_WITH_RESULT = replace(NEWER, result=RESULT)
 
 
 @pytest.mark.parametrize(
-    ("record", "run_id", "now", "verdict"),
+    ("record", "run_id", "now", "decision"),
     [
         (QUEUED, RUN, NOW, Claim(QUEUED)),
-        (BACKED_OFF, RUN, NOW + 4_999, GiveBack(NOW + 5_000)),
+        (BACKED_OFF, RUN, NOW + 4_999, Release(NOW + 5_000)),
         (BACKED_OFF, RUN, NOW + 5_000, Claim(BACKED_OFF)),
-        (RUNNING, RUN, NOW, GiveBack(DEAD)),
-        (RUNNING, RUN, DEAD, GiveBack(DEAD + 1_000)),
+        (RUNNING, RUN, NOW, Release(DEAD)),
+        (RUNNING, RUN, DEAD, Release(DEAD + 1_000)),
         (RUNNING, RUN, DEAD + 1, Claim(RUNNING)),
-        (WORN_OUT, RUN, DEAD, GiveBack(DEAD + 1_000)),
+        (WORN_OUT, RUN, DEAD, Release(DEAD + 1_000)),
         (WORN_OUT, RUN, DEAD + 1, GiveUp(WORN_OUT, "exhausted")),
         (QUEUED, RUN, NOW + 100_001, GiveUp(QUEUED, "expired")),
         (QUEUED, RUN, NOW + 100_000, Claim(QUEUED)),
@@ -109,26 +109,26 @@ NEWER_WITH_RESULT = replace(NEWER, result=RESULT)
         (replace(DONE, result=None), RUN, NOW, Drop("superseded")),
         (None, RUN, NOW, Drop("superseded")),
         (TOMBSTONE, RUN, NOW, Drop("entity_deleted")),
-        (None, None, NOW, Open(None)),
-        (DONE, None, NOW, Open(DONE)),
-        (FAILED, None, NOW, Open(FAILED)),
+        (None, None, NOW, StartRun(None)),
+        (DONE, None, NOW, StartRun(DONE)),
+        (FAILED, None, NOW, StartRun(FAILED)),
         (QUEUED, None, NOW, Drop("covered")),
         (BACKED_OFF, None, NOW, Drop("covered")),
-        (RUNNING, None, NOW, AskAgain(RUNNING)),
+        (RUNNING, None, NOW, RunAgain(RUNNING)),
         (DIED_TWICE, RUN, DEAD + 1, Claim(DIED_TWICE, alone=True)),
         (DIED_ONCE, RUN, DEAD + 1, Claim(DIED_ONCE, alone=True)),
         (replace(QUEUED, deaths=1), RUN, NOW, Claim(replace(QUEUED, deaths=1))),
         (replace(QUEUED, deaths=2), RUN, NOW, Claim(replace(QUEUED, deaths=2), alone=True)),
     ],
 )
-def test_messages(record: Record | None, run_id: str | None, now: int, verdict: OnMessage) -> None:
-    assert decided(record, run_id, now=now) == verdict
+def test_messages(record: Record | None, run_id: str | None, now: int, decision: OnMessage) -> None:
+    assert decided(record, run_id, now=now) == decision
 
 
 def decided(record: Record | None, run_id: str | None, **more: Any) -> OnMessage:
     given: dict[str, Any] = {
         "now": NOW,
-        "asked_at": NOW,
+        "sent_at": NOW,
         "holder": None,
         "steal_from": 0,
         "limits": Limits(max_attempts=5, max_wait_seconds=100),
@@ -144,25 +144,25 @@ def test_without_max_wait_a_run_never_expires() -> None:
 def test_a_message_that_comes_again_while_in_hand_renews_the_receipt_of_its_holder() -> None:
     assert decided(RUNNING, RUN, holder="w") == HandOver()
     assert decided(RUNNING, RUN, holder="w", now=DEAD + 1) == HandOver()
-    assert decided(RUNNING, RUN, holder="x") == GiveBack(DEAD)
+    assert decided(RUNNING, RUN, holder="x") == Release(DEAD)
 
 
 def test_nothing_is_stolen_before_others_had_their_beat() -> None:
     quiet = DEAD + 30_000
-    assert decided(RUNNING, RUN, now=DEAD + 1, steal_from=quiet) == GiveBack(quiet)
+    assert decided(RUNNING, RUN, now=DEAD + 1, steal_from=quiet) == Release(quiet)
     assert decided(RUNNING, RUN, now=quiet + 1, steal_from=quiet) == Claim(RUNNING)
     assert decided(QUEUED, RUN, steal_from=quiet) == Claim(QUEUED)
 
 
 def test_what_was_sent_before_an_entity_was_forgotten_is_forgotten_with_it() -> None:
     within = NOW + SKEW_MARGIN_MS
-    assert decided(TOMBSTONE, None, asked_at=within) == Drop("entity_deleted")
-    assert decided(TOMBSTONE, None, asked_at=within + 1) == Open(TOMBSTONE)
+    assert decided(TOMBSTONE, None, sent_at=within) == Drop("entity_deleted")
+    assert decided(TOMBSTONE, None, sent_at=within + 1) == StartRun(TOMBSTONE)
 
 
 def swept(record: Record, *, seconds_later: float, emptied_at: int | None = None) -> bool:
     now = NOW + int(seconds_later * 1000)
-    return lost(record, now=now, requeue_after_seconds=100, emptied_at=emptied_at)
+    return is_lost(record, now=now, requeue_after_seconds=100, emptied_at=emptied_at)
 
 
 def test_a_wake_up_that_was_never_sent_is_sent_at_once() -> None:
@@ -198,5 +198,5 @@ def test_who_waits_or_works_is_not_swept() -> None:
 def test_another_services_event_does_not_wait_in_the_bulk_lane() -> None:
     bulk = replace(QUEUED, lane="bulk")
     assert decided(bulk, None) == Promote(bulk)
-    assert decided(replace(RUNNING, lane="bulk"), None) == AskAgain(replace(RUNNING, lane="bulk"))
+    assert decided(replace(RUNNING, lane="bulk"), None) == RunAgain(replace(RUNNING, lane="bulk"))
     assert decided(QUEUED, None) == Drop("covered")

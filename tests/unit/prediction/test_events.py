@@ -34,7 +34,7 @@ def test_fraudds_own_event_is_read_with_raw_delivery_on_or_off(wrap: Any) -> Non
 
 def test_another_service_names_the_entity_alone_and_more_keys_do_no_harm() -> None:
     parsed = parsed_event('{"entity_id": "shop-1", "colour": {"red": 1}}')
-    assert parsed == RequestEvent(entity_id="shop-1", asked_at=NOW)
+    assert parsed == RequestEvent(entity_id="shop-1", sent_at=NOW)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_another_service_names_the_entity_alone_and_more_keys_do_no_harm() -> No
         ("", "not JSON"),
         ("{", "not JSON"),
         ("[" * 100_000, "not JSON"),
-        ("[]", "not a JSON object but list"),
+        ("[]", "not a JSON object, but list"),
         ("{}", "entity_id is missing"),
         ('{"entity_id": 42}', "entity_id is '42'"),
         ('{"entity_id": "a b"}', "entity_id is 'a b'"),

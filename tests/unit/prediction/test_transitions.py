@@ -12,22 +12,22 @@ from fraudd.prediction.record import (
     Record,
     Transition,
     already_applied,
-    current,
     lease_end,
+    unexpired,
 )
 from fraudd.prediction.transitions import (
-    asked_again,
     backed_off,
     claimed,
     completed,
+    deleted,
     failed,
     first_claim,
-    forgotten,
     opened,
     promoted,
     released,
     renewed,
     republished,
+    requested_again,
     unpublished,
 )
 from tests.conftest import NOW
@@ -69,7 +69,7 @@ TRANSITIONS: dict[str, tuple[Transition, Record | None]] = {
     "backed off": (backed_off(RUNNING, not_before=NOW + 7_000), RUNNING),
     "released": (released(RUNNING), RUNNING),
     "renewed": (renewed(RUNNING, lease_until=NOW + 90_000), RUNNING),
-    "asked again": (asked_again(RUNNING, now=NOW + 3), RUNNING),
+    "asked again": (requested_again(RUNNING, now=NOW + 3), RUNNING),
     "completed and opened": (
         completed(ASKED, result=RESULT, now=NOW + 9, next_run_id=NEXT),
         ASKED,
@@ -242,12 +242,12 @@ def test_who_asked_again_is_served_by_a_run_that_reads_anew(name: str) -> None:
 
 
 def test_a_tombstone_holds_nothing_of_what_was_and_needs_no_item() -> None:
-    forget = forgotten("shop-1", now=NOW, expires_at=5)
+    forget = deleted("shop-1", now=NOW, expires_at=5)
     tombstone = Record(entity_id="shop-1", state="deleted", deleted_at=NOW, expires_at=5)
     for before in (None, replace(ASKED, result=RESULT, error=ERROR), DONE):
         assert holds(forget, before)
         assert after(forget, before) == tombstone
-    assert current(tombstone, NOW) is None
+    assert unexpired(tombstone, NOW) is None
 
 
 def test_a_run_opens_only_over_the_tombstone_that_was_read() -> None:
@@ -352,7 +352,7 @@ def test_a_failure_is_kept_as_long_as_the_longer_of_result_and_error() -> None:
 def test_a_reader_takes_what_has_expired_as_absent(
     record: Record | None, seconds_later: int, seen: Record | None
 ) -> None:
-    assert current(record, NOW // 1000 * 1000 + seconds_later * 1000) == seen
+    assert unexpired(record, NOW // 1000 * 1000 + seconds_later * 1000) == seen
 
 
 def test_a_lease_ends_before_its_message_comes_back() -> None:
