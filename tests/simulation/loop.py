@@ -2,11 +2,14 @@
 
 import asyncio
 import contextvars
+import heapq
 import itertools
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Deadlock(Exception):
@@ -16,8 +19,8 @@ class Deadlock(Exception):
 class NumberedTask(asyncio.Task[Any]):
     """A task that hashes by the number of its creation.
 
-    Sets of tasks are walked in the order of their hashes; by address that order would differ
-    from one replay to the next.
+    Sets of tasks are walked in the order of their hashes. By address that order would differ from
+    one replay to the next.
     """
 
     def __init__(self, coro: Any, *, number: int, loop: Any, context: Any = None) -> None:
@@ -28,62 +31,133 @@ class NumberedTask(asyncio.Task[Any]):
         return self.number
 
 
-class VirtualLoop(asyncio.BaseEventLoop):
-    """Jumps to the next timer as soon as nothing is ready."""
+def _nothing() -> None:
+    """Do nothing."""
 
-    _scheduled: list[asyncio.TimerHandle]  # the base class's heap of timers
+
+class _Handle(asyncio.TimerHandle):
+    """A callback that may be cancelled, without what the base class keeps for debugging."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: contextvars.Context | None,
+    ) -> None:
+        # The base class's constructor is most of the cost of a handle.
+        self._callback = callback
+        self._args = args
+        self._context = context if context is not None else contextvars.copy_context()
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        # What they refer to is not needed until the timer is due.
+        self._callback, self._args = _nothing, ()
+
+    def __repr__(self) -> str:
+        return f"<handle of {self._callback}>"
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """Jumps to the next timer as soon as nothing is ready.
+
+    It replaces what the base class does for each callback: the base class compares timers in
+    Python, and looks for sockets and threads that a simulation does not have.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
-        self._selector = _Jump(self)
-        self._numbers = itertools.count(1)
-        self.set_task_factory(_numbered)  # type: ignore[arg-type]
-        #: Told of every task; whoever watches tasks sets it.
+        self._ready: deque[_Handle] = deque()
+        #: A heap. Timers of the same time go off in the order in which they were set.
+        self._timers: list[tuple[float, int, _Handle]] = []
+        self._timer_numbers = itertools.count()
+        self._task_numbers = itertools.count(1)
+        #: Is called with every task, if set.
         self.adopt: Callable[[NumberedTask, contextvars.Context | None], None] | None = None
 
     def time(self) -> float:
         """Give the virtual time in seconds, from 0."""
         return self._now
 
-    def jump(self) -> None:
-        """Go to the next timer, exactly."""
-        self._now = self._scheduled[0].when()
+    def call_soon(
+        self,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        """Call back in the next round."""
+        handle = _Handle(callback, args, context)
+        self._ready.append(handle)
+        return handle
 
-    def next_number(self) -> int:
-        """Give the number of the next task."""
-        return next(self._numbers)
+    #: There are no threads.
+    call_soon_threadsafe = call_soon
 
-    def _process_events(self, event_list: object) -> None:
-        """Nothing comes from outside."""
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Call back at a time."""
+        handle = _Handle(callback, args, context)
+        heapq.heappush(self._timers, (when, next(self._timer_numbers), handle))
+        return handle
 
-    def _write_to_self(self) -> None:
-        """No other thread wakes this loop."""
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Call back after a number of seconds."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
 
+    def create_future(self) -> "asyncio.Future[Any]":
+        """Make a future of this loop."""
+        return asyncio.Future(loop=self)
 
-class _Jump:
-    """What the base class takes for a selector."""
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: object = None,
+        context: contextvars.Context | None = None,
+    ) -> "asyncio.Task[T]":
+        """Start a task. Its name is its number."""
+        task = NumberedTask(coro, number=next(self._task_numbers), loop=self, context=context)
+        if self.adopt is not None:
+            self.adopt(task, context)
+        return task
 
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
-
-    def select(self, timeout: float | None) -> list[Any]:
-        if timeout is None:
-            raise Deadlock("nothing is ready, and nothing is scheduled")
-        if timeout > 0:
-            self._loop.jump()
-        return []
-
-
-def _numbered(
-    loop: VirtualLoop,
-    coro: Coroutine[Any, Any, Any],
-    context: contextvars.Context | None = None,
-) -> NumberedTask:
-    task = NumberedTask(coro, number=loop.next_number(), loop=loop, context=context)
-    if loop.adopt is not None:
-        loop.adopt(task, context)
-    return task
+    def _run_once(self) -> None:
+        ready, timers = self._ready, self._timers
+        if not ready:
+            while timers and timers[0][2]._cancelled:
+                heapq.heappop(timers)
+            if not timers:
+                raise Deadlock("nothing is ready, and nothing is scheduled")
+            self._now = max(self._now, timers[0][0])
+        while timers and timers[0][0] <= self._now:
+            handle = heapq.heappop(timers)[2]
+            if not handle._cancelled:
+                ready.append(handle)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if handle._cancelled:
+                continue
+            try:
+                handle._context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self.call_exception_handler({"message": repr(handle), "exception": error})
 
 
 def run_virtually(main: Coroutine[Any, Any, T]) -> T:
