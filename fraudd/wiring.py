@@ -12,7 +12,7 @@ from fraudd.config.schema import DatabaseSection
 from fraudd.config.secrets import credential
 from fraudd.database.limit import AdaptiveLimit
 from fraudd.database.permits import Permits
-from fraudd.database.server import Server
+from fraudd.database.server import Server, Timeouts
 from fraudd.engine.consumers import POLL_MARGIN_SECONDS
 from fraudd.engine.terms import (
     BacklogTerms,
@@ -173,10 +173,12 @@ def database_server(config: Config) -> Server:
         iam_auth=database.iam_auth,
         tls=_verifying_tls(database) if database.ca_file or not database.loopback else None,
         time_zone=database.time_zone,
-        connect_timeout_seconds=database.connect_timeout_seconds,
-        query_timeout_seconds=database.query_timeout_seconds,
-        snapshot_timeout_seconds=database.snapshot_timeout_seconds,
-        idle_seconds=database.idle_seconds,
+        timeouts=Timeouts(
+            connect_seconds=database.connect_timeout_seconds,
+            query_seconds=database.query_timeout_seconds,
+            snapshot_seconds=database.snapshot_timeout_seconds,
+            idle_seconds=database.idle_seconds,
+        ),
     )
 
 

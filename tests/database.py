@@ -1,6 +1,7 @@
 """Parts of the database room as tests need them."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pymysql
@@ -9,7 +10,7 @@ from fraudd.clock import SystemClock
 from fraudd.database.connections import Connections
 from fraudd.database.limit import AdaptiveLimit
 from fraudd.database.permits import Permits
-from fraudd.database.server import Server
+from fraudd.database.server import Server, Timeouts
 from fraudd.local.settings import DatabaseServer
 
 #: Permits of a pool.
@@ -46,11 +47,18 @@ def server_of(database: DatabaseServer) -> Server:
         password=given(database.password),
         tls=None,
         time_zone="+00:00",
-        connect_timeout_seconds=2.0,
-        query_timeout_seconds=10.0,
-        snapshot_timeout_seconds=60.0,
-        idle_seconds=30.0,
+        timeouts=Timeouts(
+            connect_seconds=2.0,
+            query_seconds=10.0,
+            snapshot_seconds=60.0,
+            idle_seconds=30.0,
+        ),
     )
+
+
+def with_timeouts(server: Server, **seconds: float) -> Server:
+    """Change timeouts of a server."""
+    return replace(server, timeouts=replace(server.timeouts, **seconds))
 
 
 class Pool:

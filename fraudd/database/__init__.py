@@ -1,1 +1,1 @@
-"""MySQL and MariaDB through aiomysql: permits, connections, and their errors."""
+"""MySQL and MariaDB through aiomysql: permits, connections, statements, and their errors."""

@@ -1,36 +1,37 @@
-"""The number of connections that the load of the database allows (AIMD).
+"""The connection limit, which follows the load of the database (AIMD).
 
 Pure: time is an argument.
 """
 
 import math
 
-#: A halved limit needs this long to show in what the server counts.
+#: A lower limit needs this long to show in the server's counts, so it is not halved again before.
 HALVED_SECONDS = 10.0
-#: A server that has had no room for a single connection of ours for so long is out of reach.
+#: A server that refuses every connection for this long is unreachable.
 NO_ROOM_SECONDS = 10.0
 
 
 class AdaptiveLimit:
-    """How many permits there are: halved while the server is busy, one more at each calm reading.
+    """The number of permits: halved while the server is busy, raised by one at each calm reading.
 
-    Additive increase, multiplicative decrease, as TCP does (RFC 5681). Never under one, for what
-    takes nothing learns nothing.
+    Additive increase and multiplicative decrease, as in TCP (RFC 5681). The limit is at least
+    one, because a daemon without connections gets no readings.
     """
 
     def __init__(self, maximum: int, *, busy_threads: int) -> None:
         self.maximum = maximum
         self.value = maximum
-        #: As observed last; 0 before.
+        #: The last reading; 0 before the first one.
         self.threads_running = 0
         self._busy_threads = busy_threads
         self._halved_at = -math.inf
-        #: Since when there has been no room, and when we were last told so.
+        #: When the current series of refusals began.
         self._no_room_since: float | None = None
         self._refused_at = -math.inf
 
     def observe(self, threads_running: int, now: float) -> None:
-        """Note how many threads run on the server, told over a connection that could be had."""
+        """Adapt to the number of threads that run on the server."""
+        # A reading needs a connection, so the server had room.
         self._no_room_since = None
         self.threads_running = threads_running
         if threads_running <= self._busy_threads:
@@ -40,9 +41,9 @@ class AdaptiveLimit:
             self._halved_at = now
 
     def refused(self, now: float, *, connected: bool) -> bool:
-        """Note that the server had no room for a connection; tells whether it is out of reach.
+        """Adapt to a connection that the server refused. Returns whether it is unreachable.
 
-        ``connected``: whether there are other connections of ours.
+        ``connected``: whether this daemon has other open connections.
         """
         self.value = max(1, self.value - 1)
         if connected or now - self._refused_at > NO_ROOM_SECONDS:

@@ -1,4 +1,4 @@
-"""The cap on database connections: permits up to a limit that follows the server's load."""
+"""Connection permits, up to a limit that follows the load of the server."""
 
 import asyncio
 from collections import deque
@@ -9,106 +9,106 @@ from fraudd.ports import Clock
 
 
 class Permits:
-    """``most`` permits at most; each is the right to hold one connection.
+    """Up to ``maximum`` permits; each is the right to hold one connection.
 
-    The limit of how many may be taken falls while the server is busy; one that is taken is never
-    revoked.
+    The limit falls while the server is busy. A permit that is in use is never revoked.
     """
 
     def __init__(self, limit: AdaptiveLimit, *, clock: Clock) -> None:
         self._limit = limit
         self._clock = clock
-        # The one given back last goes out first: its connection is warm, the others may close.
+        # The last permit to come back is the first to go out: its connection is still open, and
+        # the connections of the others can close.
         self._free = list(reversed(range(limit.maximum)))
-        self._line: deque[asyncio.Future[NumberedPermit]] = deque()
-        #: Those who want all of them go first, so that they need not wait for a lull.
-        self._line_for_all: deque[asyncio.Future[NumberedPermit]] = deque()
+        self._waiters: deque[asyncio.Future[NumberedPermit]] = deque()
+        #: Served before the others. Otherwise they would wait until nobody else does.
+        self._waiters_for_all: deque[asyncio.Future[NumberedPermit]] = deque()
 
     @property
     def maximum(self) -> int:
-        """How many there are when nothing limits them."""
+        """The number of permits on a calm server."""
         return self._limit.maximum
 
     @property
     def limit(self) -> int:
-        """How many may be taken now."""
+        """The number of permits that may be in use now."""
         return self._limit.value
 
     @property
     def in_use(self) -> int:
-        """How many are taken."""
+        """The number of permits in use."""
         return self.maximum - len(self._free)
 
     @property
     def threads_running(self) -> int:
-        """How many threads ran on the server when it was looked at last; 0 before."""
+        """The last reading of the threads that run on the server; 0 before the first one."""
         return self._limit.threads_running
 
     def observe(self, threads_running: int) -> None:
-        """Let the limit follow how many threads run on the server."""
+        """Adapt the limit to the number of threads that run on the server."""
         self._limit.observe(threads_running, self._clock.monotonic())
-        self._hand_out()
+        self._serve_waiters()
 
     def refused(self, *, connected: bool) -> bool:
-        """Lower the limit, for the server had no room; tells whether it is out of reach."""
+        """Lower the limit after a refused connection. Returns whether the server is unreachable."""
         return self._limit.refused(self._clock.monotonic(), connected=connected)
 
     def try_acquire(self) -> "NumberedPermit | None":
         """Take a permit if one is free and nobody waits."""
-        if not self._room or self._line or self._line_for_all:
+        if not self._has_room or self._waiters or self._waiters_for_all:
             return None
         return NumberedPermit(self, [self._free.pop()])
 
     async def acquire(self) -> "NumberedPermit":
-        """Wait for a permit, first come, first served."""
-        return await self._wait_in(self._line)
+        """Wait for a permit, in order of arrival."""
+        return await self._wait_in(self._waiters)
 
     async def acquire_all(self) -> "NumberedPermit":
-        """Wait for all permits at once, whatever the limit; whoever asks must hold none.
+        """Wait for all permits at once, whatever the limit; before waiters for one permit.
 
-        Goes before all who want one.
+        A task that holds a permit must not call this: it would wait for itself.
         """
-        return await self._wait_in(self._line_for_all)
+        return await self._wait_in(self._waiters_for_all)
 
     def give_back(self, numbers: Sequence[int]) -> None:
-        """Take permits back and hand them to whoever is next."""
+        """Take permits back, and serve the next waiters."""
         self._free += numbers
-        self._hand_out()
+        self._serve_waiters()
 
-    async def _wait_in(self, line: "deque[asyncio.Future[NumberedPermit]]") -> "NumberedPermit":
-        place: asyncio.Future[NumberedPermit] = asyncio.get_running_loop().create_future()
-        line.append(place)
-        self._hand_out()
+    async def _wait_in(self, queue: "deque[asyncio.Future[NumberedPermit]]") -> "NumberedPermit":
+        waiter: asyncio.Future[NumberedPermit] = asyncio.get_running_loop().create_future()
+        queue.append(waiter)
+        self._serve_waiters()
         try:
-            return await place
+            return await waiter
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                place.result().release()
-            elif place in line:
-                line.remove(place)
-                self._hand_out()
+            if waiter.done() and not waiter.cancelled():
+                waiter.result().release()
+            elif waiter in queue:
+                queue.remove(waiter)
+                self._serve_waiters()
             raise
 
     @property
-    def _room(self) -> bool:
+    def _has_room(self) -> bool:
         return self.in_use < self.limit
 
-    def _hand_out(self) -> None:
-        while self._line_for_all and self.in_use == 0:
-            self._serve(self._line_for_all, self.maximum)
-        while self._line and self._room and not self._line_for_all:
-            self._serve(self._line, 1)
+    def _serve_waiters(self) -> None:
+        while self._waiters_for_all and self.in_use == 0:
+            self._serve_first(self._waiters_for_all, self.maximum)
+        while self._waiters and self._has_room and not self._waiters_for_all:
+            self._serve_first(self._waiters, 1)
 
-    def _serve(self, line: "deque[asyncio.Future[NumberedPermit]]", count: int) -> None:
-        place = line[0]
-        if not place.done():
+    def _serve_first(self, queue: "deque[asyncio.Future[NumberedPermit]]", count: int) -> None:
+        waiter = queue[0]
+        if not waiter.done():
             numbers = [self._free.pop() for _ in range(count)]
-            place.set_result(NumberedPermit(self, numbers))
-        line.popleft()
+            waiter.set_result(NumberedPermit(self, numbers))
+        queue.popleft()
 
 
 class NumberedPermit:
-    """One permit in somebody's hands, or all of them; it can be given back once."""
+    """One permit in use, or all of them."""
 
     def __init__(self, permits: Permits, numbers: Sequence[int]) -> None:
         self.number = numbers[0]
@@ -116,7 +116,7 @@ class NumberedPermit:
         self._permits: Permits | None = permits
 
     def release(self) -> None:
-        """Give the permit back; a second time does nothing."""
+        """Give the permit back. A second call has no effect."""
         if self._permits is not None:
             permits, self._permits = self._permits, None
             permits.give_back(self._numbers)

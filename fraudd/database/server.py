@@ -1,4 +1,4 @@
-"""The platform's database server: on what terms it is used, and how a connection is opened."""
+"""The platform's database server: its address, its terms of use, and how to connect to it."""
 
 import asyncio
 import ssl
@@ -13,35 +13,44 @@ from fraudd.database.errors import translated
 from fraudd.errors import Misconfigured, TransientError, Unavailable
 from fraudd.telemetry import log
 
-#: A server that does not hang up within this time after a goodbye is left to its own devices.
-_GOODBYE_SECONDS = 2.0
-_MAX_BYTES_A_READ = 65_536
+#: A server that has not closed the connection by then is not waited for any longer.
+_QUIT_SECONDS = 2.0
+_READ_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """The time limits of connections, snapshots and statements."""
+
+    connect_seconds: float
+    query_seconds: float
+    snapshot_seconds: float
+    #: An unused connection is closed after this time.
+    idle_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Where the database is and on what terms to use it; ``password`` is asked at each connect."""
+    """The address of the database, and the terms of its use."""
 
     host: str
     port: int
     user: str
     name: str
+    #: Read for each connection, because passwords change.
     password: Callable[[], Awaitable[str]] = field(repr=False)
-    #: Whether the password is a token of RDS, which is sent as it is, inside TLS.
+    #: Whether the password is an RDS token, which is sent in plain text inside TLS.
     iam_auth: bool = False
     tls: ssl.SSLContext | None
     time_zone: str
-    connect_timeout_seconds: float
-    query_timeout_seconds: float
-    snapshot_timeout_seconds: float
-    idle_seconds: float
+    timeouts: Timeouts
 
 
 class Connection(aiomysql.Connection):  # type: ignore[misc]
-    """The driver's connection; where TLS is asked for, it never goes on without."""
+    """The driver's connection, which fails if TLS is configured and the server offers none."""
 
     async def open(self) -> None:
-        """Connect; cut off or failed, nothing stays open."""
+        """Connect. After an error or a cancellation nothing stays open."""
         try:
             await self._connect()
         except BaseException:
@@ -50,30 +59,31 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
             raise
 
     async def _request_authentication(self) -> None:
-        # The driver would send the password in the clear to whoever says that it has no TLS.
+        # Without this check, the driver sends the password in plain text to a server that claims
+        # not to support TLS.
         if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
             raise OperationalError(2026, "the server offers no TLS")
         await super()._request_authentication()
 
     @property
     def mariadb(self) -> bool:
-        """Whether the server says that it is a MariaDB."""
+        """Whether the server reports itself as MariaDB."""
         return "MariaDB" in self.get_server_info()
 
     @property
     def warnings(self) -> int:
-        """How many warnings the last statement gave."""
+        """The number of warnings of the last statement."""
         return self._result.warning_count if self._result is not None else 0
 
-    async def say_goodbye(self) -> None:
-        """Close, and wait until the server has let go: until then it counts the connection."""
+    async def quit(self) -> None:
+        """Close, and wait for the server to close: until then it counts the connection."""
         try:
-            # One that broke is closed already.
+            # A broken connection is closed already.
             if not self.closed:
-                async with asyncio.timeout(_GOODBYE_SECONDS):
+                async with asyncio.timeout(_QUIT_SECONDS):
                     self._result = None
                     await self._execute_command(COMMAND.COM_QUIT, "")
-                    while await self._reader.read(_MAX_BYTES_A_READ):
+                    while await self._reader.read(_READ_BYTES):
                         pass
         except (OSError, MySQLError, TimeoutError) as error:
             log.debug("connection.no_goodbye", error=str(error))
@@ -82,9 +92,9 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
 
 
 async def connect(server: Server, *, database: str | None) -> Connection:
-    """Open a connection whose session is set up, with or without a default database.
+    """Open a connection and set up its session, with or without a default database.
 
-    Raises ``Unavailable``, or ``BackPressure`` where the server has no room for one more.
+    Raises ``Unavailable``, or ``BackPressure`` if the server has no free connection.
     """
     connection = Connection(
         host=server.host,
@@ -99,20 +109,20 @@ async def connect(server: Server, *, database: str | None) -> Connection:
         autocommit=True,
         program_name="fraudd",
     )
+    seconds = server.timeouts.connect_seconds
     try:
         with translated():
-            async with asyncio.timeout(server.connect_timeout_seconds):
+            async with asyncio.timeout(seconds):
                 await connection.open()
-                for statement in _session(server, mariadb=connection.mariadb):
+                for statement in _session_statements(server, mariadb=connection.mariadb):
                     await connection.query(statement)
     except BaseException as error:
         connection.close()
         match error:
             case TimeoutError():
-                seconds = server.connect_timeout_seconds
                 raise Unavailable("database", f"no connection within {seconds:g} s") from None
             case TransientError(detail=detail):
-                # Lost while it is made: the server is not there.
+                # A connection that breaks while it is opened means that the server is down.
                 raise Unavailable("database", detail) from error
         raise
     return connection
@@ -120,17 +130,17 @@ async def connect(server: Server, *, database: str | None) -> Connection:
 
 async def _password(server: Server) -> str:
     try:
-        # The driver writes passwords in Latin-1; servers take their bytes to be UTF-8.
+        # The driver encodes passwords as Latin-1; servers expect UTF-8.
         return (await server.password()).encode().decode("latin-1")
     except Misconfigured as error:
-        # It could be read at start: this is an outage like any other.
+        # The file was readable at start, so this is an outage.
         raise Unavailable("database", str(error)) from error
 
 
-def _session(server: Server, *, mariadb: bool) -> Iterator[str]:
-    """The statements that set a session up: isolation, time zone, deadline of each statement."""
+def _session_statements(server: Server, *, mariadb: bool) -> Iterator[str]:
+    """The statements that set isolation level, time zone, and the deadline of each statement."""
     yield "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
-    seconds = server.query_timeout_seconds
+    seconds = server.timeouts.query_seconds
     # https://mariadb.com/kb/en/aborting-statements/ counts seconds,
     # https://dev.mysql.com/doc/refman/8.4/en/server-system-variables.html milliseconds.
     deadline = (

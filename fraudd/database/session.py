@@ -1,4 +1,4 @@
-"""One connection and the statement on it: what is cut off or late is killed on the server."""
+"""One connection and its statement. If the statement is cancelled or late, the server kills it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
@@ -9,20 +9,19 @@ import aiomysql
 from pymysql.constants import FIELD_TYPE
 
 from fraudd.database.errors import translated
-from fraudd.database.kill import Killer
 from fraudd.database.server import Connection, Server, connect
 from fraudd.errors import BackPressure, RunError, TransientError, Unavailable
 from fraudd.telemetry import log
 
 T = TypeVar("T")
 
-#: Rows between two turns of the event loop: larger slices make others wait, smaller cost more.
-ROWS_A_SLICE = 100
-#: A look-up takes several turns of the loop: it is not to wait for a slice at each of them.
-_TURNS_A_SLICE = 3
+#: Rows between two turns of the event loop: larger slices delay other tasks, smaller ones cost CPU.
+_ROWS_PER_SLICE = 100
+#: An HTTP read needs several turns of the loop, and should not wait for a slice in each of them.
+_TURNS_PER_SLICE = 3
 #: The client waits this much longer for a statement than the server lets it run.
 _ANSWER_SECONDS = 1.0
-#: A kill that comes before its statement has begun does nothing: it is sent again after this.
+#: A kill that arrives before its statement begins has no effect, so it is repeated.
 _KILL_AGAIN_SECONDS = 0.5
 _NUMERIC = frozenset(
     {
@@ -45,7 +44,7 @@ _TEMPORAL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of a statement; of each column its name, and whether its type is a number or a date."""
+    """Rows of a statement, and the columns: their names, and which are numbers or dates."""
 
     columns: list[str]
     numeric: list[bool]
@@ -53,85 +52,108 @@ class Rows:
     rows: Sequence[Sequence[Any]]
 
 
+class Killer:
+    """Kills statements of this account, one at a time.
+
+    It opens one connection beyond the permits for each kill, and closes it again.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._turn = asyncio.Lock()
+
+    async def kill(self, connection: Connection) -> None:
+        """Kill the statement that a connection runs, if any. The connection stays open.
+
+        Raises ``Unavailable``, ``BackPressure``, ``TransientError`` or ``RunError``.
+        """
+        async with self._turn:
+            # Without a database, which distinguishes it in the process list.
+            control = await connect(self._server, database=None)
+            try:
+                with translated():
+                    async with asyncio.timeout(self._server.timeouts.connect_seconds):
+                        await control.query(f"KILL QUERY {connection.thread_id()}")
+            finally:
+                await control.quit()
+
+
 class Session:
-    """One open connection. After any error it is to be closed: nobody knows what is left on it."""
+    """One open connection. Close it after any error, because its state is then unknown."""
 
     def __init__(self, connection: Connection, server: Server, killer: Killer) -> None:
         self._connection = connection
-        self._server = server
         self._killer = killer
-        #: The call of the driver that is under way.
+        self._deadline_seconds = server.timeouts.query_seconds + _ANSWER_SECONDS
+        #: The driver's call in progress.
         self._call: asyncio.Task[Any] | None = None
         self._rows_left = False
 
     @classmethod
     async def open(cls, server: Server, killer: Killer) -> "Session":
-        """Connect; raises what ``connect`` does."""
+        """Connect. Raises what ``connect`` raises."""
         return cls(await connect(server, database=server.name), server, killer)
 
     @property
     def mariadb(self) -> bool:
-        """Whether the server says that it is a MariaDB."""
+        """Whether the server reports itself as MariaDB."""
         return self._connection.mariadb
 
     async def execute(self, sql: str, *, seconds: float) -> int:
-        """Run a statement that gives no rows and takes no time; gives the number of its warnings.
+        """Run a short statement that returns no rows. Returns the number of its warnings.
 
-        A server that does not answer within so many seconds counts as lost.
+        Raises ``TransientError`` if the server does not answer within ``seconds``.
         """
         late = TransientError("connection_lost", f"no answer within {seconds:g} s")
-        await self._unbroken(self._connection.query(sql), asyncio.timeout(seconds), late)
+        await self._uninterrupted(self._connection.query(sql), asyncio.timeout(seconds), late)
         return self._connection.warnings
 
     async def stream(
         self, sql: str, parameters: Mapping[str, Any] | None = None
     ) -> AsyncGenerator[Rows, None]:
-        """Run one statement; gives its rows by slices, the first of them even if it is empty.
+        """Run one statement and yield its rows in slices, at least one, even if it is empty.
 
-        The event loop has its turns after each slice. The statement's time runs from its begin to
-        its last row. Raises ``RunError``, ``Unavailable`` or ``BackPressure``.
+        Other tasks run after each slice. The deadline covers the time from the start of the
+        statement to its last row. Raises ``RunError``, ``Unavailable`` or ``BackPressure``.
         """
         deadline = asyncio.get_running_loop().time() + self._deadline_seconds
         late = TransientError("query_timeout", f"no answer within {self._deadline_seconds:g} s")
         cursor = await self._connection.cursor(aiomysql.SSCursor)
-        call = _first(cursor, sql, parameters)
+        call = _execute_and_fetch(cursor, sql, parameters)
         while True:
-            rows = await self._unbroken(call, asyncio.timeout_at(deadline), late)
-            self._rows_left = len(rows) == ROWS_A_SLICE
-            yield _described(cursor, rows)
+            rows = await self._uninterrupted(call, asyncio.timeout_at(deadline), late)
+            self._rows_left = len(rows) == _ROWS_PER_SLICE
+            yield _with_columns(cursor, rows)
             if not self._rows_left:
                 return
-            for _ in range(_TURNS_A_SLICE):
+            for _ in range(_TURNS_PER_SLICE):
                 await asyncio.sleep(0)
-            call = cursor.fetchmany(ROWS_A_SLICE)
+            call = cursor.fetchmany(_ROWS_PER_SLICE)
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
-        """Run one statement and give all its rows; raises what ``stream`` does."""
-        slices = [some async for some in self.stream(sql, parameters)]
+        """Run one statement and return all its rows. Raises what ``stream`` raises."""
+        slices = [part async for part in self.stream(sql, parameters)]
         return Rows(
             slices[0].columns,
             slices[0].numeric,
             slices[0].temporal,
-            [row for some in slices for row in some.rows],
+            [row for part in slices for row in part.rows],
         )
 
     async def close(self) -> None:
-        """End what is under way on the server, and wait until it has let go of the connection."""
+        """End the statement on the server, then close and wait for the server to close."""
         if self._call is not None:
             await self._end(self._call)
         if self._rows_left and not self._connection.closed:
             await self._kill()
-        await self._connection.say_goodbye()
+        await self._connection.quit()
 
-    @property
-    def _deadline_seconds(self) -> float:
-        return self._server.query_timeout_seconds + _ANSWER_SECONDS
-
-    async def _unbroken(
+    async def _uninterrupted(
         self, call: Coroutine[Any, Any, T], limit: asyncio.Timeout, late: TransientError
     ) -> T:
-        """Await a call of the driver; when we are cut off it goes on, for ``close`` to end it."""
-        # In no TaskGroup, which would cancel it: the driver would hang up on a server at work.
+        """Await a call of the driver. After a cancellation the call goes on; ``close`` ends it."""
+        # In no TaskGroup, which would cancel it: the driver would then drop the connection while
+        # the server still works on the statement.
         self._call = task = asyncio.create_task(call)  # noqa: TID251
         try:
             async with limit:
@@ -141,24 +163,26 @@ class Session:
             raise late from None
 
     async def _end(self, call: "asyncio.Task[Any]") -> None:
-        """Kill a statement until the server has ended it, or cannot be asked to."""
+        """Kill a statement until the server ends it, or is unreachable."""
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 while not call.done() and await self._kill():
                     await asyncio.wait([call], timeout=_KILL_AGAIN_SECONDS)
         except TimeoutError:
-            log.warning("statement.not_killed", error="it does not end")
+            log.warning(
+                "statement.not_killed", error=f"still running after {self._deadline_seconds:g} s"
+            )
         call.cancel()
         await asyncio.wait([call])
-        # How it ended has been told, or is of no interest to a caller who is gone.
+        # Marks an exception as retrieved: it was raised before, or nobody waits for it.
         _ = call.cancelled() or call.exception()
 
     async def _kill(self) -> bool:
-        """Kill what the connection runs; tells whether it makes sense to try again."""
+        """Kill the statement. Returns whether another attempt makes sense."""
         try:
             await self._killer.kill(self._connection)
         except BackPressure as error:
-            # The statement's own deadline will end it, if no connection is had before.
+            # If no connection becomes free, the statement ends at its own deadline.
             log.debug("statement.not_killed_yet", error=str(error))
         except (Unavailable, RunError, TimeoutError) as error:
             log.warning("statement.not_killed", error=str(error))
@@ -166,14 +190,16 @@ class Session:
         return True
 
 
-async def _first(cursor: Any, sql: str, parameters: Mapping[str, Any] | None) -> list[Any]:
-    """Run a statement and read the first slice: most have no other."""
+async def _execute_and_fetch(
+    cursor: Any, sql: str, parameters: Mapping[str, Any] | None
+) -> list[Any]:
+    """Run a statement and read its first slice, which is mostly the only one."""
     await cursor.execute(sql, parameters)
-    rows: list[Any] = await cursor.fetchmany(ROWS_A_SLICE)
+    rows: list[Any] = await cursor.fetchmany(_ROWS_PER_SLICE)
     return rows
 
 
-def _described(cursor: Any, rows: Sequence[Any]) -> Rows:
+def _with_columns(cursor: Any, rows: Sequence[Any]) -> Rows:
     types = [column[1] for column in cursor.description]
     return Rows(
         columns=[column[0] for column in cursor.description],

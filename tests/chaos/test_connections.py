@@ -5,7 +5,7 @@ import random
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from fraudd.database.server import Server
 from fraudd.errors import RunError, TransientError, Unavailable
 from fraudd.local.settings import DatabaseServer
 from tests.chaos.servers import Database, Process, processes
-from tests.database import Pool, server_of
+from tests.database import Pool, server_of, with_timeouts
 
 JOBS = 2_000
 LIMIT = 3
@@ -38,10 +38,10 @@ async def server(platform_database: Database) -> Server:
     account = DatabaseServer(
         host="127.0.0.1", port=platform_database.port, user="crowd", password="", name="plain"
     )
-    return replace(
+    return with_timeouts(
         server_of(account),
-        query_timeout_seconds=DEADLINE_SECONDS,
-        snapshot_timeout_seconds=5.0,
+        query_seconds=DEADLINE_SECONDS,
+        snapshot_seconds=5.0,
         idle_seconds=IDLE_SECONDS,
     )
 

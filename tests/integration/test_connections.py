@@ -9,7 +9,7 @@ import pytest
 
 from fraudd.database.server import Server
 from fraudd.errors import RunError, TransientError, Unavailable
-from tests.database import LIMIT, PLAIN, Pool, given
+from tests.database import LIMIT, PLAIN, Pool, given, with_timeouts
 from tests.integration.conftest import Observer
 
 
@@ -47,7 +47,7 @@ async def test_there_are_never_more_connections_than_permits(
 
 
 async def test_an_idle_connection_is_closed(server: Server, observer: Observer) -> None:
-    pool = Pool(replace(server, idle_seconds=0.05))
+    pool = Pool(with_timeouts(server, idle_seconds=0.05))
     async with asyncio.TaskGroup() as group:
         closing = group.create_task(pool.connections.close_idle())
         await pool.query("SELECT 1")
@@ -128,7 +128,7 @@ async def test_the_time_zone_is_the_one_the_platform_writes_in(
 async def test_a_statement_over_its_deadline_is_ended_by_the_server(
     server: Server, observer: Observer
 ) -> None:
-    pool = Pool(replace(server, query_timeout_seconds=0.1))
+    pool = Pool(with_timeouts(server, query_seconds=0.1))
     with pytest.raises(TransientError) as told:
         await pool.query("SELECT SLEEP(30) FROM t")
     assert told.value.type == "query_timeout"
@@ -136,7 +136,7 @@ async def test_a_statement_over_its_deadline_is_ended_by_the_server(
 
 
 async def test_a_snapshot_over_its_deadline_ends(server: Server, observer: Observer) -> None:
-    pool = Pool(replace(server, snapshot_timeout_seconds=0.1))
+    pool = Pool(with_timeouts(server, snapshot_seconds=0.1))
     with pytest.raises(TransientError) as told:
         await pool.query("SELECT SLEEP(30) FROM t")
     assert told.value.type == "snapshot_timeout"

@@ -1,13 +1,12 @@
 """Statements that are cut off or late end on the server, too, before their permit goes back."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
 from fraudd.database.server import Server
 from fraudd.errors import TransientError
-from tests.database import Pool
+from tests.database import Pool, with_timeouts
 from tests.integration.conftest import Observer
 
 SLOW = "SELECT SLEEP(30) FROM t"
@@ -111,7 +110,7 @@ async def test_a_killer_that_finds_no_room_waits_for_the_statement_s_own_deadlin
     server: Server, observer: Observer
 ) -> None:
     await observer.rows(f"ALTER USER {observer.account} WITH MAX_USER_CONNECTIONS 1")
-    pool = Pool(replace(server, query_timeout_seconds=1.5))
+    pool = Pool(with_timeouts(server, query_seconds=1.5))
     running = asyncio.ensure_future(pool.query(SLOW))
     await observer.busy("User sleep")
     running.cancel()

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import aiomysql
@@ -13,7 +12,7 @@ from fraudd.config import Config
 from fraudd.database.server import Server
 from fraudd.errors import BackPressure
 from fraudd.local.settings import DatabaseServer
-from tests.database import Pool
+from tests.database import Pool, with_timeouts
 from tests.integration.conftest import Fraudd, Observer, Start, changed
 
 #: More than fraudd's own connections, fewer than the load that the tests make.
@@ -158,7 +157,7 @@ async def test_a_full_server_is_no_outage_while_one_connection_is_had(
     server: Server, observer: Observer
 ) -> None:
     await observer.rows(f"ALTER USER {observer.account} WITH MAX_USER_CONNECTIONS 1")
-    pool = Pool(replace(server, idle_seconds=60.0), limit=3)
+    pool = Pool(with_timeouts(server, idle_seconds=60.0), limit=3)
     first, second = await pool.permits.acquire(), await pool.permits.acquire()
     async with pool.connections.snapshot(first):
         for _ in range(3):

@@ -6,11 +6,9 @@ from fraudd.clock import SystemClock
 from fraudd.commands.check.features import Database, see_features
 from fraudd.commands.check.findings import Finding, Findings, failed, ok, warning
 from fraudd.config import Config
-from fraudd.database import account as accounts
-from fraudd.database import vitals as servers
-from fraudd.database.account import Account
+from fraudd.database import inspection
 from fraudd.database.connections import Connections
-from fraudd.database.vitals import TRIED_SECONDS, Lag, Vitals
+from fraudd.database.inspection import TRIED_SECONDS, Account, Lag, ServerState
 from fraudd.errors import RunError
 from fraudd.ports import Permit
 from fraudd.scoring.feature_files import FeatureFiles
@@ -37,8 +35,8 @@ async def see_database(
         permit = await permits.acquire()
         try:
             async with connections.snapshot(permit) as snapshot:
-                vitals = await servers.look(snapshot)
-                account = await accounts.describe(snapshot)
+                vitals = await inspection.server_state(snapshot)
+                account = await inspection.account(snapshot)
             findings.add(*judge_server(settings, vitals))
             findings.add(*judge_replica(settings, vitals))
             await _see_lag(settings, vitals, connections, permit, findings)
@@ -46,7 +44,7 @@ async def see_database(
             # One connection at a time is all that a fleet at work may have left.
             await connections.close()
             with findings.caught("deadlines: "):
-                findings.add(judge_deadline(await servers.deadline_seconds(server, clock)))
+                findings.add(judge_deadline(await inspection.deadline_seconds(server, clock)))
             if feature_files is not None:
                 database = Database(
                     connections=connections,
@@ -62,7 +60,7 @@ async def see_database(
 
 async def _see_lag(
     settings: Config,
-    vitals: Vitals,
+    vitals: ServerState,
     connections: Connections,
     permit: Permit,
     findings: Findings,
@@ -73,7 +71,7 @@ async def _see_lag(
         return
     try:
         async with connections.snapshot(permit) as snapshot:
-            lag = await servers.replica_lag(snapshot)
+            lag = await inspection.replica_lag(snapshot)
     except RunError as error:
         if error.type != "bad_statement":
             raise
@@ -87,7 +85,7 @@ async def _see_lag(
         findings.add(judge_lag(lag, allowed))
 
 
-def judge_server(settings: Config, vitals: Vitals) -> Iterator[Finding]:
+def judge_server(settings: Config, vitals: ServerState) -> Iterator[Finding]:
     """Judge the way to the server, its room, its load and its zone."""
     database = settings.database
     tls = f"{vitals.tls} ({vitals.cipher}), verified" if vitals.tls else "no TLS, on this machine"
@@ -124,7 +122,7 @@ def judge_server(settings: Config, vitals: Vitals) -> Iterator[Finding]:
         yield ok(f"time zone: {database.time_zone}, as the server's own")
 
 
-def judge_replica(settings: Config, vitals: Vitals) -> Iterator[Finding]:
+def judge_replica(settings: Config, vitals: ServerState) -> Iterator[Finding]:
     """Compare what the configuration says of replication with what the server is."""
     lag = settings.database.replica_lag_seconds
     if vitals.read_only and not lag:

@@ -26,7 +26,7 @@ from fraudd.commands.check.regions import judge_regions
 from fraudd.commands.check.table import judge_table
 from fraudd.commands.check.topics import judge_subscription
 from fraudd.config import Config
-from fraudd.database.vitals import Vitals
+from fraudd.database.inspection import ServerState
 
 DAY = 24 * 3600
 ARN = "arn:aws:sqs:eu-central-1:123456789012:"
@@ -52,7 +52,7 @@ DEAD = replace(
     dead_letter_arn=None,
     max_receive_count=None,
 )
-VITALS = Vitals(
+VITALS = ServerState(
     version="10.11.19-MariaDB",
     tls="",
     cipher="",
@@ -193,7 +193,7 @@ def test_what_is_no_arn_is_of_no_region() -> None:
     ],
 )
 def test_a_server_is_judged_by_its_room_load_and_zone(
-    vitals: Vitals, verdict: Verdict, says: str
+    vitals: ServerState, verdict: Verdict, says: str
 ) -> None:
     [finding] = wrong(judge_server(config(), vitals))
     assert finding.verdict == verdict

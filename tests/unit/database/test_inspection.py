@@ -2,7 +2,7 @@
 
 import pytest
 
-from fraudd.database.account import may_write
+from fraudd.database.inspection import rights_to_write
 
 
 @pytest.mark.parametrize(
@@ -28,4 +28,4 @@ from fraudd.database.account import may_write
     ],
 )  # fmt: skip
 def test_rights_to_write_anywhere_are_told(grant: str, rights: list[str]) -> None:
-    assert may_write(["GRANT SELECT ON `shop`.* TO `fraudd`@`%`", grant]) == rights
+    assert rights_to_write(["GRANT SELECT ON `shop`.* TO `fraudd`@`%`", grant]) == rights
