@@ -1,8 +1,10 @@
-"""From the configuration to the terms on which AWS, the database and the engine are used."""
+"""Turns the configuration into adapters, engine terms, and tokens."""
 
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
+from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.rds_token import RdsToken
 from fraudd.aws.session import AwsTerms, Clients
 from fraudd.aws.sns import SnsTopics
@@ -10,6 +12,7 @@ from fraudd.aws.sqs import SqsQueue
 from fraudd.config import Config
 from fraudd.config.schema import DatabaseSection
 from fraudd.config.secrets import credential
+from fraudd.database.connections import Connections
 from fraudd.database.limit import AdaptiveLimit
 from fraudd.database.permits import Permits
 from fraudd.database.server import Server, Timeouts
@@ -28,16 +31,48 @@ from fraudd.errors import Misconfigured
 from fraudd.ports import Clock
 from fraudd.prediction.record import Lane
 from fraudd.prediction.retry import Limits
+from fraudd.telemetry.clock_skew import ClockSkew
 from fraudd.web import auth
 from fraudd.web.auth import Tokens
 
 _DAY_SECONDS = 24 * 3600.0
-#: Giving runs back takes several calls of AWS, each of which has its time-outs and retries.
+#: To release messages takes several AWS calls, each with its own timeouts and retries.
 _RELEASING_SECONDS = 30.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """AWS and the database behind the engine's ports."""
+
+    store: DynamoDbStore
+    queues: Mapping[Lane, SqsQueue]
+    topics: SnsTopics
+    permits: Permits
+    connections: Connections
+    skew: ClockSkew
+
+    async def check(self) -> None:
+        """Check table, queues, and topics. Raises ``Misconfigured`` or ``Unavailable``."""
+        await self.store.check()
+        await _check_queues(self.queues)
+        await self.topics.check()
+
+
+def adapters(config: Config, clients: Clients, clock: Clock) -> Adapters:
+    """Build the adapters. Raises ``Misconfigured`` if a credential or CA file is unreadable."""
+    permits = database_permits(config, clock)
+    return Adapters(
+        store=DynamoDbStore(clients, config.results.table),
+        queues=sqs_queues(config, clients, clock),
+        topics=sns_topics(config, clients),
+        permits=permits,
+        connections=Connections(database_server(config), permits, clock=clock),
+        skew=clients.skew,
+    )
+
+
 def aws_terms(config: Config) -> AwsTerms:
-    """How AWS is reached."""
+    """Give the region, endpoint, timeouts, and limits of AWS calls."""
     return AwsTerms(
         region=config.aws.region,
         endpoint_url=config.aws.endpoint_url,
@@ -49,35 +84,33 @@ def aws_terms(config: Config) -> AwsTerms:
 
 
 def sqs_queues(config: Config, clients: Clients, clock: Clock) -> Mapping[Lane, SqsQueue]:
-    """The queue of each lane that is configured."""
+    """Build the queue of each configured lane."""
     lanes: list[Lane] = ["interactive"]
     if config.queue.bulk_url is not None:
         lanes.append("bulk")
     return {lane: sqs_queue(config, clients, clock, lane=lane) for lane in lanes}
 
 
-async def check_queues(queues: Mapping[Lane, SqsQueue]) -> None:
-    """See that the queues are there; raises ``Misconfigured`` or ``Unavailable``."""
+async def _check_queues(queues: Mapping[Lane, SqsQueue]) -> None:
+    """Check that the queues exist. Raises ``Misconfigured`` or ``Unavailable``."""
     if len({queue.url for queue in queues.values()}) < len(queues):
-        raise Misconfigured(
-            "[queue] bulk_url must be a queue of its own: it is that of [queue] url"
-        )
+        raise Misconfigured("[queue] bulk_url and url name the same queue: give bulk_url its own")
     for queue in queues.values():
         await queue.check()
     first, *others = sorted({queue.dead_letter_url for queue in queues.values()})
     if others:
         raise Misconfigured(
-            "the queues of [queue] url and bulk_url have redrive policies to different dead-letter"
-            f" queues, {first} and {others[0]}: give both the same one"
+            "the redrive policies of [queue] url and bulk_url name different dead-letter queues,"
+            f" {first} and {others[0]}: set the same one in both"
         )
 
 
 def sqs_queue(
     config: Config, clients: Clients, clock: Clock, *, lane: Lane = "interactive"
 ) -> SqsQueue:
-    """The queue of a lane's request events, which has to be configured."""
+    """Build the queue of a lane. The lane must be configured."""
     url = config.queue.bulk_url if lane == "bulk" else config.queue.url
-    assert url is not None, "only a lane that is configured has a queue"
+    assert url is not None, "only a configured lane has a queue"
     return SqsQueue(
         clients,
         url=url,
@@ -90,7 +123,7 @@ def sqs_queue(
 
 
 def sns_topics(config: Config, clients: Clients) -> SnsTopics:
-    """The topics of request and completion events."""
+    """Build the topics of request and completion events."""
     return SnsTopics(
         clients,
         requests_arn=config.topics.requests_arn,
@@ -99,7 +132,7 @@ def sns_topics(config: Config, clients: Clients) -> SnsTopics:
 
 
 def engine_terms(config: Config) -> EngineTerms:
-    """The numbers that the engine runs by."""
+    """Give the limits and times that the engine works with."""
     return EngineTerms(
         visibility_timeout_seconds=config.queue.visibility_timeout_seconds,
         consumers=ConsumerTerms(
@@ -141,13 +174,13 @@ def engine_terms(config: Config) -> EngineTerms:
 
 
 def longest_stop_seconds(config: Config) -> float:
-    """How long consumers may take to stop: the outstanding poll, the drain, and giving back."""
+    """Give the longest stop of the consumers: the open poll, the drain, and the release."""
     polling = config.queue.wait_seconds + POLL_MARGIN_SECONDS
     return polling + config.consumers.drain_seconds + _RELEASING_SECONDS
 
 
 def tokens(config: Config) -> Tokens | None:
-    """The tokens of callers; None where anybody may call.
+    """Read the token file. None: no tokens are configured, so every client is accepted.
 
     Raises ``Misconfigured`` with every bad line of the file.
     """
@@ -156,20 +189,20 @@ def tokens(config: Config) -> Tokens | None:
 
 
 def database_permits(config: Config, clock: Clock) -> Permits:
-    """The rights to connect to the database."""
+    """Build the connection permits."""
     limit = AdaptiveLimit(config.database.max_connections, busy_threads=config.busy_threads)
     return Permits(limit, clock=clock)
 
 
 def database_server(config: Config) -> Server:
-    """Where the database is; raises ``Misconfigured`` where CA file or password cannot be read."""
+    """Describe the database server. Raises ``Misconfigured`` if a secret or CA is unreadable."""
     database = config.database
     return Server(
         host=database.host,
         port=database.port,
         user=database.user,
         name=database.name,
-        password=_token(config) if database.iam_auth else _password(database),
+        password=_rds_token(config) if database.iam_auth else _password(database),
         iam_auth=database.iam_auth,
         tls=_verifying_tls(database) if database.ca_file or not database.loopback else None,
         time_zone=database.time_zone,
@@ -183,7 +216,8 @@ def database_server(config: Config) -> Server:
 
 
 def _password(database: DatabaseSection) -> Callable[[], Awaitable[str]]:
-    """A password that is read again for each connection, so that it may change."""
+    """Read the password again for each connection, so that it can be rotated."""
+    # A wrong name must fail at startup, not at the first connection.
     credential(database.password_credential)
 
     async def read() -> str:
@@ -192,7 +226,7 @@ def _password(database: DatabaseSection) -> Callable[[], Awaitable[str]]:
     return read
 
 
-def _token(config: Config) -> Callable[[], Awaitable[str]]:
+def _rds_token(config: Config) -> Callable[[], Awaitable[str]]:
     database = config.database
     return RdsToken(
         host=database.host,

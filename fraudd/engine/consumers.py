@@ -271,7 +271,7 @@ class Consumers:
 
     async def _work(self, job: Job) -> None:
         outcome = await self._worker.work(job)
-        self._metrics.jobs.labels(outcome).inc()
+        self._metrics.messages.labels(outcome).inc()
 
 
 def _cut_off(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -136,7 +136,7 @@ class Sweeper:
             state=record.state,
             requeues=applied.record.requeues,
         )
-        self._metrics.swept.inc()
+        self._metrics.resent.inc()
         try:
             await self._publisher.send(record)
         except Unavailable as error:

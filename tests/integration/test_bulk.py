@@ -148,7 +148,7 @@ async def test_a_drain_waits_for_both_polls(start: Start, bulky: Config) -> None
         fraudd.daemon.stop()
         await fraudd.task
         # What the polls brought was worked on, what they did not is in the queue.
-        depth = await fraudd.daemon._queues["bulk"].depth()
+        depth = await fraudd.daemon.adapters.queues["bulk"].depth()
         assert depth.in_flight == 0
         assert depth.visible == 1 - fraudd.sample("fraudd_messages_total", outcome="done")
 

@@ -2,29 +2,54 @@
 
 import re
 from collections.abc import Mapping
-from inspect import signature
+from functools import cache
 
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
 from prometheus_client.metrics import MetricWrapperBase
 
+from fraudd.daemon.gauges import Gauges
 from fraudd.telemetry.metrics import Metrics
 from tests.sources import quoted, table
+from tests.unit.daemon.snapshots import SERVING
 
 #: What a number counts or measures, in Prometheus' base units; or nothing: a count of what is now.
 SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
-def collectors() -> Mapping[str, MetricWrapperBase]:
-    """The metrics of the registry, by the name they are asked for by."""
-    held = [one for one in vars(Metrics()).values() if isinstance(one, MetricWrapperBase)]
-    return {f"{one._name}{SUFFIXES.get(str(one._type), '')}": one for one in held}
+@cache
+def collectors() -> Mapping[str, tuple[str, set[str]]]:
+    """The help text and the labels of each metric of a daemon, by the name in a query."""
+    moved = [metric for metric in vars(Metrics()).values() if isinstance(metric, MetricWrapperBase)]
+    declared = {
+        f"{metric._name}{SUFFIXES.get(str(metric._type), '')}": (
+            metric._documentation,
+            set(metric._labelnames),
+        )
+        for metric in moved
+    }
+    shown = {
+        f"{family.name}{SUFFIXES.get(family.type, '')}": (family.documentation, _labels(family))
+        for family in Gauges(lambda: SERVING).collect()
+    }
+    assert not declared.keys() & shown.keys()
+    return declared | shown
 
 
-def listed() -> Mapping[str, set[str]]:
-    """The labels of each metric that the reference lists."""
+def _labels(family: Metric) -> set[str]:
+    [labels] = {frozenset(sample.labels) for sample in family.samples}
+    return set(labels)
+
+
+def listed() -> Mapping[str, tuple[str, set[str]]]:
+    """The meaning and the labels of each metric that the reference lists."""
     rows = table("Metrics")
-    found = {quoted(name)[0]: set(quoted(labels)) for name, labels, _ in rows}
-    assert len(found) == len(rows), "one metric a row, and none twice"
-    return found
+    metrics = {
+        quoted(name)[0]: (meaning.replace("`", ""), set(quoted(labels)))
+        for name, labels, meaning in rows
+    }
+    assert len(metrics) == len(rows), "one metric a row, and none twice"
+    return metrics
 
 
 def test_every_metric_is_listed_and_every_one_listed_is_there() -> None:
@@ -32,10 +57,13 @@ def test_every_metric_is_listed_and_every_one_listed_is_there() -> None:
 
 
 def test_labels_are_as_listed() -> None:
-    # Given with its value, not before.
-    info = {"fraudd_info": {"version", *signature(Metrics.describe).parameters} - {"self"}}
-    labels = {name: set(one._labelnames) for name, one in collectors().items()}
-    assert labels | info == listed()
+    for name, (_, labels) in collectors().items():
+        assert labels == listed()[name][1], name
+
+
+def test_the_help_text_is_the_meaning_in_the_reference() -> None:
+    for name, (text, _) in collectors().items():
+        assert text == listed()[name][0], name
 
 
 def test_units_are_prometheus_base_units() -> None:
@@ -45,6 +73,15 @@ def test_units_are_prometheus_base_units() -> None:
 
 
 def test_outcomes_that_alerts_look_at_are_there_from_the_start() -> None:
-    told = Metrics().exposition().decode()
-    assert 'fraudd_messages_total{outcome="done"} 0.0' in told
-    assert 'fraudd_messages_total{outcome="failed"} 0.0' in told
+    exposition = Metrics().exposition().decode()
+    assert 'fraudd_messages_total{outcome="done"} 0.0' in exposition
+    assert 'fraudd_messages_total{outcome="failed"} 0.0' in exposition
+
+
+def test_a_scrape_has_counters_and_gauges() -> None:
+    metrics = Metrics()
+    metrics.registry.register(Gauges(lambda: SERVING))
+    exposition = metrics.exposition().decode()
+    for name, (text, _) in collectors().items():
+        assert f"# HELP {name} {text}\n" in exposition, name
+    assert isinstance(metrics.registry, CollectorRegistry)
