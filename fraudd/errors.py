@@ -1,8 +1,8 @@
-"""What may go wrong: adapters translate foreign errors into these, once."""
+"""The errors of fraudd. Adapters translate the errors of AWS, MySQL and xgboost into these."""
 
 
 class Misconfigured(Exception):
-    """Something that the installation gave cannot be used. ``problems``: a line for each reason."""
+    """The installation has a configuration that does not work. ``problems``: a line for each."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
@@ -10,10 +10,10 @@ class Misconfigured(Exception):
 
 
 class Unavailable(Exception):
-    """Something that every run needs is out of reach, or refuses us: no fault of this run.
+    """A dependency is unreachable, or rejects fraudd. The run is not the cause.
 
-    ``part`` is ``store``, ``queue``, ``bulk_queue``, ``topics``, ``database``, or ``clock``:
-    this daemon's own is off.
+    ``part`` is ``store``, ``queue``, ``bulk_queue``, ``topics``, ``database``, or ``clock``. The
+    last means that this daemon's own clock is wrong.
     """
 
     def __init__(self, part: str, detail: str) -> None:
@@ -23,14 +23,14 @@ class Unavailable(Exception):
 
 
 class BackPressure(Unavailable):
-    """A part has no room for one more of us just now, which is not yet an outage.
+    """A dependency is at its limit for the moment, which is not yet an outage.
 
-    Whoever meets it keeps what they hold and asks again a little later.
+    The run keeps its claim and its permit, and tries again a little later.
     """
 
 
 class Full(Exception):
-    """More runs are owed than the installation allows: none is opened before some have ended."""
+    """The lane has ``max_pending`` runs, so a new one starts only after some have ended."""
 
     def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
         super().__init__(detail)
@@ -38,7 +38,7 @@ class Full(Exception):
 
 
 class RunError(Exception):
-    """A run went wrong. ``type`` is a stable slug, ``detail`` a sentence for a reader."""
+    """An attempt failed. ``type`` is a stable slug, ``detail`` is a sentence for a reader."""
 
     def __init__(self, type_: str, detail: str) -> None:
         super().__init__(f"{type_}: {detail}")
@@ -47,8 +47,8 @@ class RunError(Exception):
 
 
 class PermanentError(RunError):
-    """Trying again would end the same: the entity is unknown, a feature is not a number."""
+    """Another attempt would fail, too: the entity is unknown, or a feature is not a number."""
 
 
 class TransientError(RunError):
-    """Trying again may well succeed: a deadlock, a lost connection, a query over its deadline."""
+    """Another attempt may succeed: a deadlock, a lost connection, a query that timed out."""

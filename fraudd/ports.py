@@ -1,4 +1,4 @@
-"""The world as the flows see it: what each part of it offers, and what it may raise."""
+"""The dependencies of the engine as Protocols, with the errors that their calls may raise."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from fraudd.prediction.record import Lane, Record, Transition
 
 
 class Clock(Protocol):
-    """Where time comes from."""
+    """The source of time."""
 
     def now(self) -> int:
-        """Wall-clock time in epoch milliseconds."""
+        """Return the wall-clock time in epoch milliseconds."""
 
     def monotonic(self) -> float:
-        """Seconds that never run backwards, for durations."""
+        """Return seconds that never run backwards, for durations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What came of a transition: the record after it, or the record that refused it."""
+    """Whether a transition was applied, and the record after it or the one that refused it."""
 
     done: bool
     record: Record | None
@@ -28,7 +28,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
-    """An entity of a listing, and its place in it: when its run was asked for."""
+    """An entity in a listing. Listings are sorted by the time of the request."""
 
     listed_at: int
     entity_id: str
@@ -36,57 +36,58 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some entities of a listing, and whether there are more."""
+    """One page of a listing, and whether there are more pages."""
 
     entries: Sequence[Entry]
     more: bool
 
 
 class Store(Protocol):
-    """The table of records. Every call may raise ``Unavailable``."""
+    """The results table. Every call may raise ``Unavailable``."""
 
     async def get(self, entity_id: str) -> Record | None:
-        """Read a record, strongly consistent."""
+        """Read a record with strong consistency."""
 
     async def apply(self, transition: Transition) -> Applied:
-        """Carry out one conditional write; its own earlier first try counts as done."""
+        """Carry out one conditional write. If its own first try was applied, it counts as done."""
 
     async def listed(self, listed: str, *, until: int, after: Entry | None) -> Page:
         """List a partition of the sparse index, oldest first, up to ``listed_at`` = ``until``.
 
-        A hundred at most, those that come after ``after``, an entry of a page before; the index
-        may lag behind the records.
+        A page has at most 100 entries and begins behind ``after``, the last entry of the previous
+        page. The index may lag behind the records.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message in hand."""
+    """One message in flight."""
 
     message_id: str
     receipt_handle: str
     body: str
     attributes: Mapping[str, str]
-    #: How often SQS handed it out, this time included.
+    #: The number of receives so far, including this one.
     receive_count: int
-    #: When it was sent to the queue (epoch milliseconds, SQS's clock).
+    #: When it was sent to the queue (epoch milliseconds by the clock of SQS).
     sent_at: int
-    #: When this receive was answered (epoch milliseconds): its visibility counts from then.
+    #: When SQS answered this receive (epoch milliseconds). The visibility timeout starts then.
     received_at: int
-    #: Whose queue it came from, and goes back to.
+    #: The lane whose queue it came from.
     lane: Lane = "interactive"
 
     @property
     def part(self) -> str:
-        """What a gate calls that queue."""
+        """The name of that queue in the breaker."""
         return PARTS[self.lane]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
-    """About how many messages wait, are in hand, are delayed, and lie in the dead-letter queue.
+    """SQS's approximate counts of a queue's messages, and of those in the dead-letter queue.
 
-    The lanes share that one: it is counted with the interactive lane, and None with the bulk lane.
+    The lanes share the dead-letter queue. It counts for the interactive lane, and is None for the
+    bulk lane.
     """
 
     visible: int
@@ -95,7 +96,7 @@ class Depth:
     dead_lettered: int | None
 
 
-#: What a gate calls the queue of each lane. The bulk queue is needed by bulk runs alone.
+#: The name of each lane's queue in the breaker. Only bulk runs need the bulk queue.
 PARTS: Mapping[Lane, Literal["queue", "bulk_queue"]] = {
     "interactive": "queue",
     "bulk": "bulk_queue",
@@ -103,35 +104,37 @@ PARTS: Mapping[Lane, Literal["queue", "bulk_queue"]] = {
 
 
 class Queue(Protocol):
-    """The queue of request events of one lane. Every call may raise ``Unavailable``."""
+    """The queue of one lane. Every call may raise ``Unavailable``."""
 
-    async def receive(self, most: int, *, wait_seconds: int | None = None) -> Sequence[Message]:
-        """Poll for up to ``most`` (1 to 10) messages, for as long as configured, or so long."""
+    async def receive(
+        self, max_messages: int, *, wait_seconds: int | None = None
+    ) -> Sequence[Message]:
+        """Poll for up to ``max_messages`` (1 to 10). The default wait is the configured one."""
 
     async def send(self, event: RequestEvent) -> None:
-        """Send the wake-up of a run straight to this queue, past the topic."""
+        """Send a wake-up message directly to this queue, without the topic."""
 
     async def delete(self, message: Message) -> None:
-        """Be done with a message; deleting it twice is no error."""
+        """Delete a message. A second time is no error."""
 
     async def hide(self, message: Message, seconds: float) -> None:
-        """Let a message be seen again ``seconds`` from now (rounded up to whole ones)."""
+        """Hide a message for ``seconds``, rounded up to whole seconds."""
 
     async def send_again(self, message: Message, seconds: float) -> None:
-        """Send a copy, delayed by ``seconds`` (900 at most), then delete the message."""
+        """Send a copy, delayed by up to 900 ``seconds``, then delete the message."""
 
     async def dead_letter(self, message: Message, *, reason: str, detail: str) -> None:
-        """Send a copy to the dead-letter queue, saying why, then delete the message."""
+        """Send a copy with the reason to the dead-letter queue, then delete the message."""
 
     async def depth(self) -> Depth:
-        """Sample the queue's counts."""
+        """Read the queue's approximate counts."""
 
     @property
     def max_receive_count(self) -> int | None:
-        """After so many receives SQS itself takes a message away; None: never. As last sampled."""
+        """The queue's ``maxReceiveCount`` as of the last sample. None: there is none."""
 
 
-#: The queue of each lane that there is.
+#: The queue of each configured lane.
 Queues = Mapping[Lane, Queue]
 
 
@@ -139,10 +142,10 @@ class Topics(Protocol):
     """The two topics. Every call may raise ``Unavailable``."""
 
     async def request(self, event: RequestEvent) -> None:
-        """Publish the wake-up of a run."""
+        """Publish the wake-up message of a run."""
 
     async def announce(self, completion: Completion) -> None:
-        """Publish the end of a run."""
+        """Publish the completion event of a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,62 +158,62 @@ class Ports:
 
 
 class Permit(Protocol):
-    """The right to hold one database connection."""
+    """A connection permit: the right to hold one database connection."""
 
     @property
     def number(self) -> int:
-        """Which of the permits this is, from 0."""
+        """The index of this permit, from 0."""
 
     def release(self) -> None:
-        """Give the permit back; a second time does nothing."""
+        """Give the permit back. A second call does nothing."""
 
 
 class Permits(Protocol):
-    """All rights to hold a database connection."""
+    """All connection permits of this daemon."""
 
     async def acquire(self) -> Permit:
-        """Wait for a permit, first come, first served."""
+        """Wait for a permit. Waiters are served in order."""
 
     async def acquire_all(self) -> Permit:
-        """Wait for all permits at once, before all who want one."""
+        """Wait for all permits at once, ahead of all that wait for one."""
 
     def try_acquire(self) -> Permit | None:
-        """Take a permit if one is free now."""
+        """Take a permit if one is free. Do not wait."""
 
     @property
     def maximum(self) -> int:
-        """How many there are when nothing limits them."""
+        """The number of permits, without the limit that the database's load sets."""
 
     @property
     def limit(self) -> int:
-        """How many may be taken now: at least one, and falling while the database is loaded."""
+        """The connection limit in force. It is at least 1, and falls while the database is busy."""
 
     @property
     def in_use(self) -> int:
-        """How many are taken."""
+        """The number of permits in use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureValues:
-    """The features of one entity by name (NaN is missing), and the instant they describe."""
+    """The features of one entity by name, and their time. NaN is a missing value."""
 
     values: Mapping[str, float]
-    #: The database's clock at the snapshot, epoch milliseconds.
+    #: The database's time at the snapshot, in epoch milliseconds.
     as_of: int
-    #: Milliseconds that it took to connect; 0 where a connection was open already.
+    #: Milliseconds to connect. 0 if a connection was already open.
     connecting_ms: int
-    #: Milliseconds that each feature file took, by its name.
+    #: Milliseconds for each feature file, by file name.
     files_ms: Mapping[str, int]
 
 
 class Features(Protocol):
-    """The feature SQL over the platform's database."""
+    """The feature SQL on the platform's database."""
 
     async def read(self, entity_id: str, permit: Permit, *, seconds: float) -> FeatureValues:
-        """Compute the features in one snapshot, on the connection that ``permit`` allows.
+        """Compute the features in one snapshot, on the connection of ``permit``.
 
-        Raises ``PermanentError``, ``TransientError`` (of type ``too_slow`` after so many
-        ``seconds``), ``Unavailable`` or ``BackPressure``.
+        Raises ``PermanentError``, ``TransientError``, ``Unavailable`` or ``BackPressure``. After
+        ``seconds``, the type of the ``TransientError`` is ``too_slow``.
         """
 
 
@@ -219,11 +222,11 @@ Decision = Literal["approve", "review", "block"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """A score between 0 and 1, what to do about it, and the features that made it."""
+    """A score between 0 and 1, the decision, and the reasons."""
 
     score: float
     decision: Decision
-    #: ``{"feature", "value", "contribution", "text"}``, the largest contribution first.
+    #: ``{"feature", "value", "contribution", "text"}``. The largest contribution is the first.
     reasons: Sequence[Mapping[str, Any]]
 
 
@@ -232,15 +235,15 @@ class Model(Protocol):
 
     @property
     def version(self) -> str:
-        """The day it was trained and the digest of its file: ``2026-11-24-3f9ac1``."""
+        """The training date and a digest of the file, for example ``2026-11-24-3f9ac1``."""
 
     def score(self, values: Mapping[str, float]) -> Scored:
-        """Score one entity; raises ``PermanentError`` where the model refuses."""
+        """Score one entity. Raises ``PermanentError`` if the features do not fit the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """What makes a score: feature SQL and the model that fits it, which change together only."""
+    """The feature SQL and its model. A reload replaces both at once."""
 
     features: Features
     model: Model

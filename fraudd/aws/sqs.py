@@ -55,12 +55,14 @@ class SqsQueue:
         self._clock = clock
         self._max_receive_count: int | None = None
 
-    async def receive(self, most: int, *, wait_seconds: int | None = None) -> Sequence[Message]:
-        """Poll for up to ``most`` messages, hidden from others for the visibility timeout."""
+    async def receive(
+        self, max_messages: int, *, wait_seconds: int | None = None
+    ) -> Sequence[Message]:
+        """Poll for up to ``max_messages``, which SQS hides for the visibility timeout."""
         with translated(self._part):
             answer = await self._polls.receive_message(
                 QueueUrl=self.url,
-                MaxNumberOfMessages=most,
+                MaxNumberOfMessages=max_messages,
                 WaitTimeSeconds=self._wait_seconds if wait_seconds is None else wait_seconds,
                 VisibilityTimeout=self._visibility_timeout_seconds,
                 MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],

@@ -58,10 +58,12 @@ class GuardedQueue:
         self._part = part
         self._through = through
 
-    async def receive(self, most: int, *, wait_seconds: int | None = None) -> Sequence[Message]:
+    async def receive(
+        self, max_messages: int, *, wait_seconds: int | None = None
+    ) -> Sequence[Message]:
         """Poll for messages."""
         return await self._through(
-            self._part, lambda: self._queue.receive(most, wait_seconds=wait_seconds)
+            self._part, lambda: self._queue.receive(max_messages, wait_seconds=wait_seconds)
         )
 
     async def send(self, event: RequestEvent) -> None:

@@ -1,4 +1,4 @@
-"""What the world is told about a record: the JSON body of HTTP answers and completion events."""
+"""The JSON body that HTTP responses and completion events have for a record."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,54 +21,54 @@ def body(
     estimated_seconds: int | None = None,
     features: bool = False,
 ) -> dict[str, Any]:
-    """Give the body for ``record``, as a reader may see it; ``status`` where it is ``started``.
+    """Return the body for a record without expired outcomes.
 
-    ``features`` adds those that made the score.
+    ``status`` replaces the record's status. ``features`` adds the features of the score.
     """
-    shown: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "entity_id": record.entity_id,
         "status": status or STATUS[record.state],
         "run_id": record.run_id,
     }
     for name in _TIMES:
         if (at := getattr(record, name)) is not None:
-            shown[name] = rfc3339(at)
-    shown["attempts"] = record.attempts
+            fields[name] = rfc3339(at)
+    fields["attempts"] = record.attempts
     if estimated_seconds is not None:
-        shown["estimated_seconds"] = estimated_seconds
+        fields["estimated_seconds"] = estimated_seconds
     if record.result is not None:
-        shown["result"] = _result(record.result, (*_RESULT, "features") if features else _RESULT)
+        fields["result"] = _result(record.result, (*_RESULT, "features") if features else _RESULT)
     if record.state == "failed" and record.error is not None:
-        shown["error"] = _part(record.error, _ERROR)
-    verdict = record.error if record.state == "failed" else record.result
-    if verdict is not None and verdict.get("test"):
-        shown["test"] = True
-    return shown
+        fields["error"] = _pick(record.error, _ERROR)
+    outcome = record.error if record.state == "failed" else record.result
+    if outcome is not None and outcome.get("test"):
+        fields["test"] = True
+    return fields
 
 
 def ended(record: Record, run_id: str) -> Record:
-    """Give the record as it was when ``run_id`` ended, though a newer run may stand by now.
+    """Return the record as it was when ``run_id`` ended, although it may show a newer run.
 
-    Raises ``LookupError`` where the record holds no verdict of that run.
+    Raises ``LookupError`` if the record has no outcome of that run.
     """
-    verdicts: tuple[tuple[State, Json | None], ...] = (
+    outcomes: tuple[tuple[State, Json | None], ...] = (
         ("done", record.result),
         ("failed", record.error),
     )
-    for state, verdict in verdicts:
-        if verdict is not None and verdict["run_id"] == run_id:
-            own = {name: verdict[name] for name in ("run_id", "attempts", *_TIMES)}
-            own["traceparent"] = verdict.get("traceparent")
+    for state, outcome in outcomes:
+        if outcome is not None and outcome["run_id"] == run_id:
+            own = {name: outcome[name] for name in ("run_id", "attempts", *_TIMES)}
+            own["traceparent"] = outcome.get("traceparent")
             return replace(record, state=state, **own)
-    raise LookupError(f"no verdict of run {run_id} in the record of {record.entity_id}")
+    raise LookupError(f"no outcome of run {run_id} in the record of {record.entity_id}")
 
 
 def _result(result: Json, names: tuple[str, ...]) -> dict[str, Any]:
-    shown = _part(result, names)
+    fields = _pick(result, names)
     for name in ("as_of", "scored_at"):
-        shown[name] = rfc3339(shown[name])
-    return shown
+        fields[name] = rfc3339(fields[name])
+    return fields
 
 
-def _part(whole: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: whole[name] for name in names}
+def _pick(source: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: source[name] for name in names}

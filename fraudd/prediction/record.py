@@ -1,8 +1,8 @@
-"""The record of an entity: what is owed, what runs, what came out.
+"""The record of an entity: its newest run, its last result, and its last failure.
 
-The record is the truth; a transition says what it expects of the stored record and what it
-sets. Nothing here does I/O, reads a clock or draws a random number: ``now`` is always an
-argument, in epoch milliseconds.
+The record is the source of truth. A transition states what the stored record must be, and what
+the write sets. No function here does I/O, reads a clock, or draws a random number. ``now`` is an
+argument in epoch milliseconds.
 """
 
 import re
@@ -12,76 +12,78 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 State = Literal["queued", "running", "done", "failed", "deleted"]
-#: By which queue a run is woken: the bulk lane is served with what the other leaves.
+#: Which queue wakes a run. The bulk lane uses the permits that the interactive lane leaves free.
 Lane = Literal["interactive", "bulk"]
 Value = str | int | Mapping[str, Any]
-#: What shows that a write was applied: the run's outcome, which later runs keep, or a new run ID,
-#: or a new fencing token, or all that the write sets.
+#: The evidence that a write was applied. No other write leaves the outcome of this run (later runs
+#: keep it), its run ID, or its fencing token. Other writes are recognised by all that they set.
 Proof = Literal["result", "error", "run_id", "worker", "all"]
 Json = Mapping[str, Any]
 
 ENTITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 ENTITY_ID_RULE = "1 to 128 characters of A-Z a-z 0-9 . _ : @ -, the first a letter or digit"
 
-#: Clocks of daemons may differ by this much; leases are cut and outlived by it.
+#: The clocks of two daemons may differ by this much. A lease ends earlier, and counts as expired
+#: later, by this margin.
 SKEW_MARGIN_MS = 2_000
-#: The sparse index of pending and failed records has this many partitions a kind.
+#: The number of partitions that the sparse index has for pending records, and for failed ones.
 SHARDS = 4
-#: From this many deaths of its process on a run is worked on alone, so that no other dies with it.
+#: After this number of process deaths a run is computed alone, so that no other run dies with it.
 ALONE_FROM_DEATHS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """The newest run of an entity and its last result. Times are epoch milliseconds."""
+    """The newest run of an entity, and its last outcomes. Times are epoch milliseconds."""
 
     entity_id: str
     state: State
-    #: Empty in a tombstone, as is ``requested_at``.
+    #: Empty in a tombstone, and so is ``requested_at``.
     run_id: str = ""
     requested_at: int = 0
-    #: When the wake-up was last sent; None where publishing failed.
+    #: When the last wake-up message was sent. None if sending failed.
     published_at: int | None = None
     started_at: int | None = None
     finished_at: int | None = None
-    #: Claims that count, and claims that ended without a verdict because the process died.
+    #: The number of claims that count, and of claims that ended because the process died.
     attempts: int = 0
     deaths: int = 0
-    #: Attempts that ran past a deadline: the second is the last.
+    #: The number of attempts that exceeded a timeout. The second one is the last.
     overruns: int = 0
-    #: How often the sweeper sent the wake-up again since the last claim.
+    #: How often the sweeper has sent the wake-up message again since the last claim.
     requeues: int = 0
-    #: When another service last asked while the run was running: its end opens the next.
+    #: When another service last requested a score while the run was running. The end of this run
+    #: then starts the next one.
     again: int | None = None
-    #: End of the back-off: no consumer claims the run before.
+    #: The end of the back-off. No consumer claims the run before.
     not_before: int | None = None
-    #: The token of the claim that works on the run, and until when it holds unless renewed.
+    #: The fencing token of the claim, and when its lease ends unless it is renewed.
     worker: str | None = None
     lease_until: int | None = None
-    #: The last good result, the last failure; each with its own ``run_id`` and ``expires_at``.
+    #: The last result and the last failure. Each has its own ``run_id`` and ``expires_at``.
     result: Json | None = None
     error: Json | None = None
-    #: Key and order in the sparse index of pending and failed records.
+    #: The key in the sparse index of pending and failed records, and the order there.
     listed: str | None = None
     listed_at: int | None = None
-    #: Of a tombstone: what was asked before is not answered any more.
+    #: Set in a tombstone only. Requests from before this time are dropped.
     deleted_at: int | None = None
     #: The W3C trace that the run belongs to.
     traceparent: str | None = None
-    #: The lane of the newest run; None is interactive.
+    #: The lane of the newest run. None is the interactive lane.
     lane: Literal["bulk"] | None = None
     #: DynamoDB's time to live, in epoch **seconds**.
     expires_at: int | None = None
 
     @property
     def pending(self) -> bool:
-        """Whether a run is owed: queued or running."""
+        """Whether the newest run is queued or running."""
         return self.state in ("queued", "running")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """One conditional write: what the stored record must be, and what is set. None is absent."""
+    """One conditional write. ``expects`` is the condition. None means: the attribute is absent."""
 
     entity_id: str
     expects: Mapping[str, Value | None]
@@ -111,42 +113,45 @@ def already_applied(transition: Transition, old: Record | None) -> bool:
 
 
 def unexpired(record: Record | None, now: int) -> Record | None:
-    """Give the record as a reader may see it: what has expired is absent, deleted yet or not."""
+    """Return the record as clients see it: without expired outcomes, None if nothing is left.
+
+    DynamoDB deletes expired records up to some days late.
+    """
     if record is None or record.state == "deleted":
         return None
-    past = expired_outcomes(record, now)
-    seen = _without(record, past) if past else record
-    alive = seen.pending or (seen.result if seen.state == "done" else seen.error) is not None
-    return seen if alive else None
+    expired = expired_outcomes(record, now)
+    rest = _without(record, expired) if expired else record
+    alive = rest.pending or (rest.result if rest.state == "done" else rest.error) is not None
+    return rest if alive else None
 
 
-def _without(record: Record, verdicts: tuple[str, ...]) -> Record:
+def _without(record: Record, outcomes: tuple[str, ...]) -> Record:
     return replace(
         record,
-        result=None if "result" in verdicts else record.result,
-        error=None if "error" in verdicts else record.error,
+        result=None if "result" in outcomes else record.result,
+        error=None if "error" in outcomes else record.error,
     )
 
 
 def lease_end(visible_at: int) -> int:
-    """Give the end of a lease: early enough that a message that comes back finds it dead."""
+    """Return the end of a lease: it has expired before its message is visible again."""
     return visible_at - 2 * SKEW_MARGIN_MS
 
 
 def dead_at(record: Record) -> int:
-    """Give the time after which the record's lease is dead, whoever's clock says so."""
+    """Return the time after which the record's lease has expired by every daemon's clock."""
     return (record.lease_until or 0) + SKEW_MARGIN_MS
 
 
 def expired_outcomes(record: Record, now: int) -> tuple[str, ...]:
-    """Name the verdicts of a record that are past their time to live."""
+    """Return the names of the outcomes that are past their time to live."""
     return tuple(
         name
         for name in ("result", "error")
-        if (verdict := getattr(record, name)) is not None and verdict["expires_at"] * 1000 <= now
+        if (outcome := getattr(record, name)) is not None and outcome["expires_at"] * 1000 <= now
     )
 
 
 def shard(entity_id: str) -> int:
-    """Give the partition of the sparse index that lists the entity."""
+    """Return the partition of the sparse index that lists the entity."""
     return zlib.crc32(entity_id.encode()) % SHARDS

@@ -1,4 +1,4 @@
-"""What a failed attempt leads to, how long to wait between attempts, how a message is released."""
+"""Decides on failed attempts, on the delay between attempts, and on how to release a message."""
 
 import random
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ def back_off(times: int, *, base_seconds: float, max_seconds: float, rng: random
 
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
-    # Beyond 2^32 the cap has long been reached; an unbounded power would overflow.
+    # Above 2^32 the result is the cap anyway, and an unbounded power would overflow.
     ceiling = min(max_seconds, base_seconds * 2.0 ** min(times - 1, 32))
     return rng.uniform(0.0, ceiling)
 

@@ -1,6 +1,6 @@
-"""What may happen to the record of an entity: every transition between its states, as data.
+"""Every transition between the states of a record, as data.
 
-Each is carried out as one conditional write, which names the run and the state that it leaves.
+Each one is a conditional write, whose condition names the run and the state that it leaves.
 """
 
 from collections.abc import Mapping
@@ -29,9 +29,9 @@ def opened(
     traceparent: str | None = None,
     lane: Lane = "interactive",
 ) -> Transition:
-    """Open a run, provided the record still is as it was ``seen`` (None: absent).
+    """Start a run if the record has not changed since it was ``seen`` (None: it was absent).
 
-    Without a ``traceparent`` the run begins a trace of its own.
+    A run without a ``traceparent`` starts its own trace.
     """
     before: dict[str, Value | None] = {"run_id": None, "state": None, "deleted_at": None}
     stale: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ def opened(
 
 
 def unpublished(record: Record) -> Transition:
-    """Note that the wake-up of a run just opened was not sent, so that the next ask sends it."""
+    """Note that the wake-up message of a new run was not sent. The next request sends it."""
     return Transition(
         entity_id=record.entity_id,
         expects={"run_id": record.run_id, "state": "queued", "attempts": 0},
@@ -58,7 +58,7 @@ def unpublished(record: Record) -> Transition:
 
 
 def republished(record: Record, *, now: int) -> Transition:
-    """Take on sending a wake-up that was not sent, or is lost; of many callers one succeeds."""
+    """Note that a wake-up message is sent again. Of many daemons that try, one succeeds."""
     names = ("run_id", "state", "published_at", "worker", "not_before")
     return Transition(
         entity_id=record.entity_id,
@@ -72,9 +72,9 @@ def republished(record: Record, *, now: int) -> Transition:
 
 
 def promoted(record: Record, *, now: int) -> Transition:
-    """Move a run that is queued in the bulk lane to the interactive one; of many callers one does.
+    """Promote a queued run to the interactive lane. Of many daemons that try, one succeeds.
 
-    Whoever does sends another wake-up there. The one in the bulk queue does no harm.
+    That daemon sends another wake-up message there. The message in the bulk queue does no harm.
     """
     return Transition(
         entity_id=record.entity_id,
@@ -85,7 +85,7 @@ def promoted(record: Record, *, now: int) -> Transition:
 
 
 def claimed(record: Record, *, worker: str, now: int, lease_until: int) -> Transition:
-    """Claim a run that is queued, or whose lease is dead, under a new token ``worker``."""
+    """Claim a run that is queued or has an expired lease. ``worker`` is the new fencing token."""
     return Transition(
         entity_id=record.entity_id,
         expects={
@@ -105,7 +105,7 @@ def claimed(record: Record, *, worker: str, now: int, lease_until: int) -> Trans
             "attempts": attempts_claimed(record),
             "deaths": deaths_claimed(record),
             "requeues": 0,
-            # It reads anew, so whoever asked meanwhile is served by it.
+            # This attempt reads the database after all requests so far, so it serves them.
             "again": None,
             "not_before": None,
         },
@@ -114,21 +114,22 @@ def claimed(record: Record, *, worker: str, now: int, lease_until: int) -> Trans
 
 
 def deaths_claimed(record: Record) -> int:
-    """Give the deaths once the run is claimed: a claim that stands in a dead lease died."""
+    """Return the deaths after a claim: the process of a claim with an expired lease died."""
     return record.deaths + (record.state == "running")
 
 
 def attempts_claimed(record: Record) -> int:
-    """Give the attempts once the run is claimed.
+    """Return the attempts after a claim.
 
-    An attempt that died beside others is given back: any of them may have killed the process.
+    An attempt does not count if its process died while it computed other runs, too. Any of them
+    may have killed the process.
     """
-    beside_others = record.state == "running" and record.deaths < ALONE_FROM_DEATHS
-    return record.attempts + 1 - beside_others
+    with_others = record.state == "running" and record.deaths < ALONE_FROM_DEATHS
+    return record.attempts + 1 - with_others
 
 
 def renewed(claim: Record, *, lease_until: int) -> Transition:
-    """Keep a claim alive until then; refused where somebody else holds the run by now."""
+    """Renew the lease of a claim. Refused if another claim holds the run by now."""
     return Transition(
         entity_id=claim.entity_id,
         expects={"run_id": claim.run_id, "state": "running", "worker": claim.worker},
@@ -138,7 +139,7 @@ def renewed(claim: Record, *, lease_until: int) -> Transition:
 
 
 def requested_again(record: Record, *, now: int) -> Transition:
-    """Note that somebody asked while the run was running, whoever holds it."""
+    """Note a request that came while the run was running."""
     return Transition(
         entity_id=record.entity_id,
         expects={"run_id": record.run_id, "state": "running"},
@@ -150,15 +151,15 @@ def requested_again(record: Record, *, now: int) -> Transition:
 def first_claim(
     entity_id: str, run_id: str, *, worker: str, now: int, lease_until: int
 ) -> Transition:
-    """Claim a run on the guess that nobody did before: right nearly always, and saves a read."""
+    """Claim a run that nobody has claimed before. Nearly every claim is one, and needs no read."""
     guess = Record(entity_id=entity_id, state="queued", run_id=run_id, requested_at=0)
     return claimed(guess, worker=worker, now=now, lease_until=lease_until)
 
 
 def completed(record: Record, *, result: Json, now: int, next_run_id: str) -> Transition:
-    """Store the result of a claimed run; ``result`` has its ``run_id`` and ``expires_at``.
+    """Store the result of a claimed run. ``result`` has its ``run_id`` and ``expires_at``.
 
-    Where the run was asked for again meanwhile, the next one opens in the same write.
+    If a request came while the run was running, the same write starts the next run.
     """
     done: dict[str, Value | None] = {
         "state": "done",
@@ -172,9 +173,9 @@ def completed(record: Record, *, result: Json, now: int, next_run_id: str) -> Tr
 
 
 def failed(record: Record, *, error: Json, now: int, next_run_id: str) -> Transition:
-    """Store why the run failed; ``error`` has its ``run_id`` and ``expires_at``.
+    """Store why the run failed. ``error`` has its ``run_id`` and ``expires_at``.
 
-    Where the run was asked for again meanwhile, the next one opens in the same write.
+    If a request came while the run was running, the same write starts the next run.
     """
     failed: dict[str, Value | None] = {
         "state": "failed",
@@ -188,7 +189,7 @@ def failed(record: Record, *, error: Json, now: int, next_run_id: str) -> Transi
 
 
 def backed_off(record: Record, *, not_before: int, overran: bool = False) -> Transition:
-    """Queue the claimed run again, to be tried from ``not_before`` on; the attempt counts."""
+    """Queue the claimed run again. The next attempt starts at ``not_before``. This one counts."""
     waiting: dict[str, Value | None] = {
         "state": "queued",
         "not_before": not_before,
@@ -199,7 +200,7 @@ def backed_off(record: Record, *, not_before: int, overran: bool = False) -> Tra
 
 
 def released(record: Record, *, not_before: int | None = None) -> Transition:
-    """Queue the claimed run again and give its attempt back: it ended for no fault of its own."""
+    """Queue the claimed run again. The attempt does not count, because the run did not fail."""
     back: dict[str, Value | None] = {
         "state": "queued",
         "attempts": record.attempts - 1,
@@ -210,7 +211,7 @@ def released(record: Record, *, not_before: int | None = None) -> Transition:
 
 
 def deleted(entity_id: str, *, now: int, expires_at: int) -> Transition:
-    """Forget the entity, known or not: a tombstone that outlives the messages sent before it."""
+    """Delete an entity: its tombstone lives longer than every message sent before."""
     sets: dict[str, Value | None] = dict.fromkeys(field.name for field in fields(Record))
     del sets["entity_id"]
     sets |= {"state": "deleted", "deleted_at": now, "expires_at": expires_at}
@@ -220,7 +221,7 @@ def deleted(entity_id: str, *, now: int, expires_at: int) -> Transition:
 def _opening(
     entity_id: str, run_id: str, *, requested_at: int, now: int
 ) -> dict[str, Value | None]:
-    """What a run is when it opens."""
+    """The attributes of a run when it starts."""
     return {
         "state": "queued",
         "run_id": run_id,
@@ -253,7 +254,7 @@ def _ended(
     next_run_id: str,
     proof: Proof,
 ) -> Transition:
-    """End the run. A request that comes before this write has the transition refused."""
+    """End the run. If a request comes before this write, ``again`` differs: it is refused."""
     opening: dict[str, Value | None] = {}
     if record.again is not None:
         opening = _opening(record.entity_id, next_run_id, requested_at=record.again, now=now)
@@ -271,6 +272,6 @@ def _left(record: Record, sets: Mapping[str, Value | None], *, proof: Proof) -> 
     )
 
 
-def _latest(verdict: Json, other: Json | None) -> int:
-    ends = [part["expires_at"] for part in (verdict, other) if part is not None]
+def _latest(outcome: Json, other: Json | None) -> int:
+    ends = [part["expires_at"] for part in (outcome, other) if part is not None]
     return int(max(ends))

@@ -363,16 +363,18 @@ class SimulatedQueue:
         self._service = service
         self._process = process
 
-    async def receive(self, most: int, *, wait_seconds: int | None = None) -> Sequence[Message]:
-        """Poll for up to ``most`` messages."""
+    async def receive(
+        self, max_messages: int, *, wait_seconds: int | None = None
+    ) -> Sequence[Message]:
+        """Poll for up to ``max_messages`` messages."""
         world, process, lane = self._process.world, self._process, self._service.lane
         wait = world.plan.wait if wait_seconds is None else wait_seconds
-        in_fault = world.message_checks.polling(process, lane, most)
-        process.polling[lane] = most
+        in_fault = world.message_checks.polling(process, lane, max_messages)
+        process.polling[lane] = max_messages
         try:
             handed: Sequence[Handed] = await process.link.poll(
                 PARTS[lane],
-                self._service.poll(process, most, world.plan.visibility, wait),
+                self._service.poll(process, max_messages, world.plan.visibility, wait),
                 wait=wait,
             )
         except asyncio.CancelledError:
