@@ -231,4 +231,4 @@ async def test_a_clock_that_is_off_is_told(
     [told] = report.marked("warning", "failed")
     assert report.status == 1
     assert told.startswith("clock: the clock is ")
-    assert told.endswith(f" s {direction} that of AWS: synchronise it (NTP)")
+    assert told.endswith(f" s {direction} AWS: synchronize it with NTP")
