@@ -1,4 +1,4 @@
-"""Listings the entities whose run is pending, or has failed, oldest request first."""
+"""Lists the entities whose run is pending or has failed, oldest request first."""
 
 from typing import Literal
 
@@ -7,11 +7,11 @@ from fraudd.ports import Clock, Entry, Store
 from fraudd.prediction.record import SHARDS, Record, unexpired
 
 Kind = Literal["pending", "failed"]
-#: How far a listing has come: the last entry given of each partition of the index.
+#: A position in a listing: the last entry of each partition of the index that was returned.
 Place = tuple[Entry | None, ...]
 
 BEGINNING: Place = (None,) * SHARDS
-#: The latest time that there is, in epoch milliseconds; JSON and DynamoDB still tell it exactly.
+#: The latest possible time in epoch milliseconds. JSON and DynamoDB represent it exactly.
 LATEST = 2**53 - 1
 
 
@@ -25,24 +25,25 @@ class Listing:
     async def page(
         self, kind: Kind, *, limit: int, after: Place
     ) -> tuple[list[Record], Place | None]:
-        """Give up to ``limit`` records, 100 at most, and the place where it goes on, if it does.
+        """Give up to ``limit`` records (at most 100) and the place of the next page, if any.
 
-        The index lags behind: what has moved on by now is left out, so a page may be short.
+        The index lags behind the records. A record that is not of this kind any more is left out,
+        so a page may be short.
         """
         pages = await gather(
             self._store.listed(f"{kind}#{shard}", until=LATEST, after=entry)
             for shard, entry in enumerate(after)
         )
-        listed = sorted(
+        entries = sorted(
             (entry, shard) for shard, page in enumerate(pages) for entry in page.entries
         )
         place = list(after)
-        for entry, shard in listed[:limit]:
+        for entry, shard in entries[:limit]:
             place[shard] = entry
-        more = len(listed) > limit or any(page.more for page in pages)
-        found = await gather(self._read(entry.entity_id) for entry, _ in listed[:limit])
-        records = [record for record in found if record is not None and _is(record, kind)]
-        return records, tuple(place) if more else None
+        more = len(entries) > limit or any(page.more for page in pages)
+        records = await gather(self._read(entry.entity_id) for entry, _ in entries[:limit])
+        of_kind = [record for record in records if record is not None and _is(record, kind)]
+        return of_kind, tuple(place) if more else None
 
     async def _read(self, entity_id: str) -> Record | None:
         return unexpired(await self._store.get(entity_id), self._clock.now())
