@@ -90,7 +90,7 @@ class Predictions:
     def _wait_of(self, request: web.Request) -> int | None:
         """How long this caller may wait; None where it does not want to, or there is no room."""
         wanted = preferred_wait(request.headers.getall("Prefer", ()))
-        if wanted is None or not self._waiters.open:
+        if wanted is None or not self._waiters.has_room:
             return None
         return min(wanted, self._max_wait_seconds)
 

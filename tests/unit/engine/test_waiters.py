@@ -78,7 +78,7 @@ def test_a_run_that_ends_here_wakes_its_waiters_at_once_without_a_read() -> None
         waiting = [group.create_task(waiters.wait(pending(), 60)) for _ in range(3)]
         other = group.create_task(waiters.wait(pending("other"), 0.3))
         await asyncio.sleep(0.1)
-        waiters.tell(done())
+        waiters.wake(done())
         assert [await task for task in waiting] == [done()] * 3
         assert now() == pytest.approx(0.1)
         assert not other.done()
@@ -138,7 +138,7 @@ def test_who_hangs_up_is_gone_at_once() -> None:
         waiting[0].cancel()
         await asyncio.sleep(0)
         assert waiters.count == 1
-        waiters.tell(done())
+        waiters.wake(done())
         assert await waiting[1] == done()
 
     play(scene)
@@ -150,7 +150,7 @@ def test_nobody_waits_while_the_daemon_stops() -> None:
         await asyncio.sleep(0.1)
         waiters.stop()
         assert await waiting is None
-        assert not waiters.open
+        assert not waiters.has_room
         assert await waiters.wait(pending(), 60) is None
         assert now() == pytest.approx(0.1)
 
@@ -162,12 +162,12 @@ def test_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def scene(waiters: Waiters, _: Elsewhere, group: asyncio.TaskGroup) -> None:
         waiting = [group.create_task(waiters.wait(pending(), 60)) for _ in range(2)]
-        rooms.append(waiters.open)
+        rooms.append(waiters.has_room)
         await asyncio.sleep(0)
-        rooms.append(waiters.open)
-        waiters.tell(done())
+        rooms.append(waiters.has_room)
+        waiters.wake(done())
         await asyncio.wait(waiting)
-        rooms.append(waiters.open)
+        rooms.append(waiters.has_room)
 
     rooms: list[bool] = []
     play(scene)
@@ -181,7 +181,7 @@ def test_the_end_waited_for_is_told_though_the_next_run_has_opened() -> None:
         waiting = group.create_task(waiters.wait(pending(), 60))
         await asyncio.sleep(0)
         newer = replace(pending(run_id=NEXT), state="queued", error={**ERROR, "run_id": RUN})
-        waiters.tell(newer)
+        waiters.wake(newer)
         told = await waiting
         assert told is not None
         assert (told.state, told.run_id) == ("failed", RUN)
@@ -246,7 +246,7 @@ def test_the_end_of_an_older_run_here_says_nothing_to_who_waits_for_the_next() -
         elsewhere.records["e"] = pending(run_id=NEXT)
         waiting = group.create_task(waiters.wait(pending(run_id=NEXT), 5))
         await asyncio.sleep(0.1)
-        waiters.tell(done())
+        waiters.wake(done())
         assert await waiting is None
         assert now() == pytest.approx(5)
 
