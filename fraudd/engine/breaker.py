@@ -1,4 +1,4 @@
-"""When to stop taking work: parts that are out of reach, and faults that hit every run.
+"""Decides when to stop taking work: a part is unreachable, or every run fails.
 
 Pure: time is an argument, in seconds of a monotonic clock.
 """
@@ -10,17 +10,37 @@ from typing import Literal
 
 from fraudd.prediction.retry import back_off
 
-#: Parts that only some runs need: while one is out of reach the others are worked on.
-_FOR_SOME = frozenset({"bulk_queue"})
-#: So many runs of different entities that fail in a row, none succeeding between, are one fault.
+#: Parts that only some runs need. While one is unreachable, fraudd works on all other runs.
+_OPTIONAL_PARTS = frozenset({"bulk_queue"})
+#: The number of different entities whose runs fail, with no success between, to make a fault.
 FAULT_RUNS = 5
-#: How long after a fault one run is tried, and how long that may grow.
-FAULT_PROBE_SECONDS, FAULT_PROBE_MOST_SECONDS = 30.0, 300.0
+#: After a fault, fraudd tries one run per interval. The interval doubles up to the maximum.
+FAULT_PROBE_SECONDS, MAX_FAULT_PROBE_SECONDS = 30.0, 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """The call or the poll may begin now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Check again in ``seconds``, or as soon as something changes."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForChange:
+    """Check again as soon as something changes. Time alone does not help."""
+
+
+Permission = Go | Wait | WaitForChange
 
 
 @dataclass(slots=True)
 class _Outage:
-    """A part that is out of reach."""
+    """An unreachable part."""
 
     detail: str
     failures: int
@@ -30,7 +50,7 @@ class _Outage:
 
 @dataclass(slots=True)
 class _Fault:
-    """Something that makes every run fail."""
+    """A systemic failure: every run fails."""
 
     detail: str
     interval: float
@@ -38,68 +58,74 @@ class _Fault:
 
 
 class Breaker:
-    """Closed while all is well; open while something every run needs is not."""
+    """Open while a part that every run needs is unreachable, or while every run fails."""
 
     def __init__(self, *, base_seconds: float, max_seconds: float, rng: random.Random) -> None:
         self._base_seconds = base_seconds
         self._max_seconds = max_seconds
         self._rng = rng
         self._outages: dict[str, _Outage] = {}
-        self._back_at: dict[str, float] = {}
+        self._outage_ended_at: dict[str, float] = {}
         self._failed_entities: list[str] = []
         self._fault: _Fault | None = None
 
     @property
     def state(self) -> Literal["closed", "outage", "fault"]:
-        """Why no messages are taken; ``closed``: they are."""
-        return "outage" if self._needed() else "fault" if self._fault else "closed"
+        """Why fraudd takes no messages. It takes them if the breaker is ``closed``."""
+        return "outage" if self._blocking_outages() else "fault" if self._fault else "closed"
 
     @property
     def blocked_by(self) -> str | None:
-        """Say what is wrong; None where nothing is."""
-        if needed := self._needed():
-            return "; ".join(f"{part}: {outage.detail}" for part, outage in needed.items())
+        """Describe the outage or the fault. None: there is neither."""
+        if outages := self._blocking_outages():
+            return "; ".join(f"{part}: {outage.detail}" for part, outage in outages.items())
         if self._fault is None:
             return None
-        return f"runs fail one after the other, the last of them: {self._fault.detail}"
+        return f"every run fails, the last with: {self._fault.detail}"
 
     def retry(self, now: float) -> None:
-        """Let the next probe be now: somebody may have mended what is wrong."""
+        """Probe now: an operator may have fixed the cause."""
         for outage in self._outages.values():
             outage.probe_at = min(outage.probe_at, now)
         if self._fault is not None:
             self._fault.probe_at = min(self._fault.probe_at, now)
 
-    # A part out of reach
+    # Outages: a part is unreachable
 
-    def enter(self, part: str, now: float) -> float:
-        """Ask to call a part: 0 is yes, else the seconds to wait before asking again.
+    def enter(self, part: str, now: float) -> Permission:
+        """Say whether a call of the part may begin.
 
-        Of all who wait for a part that is out of reach one calls, as the probe.
+        Only one call at a time probes an unreachable part. ``Go`` reserves that probe, and
+        ``left`` ends it.
         """
         outage = self._outages.get(part)
         if outage is None:
-            return 0.0
+            return Go()
         if outage.probing:
-            return math.inf
+            return WaitForChange()
         if now < outage.probe_at:
-            return outage.probe_at - now
+            return Wait(outage.probe_at - now)
         outage.probing = True
-        return 0.0
+        return Go()
+
+    def left(self, part: str) -> None:
+        """Note that a call is over, so that another call may probe."""
+        if (outage := self._outages.get(part)) is not None:
+            outage.probing = False
 
     def answered(self, part: str, now: float) -> bool:
-        """Note that a part answered; tells whether that ends an outage."""
+        """Note that a part answered. Returns whether this ends an outage."""
         if self._outages.pop(part, None) is None:
             return False
-        self._back_at[part] = now
+        self._outage_ended_at[part] = now
         return True
 
     def failed(self, part: str, detail: str, now: float) -> bool:
-        """Note that a part was out of reach; tells whether that begins an outage."""
-        known = self._outages.get(part)
-        if known is not None and not known.probing and now < known.probe_at:
-            return False  # a call that was under way when the outage was noticed
-        failures = known.failures + 1 if known is not None else 1
+        """Note that a part was unreachable. Returns whether this begins an outage."""
+        outage = self._outages.get(part)
+        if outage is not None and not outage.probing and now < outage.probe_at:
+            return False  # this call had begun before the outage did
+        failures = outage.failures + 1 if outage is not None else 1
         delay = back_off(
             failures,
             base_seconds=self._base_seconds,
@@ -107,32 +133,27 @@ class Breaker:
             rng=self._rng,
         )
         self._outages[part] = _Outage(detail, failures, now + delay)
-        return known is None
+        return outage is None
 
-    def left(self, part: str) -> None:
-        """Note that a call ended without telling anything: another may probe."""
-        if (outage := self._outages.get(part)) is not None:
-            outage.probing = False
-
-    def answering_for(self, part: str, now: float) -> float:
-        """Tell for how many seconds a part has answered again; infinity where it always did."""
+    def seconds_since_outage(self, part: str, now: float) -> float:
+        """Give the seconds since the last outage: 0 during one, infinity before the first."""
         if part in self._outages:
             return 0.0
-        back_at = self._back_at.get(part)
-        return math.inf if back_at is None else now - back_at
+        ended_at = self._outage_ended_at.get(part)
+        return math.inf if ended_at is None else now - ended_at
 
-    # A fault that hits every run
+    # Faults: every run fails
 
     def run_succeeded(self) -> bool:
-        """Note a run that found its score; tells whether that ends a fault."""
+        """Note that a run has its score. Returns whether this ends a fault."""
         self._failed_entities.clear()
         fault, self._fault = self._fault, None
         return fault is not None
 
     def run_failed(self, entity_id: str, detail: str, now: float) -> bool:
-        """Note an attempt that ended transient or as a bug; tells whether that begins a fault."""
+        """Note a transient failure or a bug. Returns whether this begins a fault."""
         if self._fault is not None:
-            interval = min(self._fault.interval * 2, FAULT_PROBE_MOST_SECONDS)
+            interval = min(self._fault.interval * 2, MAX_FAULT_PROBE_SECONDS)
             self._fault = _Fault(detail, interval, now + interval)
             return False
         if entity_id in self._failed_entities:
@@ -144,37 +165,42 @@ class Breaker:
         return True
 
     def run_began(self, now: float) -> None:
-        """Note that an attempt began: after a fault the next probe is an interval away."""
+        """Note that a run began. During a fault, the next probe is one interval later."""
         if self._fault is not None:
             self._fault.probe_at = now + self._fault.interval
 
-    # The poll
+    # Polls
 
-    def poll_in(self, now: float, *, in_hand: int) -> float:
-        """Give the seconds until a poll is allowed: 0 is now, infinity not before a change.
+    def may_poll(self, now: float, *, in_flight: int) -> Permission:
+        """Say whether a poll may begin, with ``in_flight`` messages and outstanding polls.
 
-        While something is wrong only one message at a time is taken, as the probe: in an outage
-        where nothing in hand can probe, after a fault at growing intervals.
+        While the breaker is open, fraudd takes one message at a time, as the probe.
         """
         if self.state == "closed":
-            return 0.0
-        if in_hand:
-            return math.inf
-        return max(0.0, self._poll_at() - now)
+            return Go()
+        if in_flight:
+            return WaitForChange()
+        return _go_at(self._probe_poll_at(), now)
 
-    def poll_bulk_in(self, now: float) -> float:
-        """Give the seconds until the bulk queue may be polled, by what is known of it alone."""
+    def may_poll_bulk(self, now: float) -> Permission:
+        """Say whether an outage of the bulk queue allows a poll of it."""
         outage = self._outages.get("bulk_queue")
-        return max(0.0, outage.probe_at - now) if outage is not None else 0.0
+        return Go() if outage is None else _go_at(outage.probe_at, now)
 
-    def _poll_at(self) -> float:
+    def _probe_poll_at(self) -> float:
         fault_at = self._fault.probe_at if self._fault is not None else 0.0
-        if not (needed := self._needed()):
+        if not (outages := self._blocking_outages()):
             return fault_at
-        first = min(needed.values(), key=lambda outage: outage.probe_at)
-        # The poll cannot do without the queue; of the other parts it probes any.
-        return max(fault_at, needed.get("queue", first).probe_at)
+        # A poll needs the queue. The run that it brings can probe every other part.
+        first = min(outages.values(), key=lambda outage: outage.probe_at)
+        return max(fault_at, outages.get("queue", first).probe_at)
 
-    def _needed(self) -> dict[str, _Outage]:
-        """Give the outages that every run suffers from."""
-        return {part: outage for part, outage in self._outages.items() if part not in _FOR_SOME}
+    def _blocking_outages(self) -> dict[str, _Outage]:
+        """Give the outages of the parts that every run needs."""
+        return {
+            part: outage for part, outage in self._outages.items() if part not in _OPTIONAL_PARTS
+        }
+
+
+def _go_at(at: float, now: float) -> Permission:
+    return Wait(at - now) if now < at else Go()

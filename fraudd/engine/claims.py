@@ -142,15 +142,14 @@ class Claims:
             now=self._clock.now(),
             sent_at=event.sent_at,
             holder=None if holder is None or holder is lease else holder.token,
-            steal_from=self._steal_from(lease),
+            steal_from=self._steal_from(),
             limits=self._limits,
         )
 
-    def _steal_from(self, lease: Lease) -> int:
-        """After an outage of DynamoDB, holders get one visibility timeout to renew their leases."""
-        answering_seconds = self._guard.breaker.answering_for("store", self._clock.monotonic())
-        remaining = lease.visibility_seconds - answering_seconds
-        return self._clock.now() + int(remaining * 1000) if remaining > 0 else 0
+    def _steal_from(self) -> int:
+        """Give the time until which leases of other workers are not taken over."""
+        grace_seconds = self._guard.lease_grace_seconds()
+        return self._clock.now() + int(grace_seconds * 1000) if grace_seconds else 0
 
     def _terms(self, lease: Lease) -> dict[str, Any]:
         """The terms of a new claim: its fencing token and the end of its lease."""

@@ -1,4 +1,4 @@
-"""Samples a lane's queue, for metrics, status and the estimate of how long a run will take."""
+"""Samples a lane's queue: for metrics, for the status, and to estimate how long a run will take."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -12,20 +12,45 @@ from fraudd.prediction.record import Lane, Record
 from fraudd.telemetry import log
 from fraudd.telemetry.metrics import Metrics
 
-#: At rest two calls every half a minute will do (one a minute of the bulk queue, whose polls tell
-#: as much); while something is owed the counts change fast.
-_REST_SECONDS: Mapping[Lane, float] = {"interactive": 30.0, "bulk": 60.0}
+#: The time between two samples of an empty lane, at two calls each. The polls of the bulk queue
+#: show as much as its samples, so it is sampled less often.
+_IDLE_SECONDS: Mapping[Lane, float] = {"interactive": 30.0, "bulk": 60.0}
+#: The time between two samples while runs are pending: the depth changes fast.
 _BUSY_SECONDS = 5.0
-#: Where others may have opened so many seconds of work meanwhile, a sample is too old; it was not
+#: A sample is outdated if other daemons may have opened this much work since. It is never outdated
 #: in its first second.
 _DOUBT_SECONDS, _FRESH_SECONDS = 2, 1.0
 
 
-class DepthSampler:
-    """Knows about how much is owed in a lane, and estimates from it.
+class Throughput:
+    """How fast the fleet works: for every lane's estimate."""
 
-    ``max_pending`` is how much may be owed before no more is taken on for who asks; None: anything.
-    ``ahead`` tells how many runs of other lanes go before.
+    def __init__(self, *, permits: Permits, run_times: RunTimes, fleet_size: int) -> None:
+        self._permits = permits
+        self._run_times = run_times
+        self.fleet_size = fleet_size
+
+    def seconds(self, waiting: int, lane: Lane) -> int:
+        """Estimate when the last of ``waiting`` runs ends, if a lane works on them."""
+        # With two permits or more, the bulk lane leaves one free.
+        reserved = lane == "bulk" and self._permits.limit > 1
+        return estimated_seconds(
+            waiting=waiting,
+            mean_run_seconds=self._run_times.mean_seconds,
+            permits=self._permits.limit - reserved,
+            fleet_size=self.fleet_size,
+        )
+
+    def seconds_left(self, running_seconds: float) -> int:
+        """Estimate when a run ends that has been running for some seconds."""
+        return bounded(self._run_times.mean_seconds - running_seconds)
+
+
+class DepthSampler:
+    """Estimates how many runs are pending in a lane, and when one of them ends.
+
+    ``max_pending`` limits the pending runs, unless it is None. ``ahead`` gives the number of runs
+    in other lanes that go first.
     """
 
     def __init__(
@@ -33,81 +58,80 @@ class DepthSampler:
         *,
         lane: Lane,
         queue: Queue,
-        permits: Permits,
-        run_times: RunTimes,
+        throughput: Throughput,
         clock: Clock,
         metrics: Metrics,
-        fleet_size: int,
         max_pending: int | None,
         ahead: Callable[[], int] = lambda: 0,
     ) -> None:
         self._lane = lane
-        self._ahead = ahead
         self._queue = queue
-        self._permits = permits
-        self._run_times = run_times
+        self._throughput = throughput
         self._clock = clock
         self._metrics = metrics
-        self._fleet_size = fleet_size
         self._max_pending = max_pending
-        self.backlog = Backlog(fleet_size=fleet_size)
+        self._ahead = ahead
+        self.backlog = Backlog(fleet_size=throughput.fleet_size)
         self._being_opened = 0
-        #: How many runs had been opened, and were owed, by the last sample.
-        self._opened_before = self._owed_before = 0
+        #: The numbers of opened and of pending runs at the last sample.
+        self._opened_at_sample = self._pending_at_sample = 0
         self._outdated = asyncio.Event()
-        #: None before the first sample, and while the queue is out of reach.
+        #: None: no sample yet, or the queue is unreachable.
         self.depth: Depth | None = None
 
     async def run(self) -> None:
-        """Sample for ever."""
+        """Sample forever."""
         while True:
             await self.run_once()
             await asyncio.sleep(_FRESH_SECONDS)
-            pause = _BUSY_SECONDS if self.backlog.owed else _REST_SECONDS[self._lane]
-            left = pause - _FRESH_SECONDS
+            pause = _BUSY_SECONDS if self.backlog.pending else _IDLE_SECONDS[self._lane]
             with suppress(TimeoutError):
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(pause - _FRESH_SECONDS):
                     await self._outdated.wait()
 
     async def run_once(self) -> None:
         """Take one sample."""
-        before = self.backlog.opened_so_far
+        opened_before = self.backlog.opened
         try:
             self.depth = depth = await self._queue.depth()
         except Unavailable as error:
             self.depth = None
             log.warning("queue.not_sampled", lane=self._lane, error=str(error))
         else:
-            # Of what was opened meanwhile nobody knows whether it was counted.
-            meanwhile = self.backlog.opened_so_far - before
-            owed = depth.visible + depth.in_flight + depth.delayed + meanwhile
-            self.backlog.sampled(owed, self._clock.now())
-            self._opened_before, self._owed_before = self.backlog.opened_so_far, owed
+            # The sample may or may not include the runs that were opened during the call.
+            opened_meanwhile = self.backlog.opened - opened_before
+            pending = depth.visible + depth.in_flight + depth.delayed + opened_meanwhile
+            self.backlog.sampled(pending, self._clock.now())
+            self._opened_at_sample, self._pending_at_sample = self.backlog.opened, pending
             self._outdated.clear()
             self._metrics.queue_depth(self._lane, asdict(depth))
 
     def note_opened(self, record: Record) -> None:
-        """Count a run opened here; where as many were opened elsewhere the sample is outdated."""
-        self.backlog.opened(record.requested_at)
-        elsewhere = (self.backlog.opened_so_far - self._opened_before) * (self._fleet_size - 1)
-        doubt = self._seconds(elsewhere)
-        if elsewhere > self._owed_before and doubt > _DOUBT_SECONDS:
+        """Count a run opened here.
+
+        If other daemons have opened as many since the sample, the sample is outdated.
+        """
+        self.backlog.run_opened(record.requested_at)
+        opened_here = self.backlog.opened - self._opened_at_sample
+        opened_elsewhere = opened_here * (self._throughput.fleet_size - 1)
+        doubt_seconds = self._seconds(opened_elsewhere)
+        if opened_elsewhere > self._pending_at_sample and doubt_seconds > _DOUBT_SECONDS:
             self._outdated.set()
 
     def note_ended(self, record: Record) -> None:
-        """Count a run that ended here; the next may have opened in the same write."""
-        self.backlog.ended()
+        """Count a run that ended here. The same write may have opened the next run."""
+        self.backlog.run_ended()
         if record.pending:
             self.note_opened(record)
 
     @contextmanager
     def room(self) -> Iterator[None]:
-        """Have room for a run while it is being opened. Raises ``Full`` where too many are owed."""
-        owed = self.backlog.owed + self._being_opened
-        if self._max_pending is not None and owed >= self._max_pending:
+        """Reserve room for a run while it is opened. Raises ``Full`` if too many are pending."""
+        pending = self.backlog.pending + self._being_opened
+        if self._max_pending is not None and pending >= self._max_pending:
             raise Full(
-                f"about {owed} runs are pending in the {self._lane} lane, and [http] max_pending is"
-                f" {self._max_pending}",
+                f"about {pending} runs are pending in the {self._lane} lane, and [http] max_pending"
+                f" is {self._max_pending}",
                 retry_after_seconds=self.estimate(),
             )
         self._being_opened += 1
@@ -117,20 +141,12 @@ class DepthSampler:
             self._being_opened -= 1
 
     def estimate(self, record: Record | None = None) -> int:
-        """Estimate in how many seconds a pending run will have ended; None: the last of all."""
+        """Estimate the seconds until a pending run ends. None: until all runs end."""
         if record is None:
-            return self._seconds(self.backlog.owed)
+            return self._seconds(self.backlog.pending)
         if record.state == "running" and record.started_at is not None:
-            so_far = (self._clock.now() - record.started_at) / 1000
-            return bounded(self._run_times.mean_seconds - so_far)
-        return self._seconds(self.backlog.until(record.requested_at))
+            return self._throughput.seconds_left((self._clock.now() - record.started_at) / 1000)
+        return self._seconds(self.backlog.pending_until(record.requested_at))
 
     def _seconds(self, waiting: int) -> int:
-        # Of two permits or more the bulk lane leaves one.
-        spared = self._lane == "bulk" and self._permits.limit > 1
-        return estimated_seconds(
-            waiting=waiting + self._ahead(),
-            mean_run_seconds=self._run_times.mean_seconds,
-            permits=self._permits.limit - spared,
-            fleet_size=self._fleet_size,
-        )
+        return self._throughput.seconds(waiting + self._ahead(), self._lane)

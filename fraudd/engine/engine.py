@@ -9,11 +9,12 @@ from fraudd.engine.breaker import Breaker
 from fraudd.engine.claims import Claims
 from fraudd.engine.computation import Computation
 from fraudd.engine.consumers import Consumers
-from fraudd.engine.depth_sampler import DepthSampler
+from fraudd.engine.depth_sampler import DepthSampler, Throughput
 from fraudd.engine.failures import Failures
-from fraudd.engine.guard import Guard
-from fraudd.engine.guarded import guarded
+from fraudd.engine.guard import Guard, guarded
 from fraudd.engine.intake import Intake
+from fraudd.engine.job import Job
+from fraudd.engine.lease import Lease
 from fraudd.engine.listing import Listing
 from fraudd.engine.publisher import Publisher, lane_of
 from fraudd.engine.settlement import Settlement
@@ -21,7 +22,8 @@ from fraudd.engine.sweeper import Sweeper
 from fraudd.engine.terms import EngineTerms
 from fraudd.engine.waiters import Waiters
 from fraudd.engine.worker import Worker
-from fraudd.ports import Clock, Permits, Ports, Scorer
+from fraudd.ports import Clock, Message, Permit, Permits, Ports, Scorer
+from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import Lane, Record
 from fraudd.telemetry.clock_skew import ClockSkew
 from fraudd.telemetry.metrics import Metrics
@@ -52,16 +54,26 @@ class Engine:
         self._metrics = metrics
         self._skew = skew
         self._terms = terms
-        self._run_times = RunTimes()
         self.breaker = Breaker(
             base_seconds=terms.retry.backoff_base_seconds,
             max_seconds=terms.retry.backoff_max_seconds,
             rng=rng,
         )
-        self._guard = guard = Guard(self.breaker, clock=clock, rng=rng)
+        self._guard = guard = Guard(
+            self.breaker,
+            skew,
+            clock=clock,
+            rng=rng,
+            visibility_timeout_seconds=terms.visibility_timeout_seconds,
+        )
         prompt, patient = guarded(ports, guard.once), guarded(ports, guard.patiently)
+        self._prompt = prompt
         self._publisher = Publisher(prompt.topics, prompt.queues)
-        self.samplers = {lane: self._sampler(lane, permits) for lane in ports.queues}
+        run_times = RunTimes()
+        throughput = Throughput(
+            permits=permits, run_times=run_times, fleet_size=terms.backlog.fleet_size
+        )
+        self.samplers = {lane: self._sampler(lane, throughput) for lane in ports.queues}
         self.intake, prompt_settlement = self._intake_and_settlement(prompt)
         self.listing = Listing(prompt.store, clock)
         self.waiters = Waiters(self.intake.get)
@@ -69,15 +81,11 @@ class Engine:
             store=prompt.store,
             queues=ports.queues,
             publisher=self._publisher,
-            breaker=self.breaker,
-            skew=skew,
+            guard=guard,
             clock=clock,
             rng=rng,
             metrics=metrics,
-            interval_seconds=terms.sweeper.interval_seconds,
-            grace_seconds=terms.sweeper.grace_seconds,
-            requeue_after_seconds=terms.sweeper.requeue_after_seconds,
-            visibility_timeout_seconds=terms.visibility_timeout_seconds,
+            terms=terms.sweeper,
         )
         intake, settlement = self._intake_and_settlement(patient)
         worker = Worker(
@@ -95,7 +103,7 @@ class Engine:
                 guard=guard,
                 clock=clock,
                 metrics=metrics,
-                run_times=self._run_times,
+                run_times=run_times,
                 terms=terms.runs,
             ),
             failures=Failures(guard=guard, clock=clock, rng=rng, terms=terms.retry),
@@ -106,19 +114,14 @@ class Engine:
             clock=clock,
         )
         self.consumers = Consumers(
-            store=prompt.store,
             queues=prompt.queues,
             permits=permits,
             worker=worker,
+            new_job=self._new_job,
             guard=guard,
-            skew=skew,
             clock=clock,
-            rng=rng,
             metrics=metrics,
-            count=terms.consumers.count,
-            wait_seconds=terms.consumers.wait_seconds,
-            drain_seconds=terms.consumers.drain_seconds,
-            visibility_timeout_seconds=terms.visibility_timeout_seconds,
+            terms=terms.consumers,
         )
 
     async def run(self) -> None:
@@ -152,17 +155,26 @@ class Engine:
         """Estimate in how many seconds a pending run will have ended."""
         return self._sampler_of(record).estimate(record)
 
-    def _sampler(self, lane: Lane, permits: Permits) -> DepthSampler:
+    def _new_job(self, message: Message, permit: Permit) -> Job:
+        lease = Lease(
+            message,
+            store=self._prompt.store,
+            queue=self._prompt.queues[message.lane],
+            clock=self._clock,
+            token=new_ulid(self._clock.now(), self._rng.getrandbits(80)),
+            visibility_timeout_seconds=self._terms.visibility_timeout_seconds,
+        )
+        return Job(lease=lease, permit=permit)
+
+    def _sampler(self, lane: Lane, throughput: Throughput) -> DepthSampler:
         return DepthSampler(
             lane=lane,
             queue=self._queues[lane],
-            permits=permits,
-            run_times=self._run_times,
+            throughput=throughput,
             clock=self._clock,
             metrics=self._metrics,
-            fleet_size=self._terms.backlog.fleet_size,
             max_pending=self._terms.backlog.max_pending,
-            ahead=lambda: self.samplers["interactive"].backlog.owed if lane == "bulk" else 0,
+            ahead=lambda: self.samplers["interactive"].backlog.pending if lane == "bulk" else 0,
         )
 
     def _sampler_of(self, record: Record) -> DepthSampler:
@@ -201,4 +213,4 @@ class Engine:
     def _note_ended(self, record: Record) -> None:
         """Take in a verdict just stored."""
         self._sampler_of(record).note_ended(record)
-        self.waiters.tell(record)
+        self.waiters.wake(record)

@@ -1,64 +1,140 @@
-"""How many messages to ask of which lane's queue, and for how long.
+"""Decides which lane to poll, for how many messages, and for how long.
 
-The interactive lane goes first. Where there are two pairs of a consumer and a permit or more, one
-is always its own: its long poll is outstanding with that pair, and the bulk lane is polled beside
-it with what is left. Where there is one pair the lanes take turns with it.
+The interactive lane goes first. A slot is an idle consumer together with a connection permit.
+
+- With two slots or more, a long poll of the interactive lane keeps one of them. The bulk lane is
+  polled at the same time with the others.
+- With one slot, the lanes take turns: the bulk lane is next after an empty interactive lane.
+- With an open breaker, there is one slot: the poll is the probe.
 
 Pure: time is an argument, in seconds of a monotonic clock.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Literal
 
-#: ``ReceiveMessage`` gives ten at most.
+from fraudd.engine.breaker import Breaker, Go, Permission, Wait, WaitForChange
+from fraudd.prediction.record import Lane
+from fraudd.telemetry.clock_skew import ClockSkew
+
+#: ``ReceiveMessage`` returns at most ten messages.
 MAX_MESSAGES_PER_POLL = 10
-#: A poll that waits asks all of SQS's servers, one that does not only some of them. It keeps its
-#: pairs from the interactive lane meanwhile, so this is the shortest there is.
+#: A poll that waits asks all SQS servers. A poll without a wait asks only some of them. A poll with
+#: this wait keeps slots from the interactive lane, so the wait is the shortest possible.
 SHORT_WAIT_SECONDS = 1
-#: How often a bulk queue is looked at that was found empty: with its samples that is as many calls
-#: as one long poll makes. Runs that are opened in this daemon are looked for at once.
+#: How often fraudd polls an empty bulk queue. With its depth samples, this costs as many calls as
+#: one long poll. When this daemon starts a bulk run, it polls at once.
 EMPTY_SECONDS = 30.0
-#: Of polls in turn so often one asks all servers: a tenth of the time at most.
-_FULL_LOOK_SECONDS = 10.0
+#: How often a poll asks all servers while the lanes take turns: at most a tenth of the time.
+FULL_POLL_SECONDS = 10.0
+#: For how long an empty interactive lane gives the bulk lane its turn. It may fill meanwhile.
+TURN_SECONDS = 1.0
+#: How often fraudd checks the clock skew again. Responses of AWS update it meanwhile.
+_SKEW_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FirstPoll:
-    """The next poll of the interactive lane, and when the bulk lane is polled: with it, if at all.
+class Poll:
+    """One poll of one lane."""
 
-    ``beside`` it, with pairs of its own; ``after`` it, with the same pair if that brought nothing.
-    """
+    lane: Lane
+    max_messages: int
+    #: None: the configured wait of a long poll.
+    wait_seconds: int | None = None
+    #: Whether the bulk lane may be polled at the same time, with the other slots.
+    shared: bool = False
 
-    most: int
-    #: None: as long as configured.
-    wait_seconds: int | None
-    bulk: Literal["no", "beside", "after"]
 
+class Lanes:
+    """The poll plan of the interactive lane, and of the bulk lane if there is one."""
 
-def first_poll(
-    *,
-    lanes: int,
-    pairs: int,
-    closed: bool,
-    brought: bool,
-    bulk_due: bool,
-    full_look_seconds: float,
-) -> FirstPoll:
-    """Decide on the next poll of the interactive lane.
+    def __init__(self, breaker: Breaker, skew: ClockSkew, *, has_bulk: bool) -> None:
+        self._breaker = breaker
+        self._skew = skew
+        self._has_bulk = has_bulk
+        self._outstanding: dict[Lane, Poll] = {}
+        #: Whether the last poll of the interactive lane returned messages: there may be more.
+        self._more_likely = False
+        #: When a poll last found the interactive lane empty. The turn of the bulk lane resets it.
+        self._empty_at = -math.inf
+        #: When a poll that asked all servers last found the interactive lane empty.
+        self._full_poll_at = -math.inf
+        #: When the bulk lane is worth a poll.
+        self._bulk_due_at = -math.inf
 
-    ``pairs`` of a consumer and a permit may be had at once; ``closed``: the breaker is; the last
-    poll ``brought`` something; the last that asked all servers was ``full_look_seconds`` ago.
-    """
-    most = MAX_MESSAGES_PER_POLL if closed else 1
-    if lanes == 1:
-        return FirstPoll(most=most, wait_seconds=None, bulk="no")
-    if closed and pairs > 1:
-        if brought:
-            # There may be more: the bulk lane gets no pair before it is known that there is not.
-            return FirstPoll(most=most, wait_seconds=0, bulk="no")
-        return FirstPoll(most=1, wait_seconds=None, bulk="beside")
-    if not bulk_due:
-        # It may be by the time that this poll is back.
-        return FirstPoll(most=1, wait_seconds=None, bulk="after")
-    full_look = full_look_seconds >= _FULL_LOOK_SECONDS
-    return FirstPoll(most=1, wait_seconds=SHORT_WAIT_SECONDS if full_look else 0, bulk="after")
+    @property
+    def blocked_by(self) -> str | None:
+        """Describe why no messages are taken. None: they are taken."""
+        return self._skew.blocked_by or self._breaker.blocked_by
+
+    def may_poll(self, now: float, *, in_flight: int) -> Permission:
+        """Say whether a poll may begin, with ``in_flight`` messages and outstanding polls."""
+        if self._skew.blocked_by is not None:
+            return Wait(_SKEW_SECONDS)
+        return self._breaker.may_poll(now, in_flight=in_flight)
+
+    def next_poll(self, now: float, *, slots: int, jobs: int) -> Poll | Wait | WaitForChange:
+        """Give the poll for the first of ``slots``, with ``jobs`` messages in flight."""
+        permission = self.may_poll(now, in_flight=jobs + len(self._outstanding))
+        if not isinstance(permission, Go):
+            return permission
+        closed = self._breaker.state == "closed"
+        if not self._has_bulk:
+            return Poll(lane="interactive", max_messages=MAX_MESSAGES_PER_POLL if closed else 1)
+        if closed and slots > 1:
+            if self._more_likely:
+                return Poll(lane="interactive", max_messages=MAX_MESSAGES_PER_POLL, wait_seconds=0)
+            return Poll(lane="interactive", max_messages=1, shared=True)
+        if not isinstance(self._may_poll_bulk(now), Go):
+            return Poll(lane="interactive", max_messages=1)
+        if now - self._empty_at < TURN_SECONDS:
+            return Poll(lane="bulk", max_messages=1, wait_seconds=SHORT_WAIT_SECONDS)
+        full = now - self._full_poll_at >= FULL_POLL_SECONDS
+        return Poll(
+            lane="interactive", max_messages=1, wait_seconds=SHORT_WAIT_SECONDS if full else 0
+        )
+
+    def next_shared_poll(self, now: float) -> Poll | Wait | WaitForChange:
+        """Give the bulk lane's poll with the other slots, while a shared poll is outstanding."""
+        first = self._outstanding.get("interactive")
+        if first is None or not first.shared or self.blocked_by is not None:
+            return WaitForChange()
+        permission = self._may_poll_bulk(now)
+        if not isinstance(permission, Go):
+            return permission
+        return Poll(
+            lane="bulk", max_messages=MAX_MESSAGES_PER_POLL, wait_seconds=SHORT_WAIT_SECONDS
+        )
+
+    def began(self, poll: Poll, now: float) -> None:
+        """Note that a poll began."""
+        self._outstanding[poll.lane] = poll
+        if poll.lane == "bulk":
+            self._empty_at = -math.inf
+            self._bulk_due_at = now + EMPTY_SECONDS
+
+    def ended(self, poll: Poll, now: float, *, messages: int | None) -> None:
+        """Note how many messages a poll returned. None: it failed, so nothing is known."""
+        del self._outstanding[poll.lane]
+        if messages is None:
+            return
+        if poll.lane == "bulk":
+            if messages:
+                self._bulk_due_at = -math.inf
+            return
+        self._more_likely = messages > 0
+        self._empty_at = -math.inf if messages else now
+        if not messages and poll.wait_seconds != 0:
+            self._full_poll_at = now
+
+    def bulk_run_opened(self) -> None:
+        """Note that this daemon started a bulk run: its queue is worth a poll now."""
+        self._bulk_due_at = -math.inf
+
+    def _may_poll_bulk(self, now: float) -> Permission:
+        if "bulk" in self._outstanding:
+            return WaitForChange()
+        permission = self._breaker.may_poll_bulk(now)
+        if isinstance(permission, Go) and now < self._bulk_due_at:
+            return Wait(self._bulk_due_at - now)
+        return permission

@@ -1,32 +1,66 @@
-"""Looks for runs whose wake-up is lost, and sends it again: the record is the truth."""
+"""Finds pending runs whose wake-up message is lost, and sends it again."""
 
 import asyncio
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fraudd.engine.breaker import Breaker
-from fraudd.engine.oldest import OldestPending
+from fraudd.engine.guard import Guard
 from fraudd.engine.publisher import Publisher, lane_of
+from fraudd.engine.terms import SweeperTerms
 from fraudd.errors import Unavailable
 from fraudd.ports import Clock, Entry, Queues, Store
 from fraudd.prediction.decisions import is_lost
 from fraudd.prediction.record import SHARDS, Lane, Record
 from fraudd.prediction.transitions import republished
 from fraudd.telemetry import log
-from fraudd.telemetry.clock_skew import ClockSkew
 from fraudd.telemetry.metrics import Metrics
 
 
+class OldestPending:
+    """The oldest pending run of each lane, as the sweeper last saw it.
+
+    The sweeper reads one partition of the index after the other, in pages. Times are epoch
+    milliseconds.
+    """
+
+    def __init__(self) -> None:
+        #: When the oldest run was requested, by partition and lane.
+        self._requested_at: dict[int, dict[str, int]] = {}
+        #: The same for the pages that were read of the current partition.
+        self._in_pages: dict[str, int] = {}
+
+    def page_read(self, shard: int, page: Iterable[tuple[str, int]], *, more: bool) -> None:
+        """Note the pending runs of a page: their lanes, and when they were requested.
+
+        Older values of the partition stay valid until its last page (``more`` is false).
+        """
+        in_partition = self._requested_at.setdefault(shard, {})
+        for lane, requested_at in page:
+            self._in_pages[lane] = min(requested_at, self._in_pages.get(lane, requested_at))
+            in_partition[lane] = min(requested_at, in_partition.get(lane, requested_at))
+        if not more:
+            self._requested_at[shard], self._in_pages = self._in_pages, {}
+
+    def seconds(self, lane: str, now: int) -> float:
+        """Give the age of the oldest pending run of a lane, or 0 if there is none."""
+        times = [by_lane[lane] for by_lane in self._requested_at.values() if lane in by_lane]
+        return max(0, now - min(times)) / 1000 if times else 0.0
+
+
 @dataclass(slots=True)
-class _Emptiness:
-    """When the latest look at a lane began that found its queue empty, and the one before it."""
+class _EmptySamples:
+    """When the last two samples of a lane's queue began, if both found it empty."""
 
     latest_at: int | None = None
-    before_at: int | None = None
+    previous_at: int | None = None
 
 
 class Sweeper:
-    """Goes through the pending records, a page of one partition at a time."""
+    """Reads the index of pending runs, one page of one partition at a time.
+
+    The record is the source of truth: a run that is pending needs a wake-up message.
+    """
 
     def __init__(
         self,
@@ -34,79 +68,73 @@ class Sweeper:
         store: Store,
         queues: Queues,
         publisher: Publisher,
-        breaker: Breaker,
-        skew: ClockSkew,
+        guard: Guard,
         clock: Clock,
         rng: random.Random,
         metrics: Metrics,
-        interval_seconds: float,
-        grace_seconds: float,
-        requeue_after_seconds: float,
-        visibility_timeout_seconds: float,
+        terms: SweeperTerms,
     ) -> None:
         self._store = store
         self._queues = queues
         self._publisher = publisher
-        self._breaker = breaker
-        self._skew = skew
+        self._guard = guard
         self._clock = clock
         self._rng = rng
         self._metrics = metrics
-        self._interval_seconds = interval_seconds
-        self._grace_seconds = grace_seconds
-        self._requeue_after_seconds = requeue_after_seconds
-        self._visibility_timeout_seconds = visibility_timeout_seconds
+        self._terms = terms
         self._shard = rng.randrange(SHARDS)
         self._after: Entry | None = None
         self.oldest = OldestPending()
-        self._emptiness = {lane: _Emptiness() for lane in queues}
+        self._empty_samples = {lane: _EmptySamples() for lane in queues}
 
     async def run(self) -> None:
-        """Sweep for ever, with jitter: many daemons do."""
+        """Sweep forever, with jitter: every daemon of the fleet sweeps."""
         while True:
-            await asyncio.sleep(self._interval_seconds * self._rng.uniform(0.5, 1.5))
+            await asyncio.sleep(self._terms.interval_seconds * self._rng.uniform(0.5, 1.5))
             try:
                 await self.run_once()
             except Unavailable as error:
                 log.warning("sweeper.postponed", error=str(error))
 
     async def run_once(self) -> int:
-        """Sweep one page; gives how many wake-ups were sent. Raises ``Unavailable``.
+        """Sweep one page and return the number of wake-up messages sent. Raises ``Unavailable``.
 
-        The page is asked for in an outage too: on an idle daemon nothing else would tell its end.
+        The page is read during an outage, too: on an idle daemon, no other call would notice its
+        end.
         """
         log.trace(None)
-        may_sweep = self._may_sweep()
-        began = self._clock.now()
+        may_send = self._may_send()
+        began_at = self._clock.now()
         page = await self._store.listed(
             f"pending#{self._shard}",
-            until=began - int(self._grace_seconds * 1000),
+            until=began_at - int(self._terms.grace_seconds * 1000),
             after=self._after,
         )
-        if not may_sweep:
+        if not may_send:
             return 0
         records = [await self._store.get(entry.entity_id) for entry in page.entries]
         pending = [record for record in records if record is not None and record.pending]
-        seen = [(self._lane_of(record), record.requested_at) for record in pending]
-        self.oldest.saw(self._shard, seen, more=page.more)
-        await self._look_whether_empty(began, pending)
+        requested = [(self._lane_of(record), record.requested_at) for record in pending]
+        self.oldest.page_read(self._shard, requested, more=page.more)
+        await self._sample_queues(began_at, pending)
         self._after = page.entries[-1] if page.more else None
         if not page.more:
             self._shard = (self._shard + 1) % SHARDS
         return sum([await self._send_again(record) for record in pending])
 
-    def _may_sweep(self) -> bool:
-        """After an outage of the store holders get one visibility for the beats they missed."""
-        answering = self._breaker.answering_for("store", self._clock.monotonic())
-        return self._skew.blocked_by is None and answering >= self._visibility_timeout_seconds
+    def _may_send(self) -> bool:
+        """Say whether an expired lease means that its holder is gone."""
+        return self._guard.skew.blocked_by is None and not self._guard.lease_grace_seconds()
 
-    async def _look_whether_empty(self, began: int, pending: list[Record]) -> None:
-        """Count the messages where that may tell that a wake-up is lost."""
-        seen = {self._lane_of(record) for record in pending if record.requeues == 0}
-        for lane in sorted(seen):
-            empty = await self._is_empty(lane)
-            before_at = self._emptiness[lane].latest_at
-            self._emptiness[lane] = _Emptiness(began, before_at) if empty else _Emptiness()
+    async def _sample_queues(self, began_at: int, pending: list[Record]) -> None:
+        """Sample the queues of these runs: an empty queue shows that a message is lost."""
+        lanes = {self._lane_of(record) for record in pending if record.requeues == 0}
+        for lane in sorted(lanes):
+            is_empty = await self._is_empty(lane)
+            previous_at = self._empty_samples[lane].latest_at
+            self._empty_samples[lane] = (
+                _EmptySamples(began_at, previous_at) if is_empty else _EmptySamples()
+            )
 
     async def _is_empty(self, lane: Lane) -> bool:
         try:
@@ -121,8 +149,8 @@ class Sweeper:
         if not is_lost(
             record,
             now=now,
-            requeue_after_seconds=self._requeue_after_seconds,
-            emptied_at=self._emptiness[self._lane_of(record)].before_at,
+            requeue_after_seconds=self._terms.requeue_after_seconds,
+            emptied_at=self._empty_samples[self._lane_of(record)].previous_at,
         ):
             return False
         applied = await self._store.apply(republished(record, now=now))
@@ -140,7 +168,7 @@ class Sweeper:
         try:
             await self._publisher.send(record)
         except Unavailable as error:
-            # It counts as sent: it may have been. Otherwise its next turn comes.
+            # The message may have been sent, so it counts as sent. A later sweep sends it again.
             log.warning(
                 "run.not_published",
                 entity_id=record.entity_id,

@@ -1,18 +1,18 @@
 """Bugs in how the bulk lane is polled, sent to, settled and left."""
 
-import math
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Literal
 
+from fraudd.engine.breaker import Wait, WaitForChange
 from fraudd.engine.claims import Claims
 from fraudd.engine.consumers import Consumers
 from fraudd.engine.intake import Intake
 from fraudd.engine.lease import Lease
-from fraudd.engine.polling import FirstPoll
+from fraudd.engine.polling import Lanes, Poll
 from fraudd.engine.settlement import Settlement
 from fraudd.engine.sweeper import Sweeper
-from fraudd.ports import Applied, Message
+from fraudd.ports import Applied
 from fraudd.prediction.decisions import Drop, OnMessage, Promote
 from fraudd.prediction.record import Lane, Record
 from fraudd.prediction.transitions import promoted
@@ -32,19 +32,22 @@ def cancel_the_bulk_poll_on_drain(stack: ExitStack) -> None:
 
 @bug
 def let_the_bulk_lane_have_the_last_permit(stack: ExitStack) -> None:
-    put(stack, Consumers, "_bulk_in", lambda self: 0.0 if self._may_poll() else math.inf)
+    def next_shared_poll(self: Lanes, now: float) -> Poll | WaitForChange:
+        busy = self.blocked_by is not None or "bulk" in self._outstanding
+        return WaitForChange() if busy else Poll(lane="bulk", max_messages=10, wait_seconds=1)
+
+    put(stack, Lanes, "next_shared_poll", next_shared_poll)
 
 
 @bug
 def poll_the_bulk_lane_before_the_other(stack: ExitStack) -> None:
-    real = Consumers._receive_first
+    real = Lanes.next_poll
 
-    async def _receive_first(self: Consumers, poll: FirstPoll, most: int) -> list[Message]:
-        if poll.bulk == "after" and (messages := await self._receive_bulk(most)):
-            return messages
-        return await real(self, poll, most)
+    def next_poll(self: Lanes, now: float, **terms: int) -> Poll | Wait | WaitForChange:
+        self._empty_at = now
+        return real(self, now, **terms)
 
-    put(stack, Consumers, "_receive_first", _receive_first)
+    put(stack, Lanes, "next_poll", next_poll)
 
 
 @bug

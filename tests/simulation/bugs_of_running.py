@@ -1,6 +1,7 @@
 """Bugs in permits, polls, drains and outages, in requests, and in the sweeper."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -8,20 +9,22 @@ from typing import Any
 from fraudd.database.limit import AdaptiveLimit
 from fraudd.database.permits import NumberedPermit, Permits
 from fraudd.engine import breaker as breaker_module
-from fraudd.engine.breaker import Breaker
+from fraudd.engine.breaker import Breaker, Go, Wait
 from fraudd.engine.claims import Claims
 from fraudd.engine.computation import Computation
 from fraudd.engine.consumers import Consumers
+from fraudd.engine.guard import Guard
 from fraudd.engine.intake import Intake
 from fraudd.engine.job import Job
 from fraudd.engine.lease import Lease
+from fraudd.engine.polling import Poll
 from fraudd.engine.sweeper import Sweeper
 from fraudd.engine.worker import Worker
 from fraudd.errors import BackPressure, TransientError, Unavailable
 from fraudd.ports import FeatureValues, Message, Model
 from fraudd.prediction.decisions import Claim, Drop, OnMessage, RunAgain, StartRun
 from fraudd.prediction.formats import new_ulid
-from fraudd.prediction.record import Lane, Record, Transition
+from fraudd.prediction.record import Record, Transition
 from fraudd.prediction.transitions import completed, deleted, opened, released, republished
 from fraudd.telemetry.clock_skew import ClockSkew
 from tests.database import permits_up_to
@@ -62,14 +65,12 @@ def give_out_what_was_taken_when_the_limit_fell(stack: ExitStack) -> None:
 
 @bug
 def ask_for_more_than_there_are_permits(stack: ExitStack) -> None:
-    real = Consumers._receive
+    real = Consumers._messages
 
-    async def _receive(
-        self: Consumers, lane: Lane, most: int, wait_seconds: int | None
-    ) -> list[Message]:
-        return (await real(self, lane, min(10, most + 1), wait_seconds))[:most]
+    async def _messages(self: Consumers, poll: Poll, limit: int) -> Sequence[Message]:
+        return (await real(self, poll, min(10, limit + 1)))[:limit]
 
-    put(stack, Consumers, "_receive", _receive)
+    put(stack, Consumers, "_messages", _messages)
 
 
 @bug
@@ -180,18 +181,22 @@ def breaker_does_not_see_one_fault_in_many_runs(stack: ExitStack) -> None:
 
 @bug
 def probes_of_a_fault_without_an_interval(stack: ExitStack) -> None:
-    put(stack, Breaker, "poll_in", lambda self, now, *, in_hand: 1.0 if in_hand else 0.0)
+    put(
+        stack,
+        Breaker,
+        "may_poll",
+        lambda self, now, *, in_flight: Wait(1.0) if in_flight else Go(),
+    )
 
 
 @bug
 def poll_through_an_outage(stack: ExitStack) -> None:
-    put(stack, Breaker, "poll_in", lambda self, now, *, in_hand: 0.0)
+    put(stack, Breaker, "may_poll", lambda self, now, *, in_flight: Go())
 
 
 @bug
 def take_over_right_after_an_outage(stack: ExitStack) -> None:
-    put(stack, Claims, "_steal_from", lambda self, lease: 0)
-    put(stack, Sweeper, "_may_sweep", lambda self: True)
+    put(stack, Guard, "lease_grace_seconds", lambda self: 0.0)
 
 
 @bug

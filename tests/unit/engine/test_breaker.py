@@ -5,7 +5,16 @@ import random
 
 import pytest
 
-from fraudd.engine.breaker import FAULT_PROBE_MOST_SECONDS, FAULT_PROBE_SECONDS, FAULT_RUNS, Breaker
+from fraudd.engine.breaker import (
+    FAULT_PROBE_SECONDS,
+    FAULT_RUNS,
+    MAX_FAULT_PROBE_SECONDS,
+    Breaker,
+    Go,
+    Permission,
+    Wait,
+    WaitForChange,
+)
 
 
 class Certain(random.Random):
@@ -13,6 +22,12 @@ class Certain(random.Random):
 
     def uniform(self, a: float, b: float) -> float:
         return b
+
+
+def seconds(permission: Permission) -> float:
+    """The seconds of a permission that is a wait."""
+    assert isinstance(permission, Wait)
+    return permission.seconds
 
 
 @pytest.fixture
@@ -24,46 +39,46 @@ def breaker() -> Breaker:
 def test_while_all_is_well_everything_may_be_called_and_polled(breaker: Breaker) -> None:
     assert breaker.state == "closed"
     assert breaker.blocked_by is None
-    assert breaker.enter("store", 0.0) == 0
-    assert breaker.poll_in(0.0, in_hand=3) == 0
-    assert breaker.answering_for("store", 0.0) == math.inf
+    assert breaker.enter("store", 0.0) == Go()
+    assert breaker.may_poll(0.0, in_flight=3) == Go()
+    assert breaker.seconds_since_outage("store", 0.0) == math.inf
 
 
 def test_an_outage_stops_the_poll_and_says_what_is_wrong(breaker: Breaker) -> None:
     assert breaker.failed("database", "refused", 0.0)
     assert breaker.state == "outage"
     assert breaker.blocked_by == "database: refused"
-    assert breaker.poll_in(5.0, in_hand=1) == math.inf
+    assert breaker.may_poll(5.0, in_flight=1) == WaitForChange()
 
 
 def test_only_the_part_that_is_out_is_waited_for(breaker: Breaker) -> None:
     breaker.failed("database", "refused", 0.0)
-    assert breaker.enter("store", 0.0) == 0
-    assert breaker.enter("database", 0.0) == 2.0
+    assert breaker.enter("store", 0.0) == Go()
+    assert breaker.enter("database", 0.0) == Wait(2.0)
 
 
 def test_of_all_who_wait_one_probes_and_the_interval_grows_to_its_cap(breaker: Breaker) -> None:
     breaker.failed("store", "gone", 0.0)
     now, waits = 0.0, []
     for _ in range(4):
-        wait = breaker.enter("store", now)
+        wait = seconds(breaker.enter("store", now))
         waits.append(wait)
         now += wait
-        assert breaker.enter("store", now) == 0
-        assert breaker.enter("store", now) == math.inf
+        assert breaker.enter("store", now) == Go()
+        assert breaker.enter("store", now) == WaitForChange()
         assert not breaker.failed("store", "gone", now)
     assert waits == [2.0, 4.0, 8.0, 10.0]
-    assert breaker.enter("store", now + 10) == 0
+    assert breaker.enter("store", now + 10) == Go()
     assert breaker.answered("store", now + 10)
     assert breaker.state == "closed"
-    assert breaker.enter("store", now + 10) == 0
+    assert breaker.enter("store", now + 10) == Go()
 
 
 def test_a_probe_that_is_cut_off_leaves_its_turn_to_another(breaker: Breaker) -> None:
     breaker.failed("store", "gone", 0.0)
-    assert breaker.enter("store", 2.0) == 0
+    assert breaker.enter("store", 2.0) == Go()
     breaker.left("store")
-    assert breaker.enter("store", 2.0) == 0
+    assert breaker.enter("store", 2.0) == Go()
 
 
 def test_calls_that_were_under_way_when_the_outage_began_do_not_put_the_probe_off(
@@ -72,38 +87,38 @@ def test_calls_that_were_under_way_when_the_outage_began_do_not_put_the_probe_of
     breaker.failed("store", "gone", 0.0)
     for _ in range(9):
         assert not breaker.failed("store", "gone", 1.0)
-    assert breaker.enter("store", 2.0) == 0
+    assert breaker.enter("store", 2.0) == Go()
 
 
 def test_after_an_outage_the_breaker_knows_for_how_long_the_part_has_answered(
     breaker: Breaker,
 ) -> None:
     breaker.failed("store", "gone", 0.0)
-    assert breaker.answering_for("store", 1.0) == 0
+    assert breaker.seconds_since_outage("store", 1.0) == 0
     breaker.answered("store", 5.0)
-    assert breaker.answering_for("store", 7.0) == 2.0
+    assert breaker.seconds_since_outage("store", 7.0) == 2.0
     breaker.answered("store", 8.0)
-    assert breaker.answering_for("store", 9.0) == 4.0
+    assert breaker.seconds_since_outage("store", 9.0) == 4.0
 
 
 def test_with_nothing_in_hand_one_poll_is_the_probe(breaker: Breaker) -> None:
     breaker.failed("database", "refused", 0.0)
-    assert breaker.poll_in(0.0, in_hand=0) == 2.0
-    assert breaker.poll_in(2.0, in_hand=0) == 0.0
+    assert breaker.may_poll(0.0, in_flight=0) == Wait(2.0)
+    assert breaker.may_poll(2.0, in_flight=0) == Go()
 
 
 def test_a_queue_that_is_out_is_polled_at_its_own_pace(breaker: Breaker) -> None:
     breaker.failed("topics", "gone", 0.0)
     breaker.failed("queue", "gone", 1.5)
-    assert breaker.poll_in(2.0, in_hand=0) == 1.5
+    assert breaker.may_poll(2.0, in_flight=0) == Wait(1.5)
     assert not breaker.failed("queue", "gone", 3.5)
-    assert breaker.poll_in(3.5, in_hand=0) == 4.0
+    assert breaker.may_poll(3.5, in_flight=0) == Wait(4.0)
 
 
 def test_an_outage_beside_a_fault_does_not_bring_its_probe_forward(breaker: Breaker) -> None:
     fail(breaker, *ENTITIES)
     breaker.failed("store", "gone", 0.0)
-    assert breaker.poll_in(0.0, in_hand=0) == FAULT_PROBE_SECONDS
+    assert breaker.may_poll(0.0, in_flight=0) == Wait(FAULT_PROBE_SECONDS)
 
 
 def fail(breaker: Breaker, *entities: str, now: float = 0.0) -> list[bool]:
@@ -133,49 +148,48 @@ def test_a_success_in_between_shows_that_it_is_no_fault_of_all(breaker: Breaker)
 
 def test_after_a_fault_one_message_at_a_time_is_tried_ever_more_rarely(breaker: Breaker) -> None:
     fail(breaker, *ENTITIES)
-    assert breaker.poll_in(0.0, in_hand=1) == math.inf
+    assert breaker.may_poll(0.0, in_flight=1) == WaitForChange()
     now, waits = 0.0, []
     for n in range(6):
-        waits.append(breaker.poll_in(now, in_hand=0))
+        waits.append(seconds(breaker.may_poll(now, in_flight=0)))
         now += waits[-1]
         breaker.run_began(now)
         fail(breaker, f"probe-{n}", now=now)
     assert waits[:3] == [FAULT_PROBE_SECONDS, 2 * FAULT_PROBE_SECONDS, 4 * FAULT_PROBE_SECONDS]
-    assert waits[-1] == FAULT_PROBE_MOST_SECONDS
+    assert waits[-1] == MAX_FAULT_PROBE_SECONDS
     assert breaker.run_succeeded()
-    assert breaker.poll_in(now, in_hand=0) == 0
+    assert breaker.may_poll(now, in_flight=0) == Go()
 
 
 def test_only_an_attempt_that_began_puts_the_next_probe_off(breaker: Breaker) -> None:
     fail(breaker, *ENTITIES)
-    assert breaker.poll_in(FAULT_PROBE_SECONDS, in_hand=0) == 0
+    assert breaker.may_poll(FAULT_PROBE_SECONDS, in_flight=0) == Go()
     breaker.run_began(FAULT_PROBE_SECONDS)
-    assert breaker.poll_in(FAULT_PROBE_SECONDS, in_hand=0) == FAULT_PROBE_SECONDS
+    assert breaker.may_poll(FAULT_PROBE_SECONDS, in_flight=0) == Wait(FAULT_PROBE_SECONDS)
 
 
 def test_what_somebody_may_have_mended_is_tried_at_once(breaker: Breaker) -> None:
     breaker.failed("database", "no such column", 0.0)
-    assert breaker.enter("database", 1.0) == 1.0
+    assert breaker.enter("database", 1.0) == Wait(1.0)
     breaker.retry(1.0)
-    assert breaker.enter("database", 1.0) == 0
+    assert breaker.enter("database", 1.0) == Go()
     breaker.answered("database", 1.0)
     for number in range(FAULT_RUNS):
         breaker.run_failed(f"shop-{number}", "no such column", 1.0)
-    assert breaker.poll_in(2.0, in_hand=0) > 0
+    assert isinstance(breaker.may_poll(2.0, in_flight=0), Wait)
     breaker.retry(2.0)
-    assert breaker.poll_in(2.0, in_hand=0) == 0
+    assert breaker.may_poll(2.0, in_flight=0) == Go()
 
 
 def test_without_the_bulk_queue_all_else_goes_on(breaker: Breaker) -> None:
     assert breaker.failed("bulk_queue", "gone", 0.0)
     assert (breaker.state, breaker.blocked_by) == ("closed", None)
-    assert breaker.poll_in(0.0, in_hand=3) == 0
+    assert breaker.may_poll(0.0, in_flight=3) == Go()
     # It is left alone for a while itself, and probed by whoever settles a message of it.
-    wait = breaker.poll_bulk_in(0.0)
-    assert wait > 0
-    assert breaker.poll_bulk_in(wait) == 0
+    wait = breaker.may_poll_bulk(0.0)
+    assert breaker.may_poll_bulk(seconds(wait)) == Go()
     assert breaker.enter("bulk_queue", 0.0) == wait
     breaker.failed("store", "gone", 0.0)
     assert "bulk" not in (breaker.blocked_by or "")
     assert breaker.answered("bulk_queue", 1.0)
-    assert breaker.poll_bulk_in(1.0) == 0
+    assert breaker.may_poll_bulk(1.0) == Go()
