@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
 
 from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.provisioning.apply import Provisioned, provision
@@ -18,11 +19,13 @@ from fraudd.aws.sns import SnsTopics
 from fraudd.aws.sqs import SqsQueue
 from fraudd.clock import SystemClock
 from fraudd.local import emulator, mariadb
-from fraudd.local.process import free_port, running
+from fraudd.local.process import running
 from fraudd.local.settings import DatabaseServer, Settings, server_at
 from fraudd.telemetry import log
 from tests.database import DEMO, clear
 from tests.platform import kept_platform, seeded, settings_in
+from tests.stack.schedule import Schedule, longest_first
+from tests.stack.workers import free_port
 
 ROOT = Path(__file__).parent.parent
 REGION = "eu-central-1"
@@ -30,6 +33,24 @@ REGION = "eu-central-1"
 NOW = 1_795_500_000_000
 
 _numbers = count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-xdist hand out the tests in the order that they are in."""
+    if config.getoption("numprocesses", None):
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedule:
+    """Hand out whole files, and single tests of a few."""
+    return Schedule(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest if several workers share them."""
+    if hasattr(config, "workerinput"):
+        longest_first(items)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,13 +82,6 @@ def taken(port: int) -> bool:
     return False
 
 
-def free_port() -> int:
-    """Give a port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def answers(port: int) -> bool:
     """Tell whether something accepts connections on a port of 127.0.0.1."""
     with socket.socket() as probe:

@@ -17,10 +17,11 @@ import pytest
 from aiobotocore.session import get_session
 from aiohttp import ClientSession, web
 
-from fraudd.local.process import Command, answers, free_port, running
+from fraudd.local.process import Command, answers, running
 from fraudd.local.settings import DatabaseServer, Settings
 from tests.acceptance.installation import Installation, checked, installed
 from tests.conftest import REGION, ROOT, clients_of
+from tests.stack.workers import free_port
 
 #: What the daemon needs to start, without what only the check looks at.
 DAEMON = ("sqs:*", "sns:GetTopicAttributes", "dynamodb:DescribeTable")

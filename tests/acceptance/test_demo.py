@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fraudd.local.process import free_port
 from tests.acceptance.conftest import FRAUDD, PATIENCE_SECONDS, command, ended, http, nothing_left
+from tests.stack.workers import free_port
 
 
 @pytest.fixture

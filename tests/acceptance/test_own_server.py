@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 import pytest
 
-from fraudd.local.process import free_port
 from fraudd.local.settings import DatabaseServer
 from tests.acceptance.conftest import FRAUDD, PATIENCE_SECONDS, command, ended, http, nothing_left
 from tests.database import PREFIX, run_sql
+from tests.stack.workers import free_port
 
 RUN, OTHER, OWNER, TENANT = (f"{PREFIX}{name}" for name in ("run", "other", "owner", "tenant"))
 #: With all that a URL may take for something else.

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fraudd.local.process import free_port
 from fraudd.local.settings import DatabaseServer, Settings
 from tests.acceptance.conftest import FRAUDD, at_rest, command, ended, http
 from tests.conftest import REGION, ROOT, Aws
 from tests.database import DEMO
 from tests.platform import kept_platform, trained
+from tests.stack.workers import free_port
 
 CONFIG = """\
 [http]

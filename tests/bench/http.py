@@ -27,11 +27,12 @@ from fraudd.aws.session import AwsTerms, open_clients
 from fraudd.clock import SystemClock
 from fraudd.config import load
 from fraudd.local import stack
-from fraudd.local.process import Command, answers, free_port, running
+from fraudd.local.process import Command, answers, running
 from fraudd.local.settings import Settings
 from tests.bench import http_report, stage
 from tests.bench.http_report import Turn
 from tests.bench.wrk import Wrk
+from tests.stack.workers import free_port
 
 ENTITIES = 1000
 CALLERS = (1, 8, 32, 128, 256)

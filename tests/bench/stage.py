@@ -8,8 +8,9 @@ from pathlib import Path
 
 import aiohttp
 
-from fraudd.local.process import Command, free_port, running
+from fraudd.local.process import Command, running
 from fraudd.local.settings import Settings
+from tests.stack.workers import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from fraudd.local import emulator, mariadb
-from fraudd.local.process import free_port
 from tests.chaos.servers import Database, Server, served
 from tests.chaos.stage import Announced, Stage
 from tests.conftest import ROOT, Aws
 from tests.model import ignorant_model
+from tests.stack.workers import free_port
 
 FEATURES = {
     "known": """\

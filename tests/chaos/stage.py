@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fraudd.local.process import free_port
 from tests.chaos.daemon import PATIENCE_SECONDS, Daemon, serving
 from tests.chaos.proxy import FaultProxy, proxied
 from tests.chaos.receipts import Receipts
 from tests.chaos.servers import Database, Server
 from tests.conftest import REGION, Aws
+from tests.stack.workers import free_port
 
 #: The shortest there is: a message of a killed daemon comes back after it.
 VISIBILITY_SECONDS = 10

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fraudd.aws.session import Clients
-from fraudd.local.process import Command, answers, free_port, running
+from fraudd.local.process import Command, answers, running
 from tests.conftest import ROOT, clients_of
+from tests.stack.workers import free_port
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from fraudd.config import Config
-from fraudd.local.process import free_port
 from tests.conftest import Aws
 from tests.integration.commands import ran, started
 from tests.integration.conftest import Fraudd, Observer, Start, changed
+from tests.stack.workers import free_port
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from fraudd.client import Client, Prediction, Problem
 from fraudd.config import Config
-from fraudd.local.process import free_port
 from tests.integration.conftest import Fraudd, Observer, Start
+from tests.stack.workers import free_port
 
 TOKEN = "frd-secret-of-nobody"
 

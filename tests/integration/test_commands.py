@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fraudd.config import Config
-from fraudd.local.process import free_port
 from tests.integration.commands import ran
 from tests.integration.conftest import Fraudd, Observer, Start
+from tests.stack.workers import free_port
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from fraudd.config import Config
-from fraudd.local.process import free_port
 from tests.integration.commands import FRAUDD, ran, started
 from tests.integration.conftest import Fraudd, Observer, Start
+from tests.stack.workers import free_port
 
 HOME = "\x1b[H"
 

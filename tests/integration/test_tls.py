@@ -14,12 +14,13 @@ from fraudd.config import Config
 from fraudd.database.server import Server
 from fraudd.errors import Misconfigured, Unavailable
 from fraudd.local import mariadb
-from fraudd.local.process import free_port, running
+from fraudd.local.process import running
 from fraudd.local.settings import DatabaseServer
 from fraudd.wiring import database_server
 from tests.conftest import ROOT, private_mariadb
 from tests.database import Pool, server_of
 from tests.integration.conftest import changed
+from tests.stack.workers import free_port
 
 
 @pytest.fixture(scope="module")

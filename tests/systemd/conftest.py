@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from fraudd.aws.session import Clients
-from fraudd.local.process import free_port
 from fraudd.local.settings import DatabaseServer
 from tests.acceptance.conftest import http
 from tests.conftest import REGION, ROOT, Aws, private_mariadb, provisioned
 from tests.database import run_sql
 from tests.model import ignorant_model
+from tests.stack.workers import free_port
 from tests.systemd.machine import Machine, booted, why_not
 
 PASSWORD = "correct horse"

@@ -4,9 +4,9 @@ import re
 import shutil
 from pathlib import Path
 
-from fraudd.local.process import free_port
 from fraudd.local.settings import DatabaseServer
 from tests.conftest import ROOT, Aws
+from tests.stack.workers import free_port
 from tests.systemd.conftest import PASSWORD, configured_as, install
 from tests.systemd.machine import Machine, booted
 

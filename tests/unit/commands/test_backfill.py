@@ -11,7 +11,7 @@ from fraudd.commands.backfill.command import read_ids
 from fraudd.commands.backfill.journal import Journal, Row
 from fraudd.commands.backfill.progress import drawn
 from fraudd.commands.backfill.run import Pace
-from fraudd.local.process import free_port
+from tests.stack.workers import free_port
 
 
 def test_each_line_is_an_id_or_a_complaint_with_its_number() -> None:
