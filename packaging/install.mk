@@ -15,6 +15,7 @@ build/opt.built: packaging/build-venv setup.cfg pyproject.toml constraints.txt $
 	@packaging/build-venv build/opt
 	@touch $@
 
+##@ Install
 install: build/opt.built ## install fraudd and its systemd units (DESTDIR, PREFIX); configuration stays
 	@# Beside the old one and then in its place: who starts meanwhile sees one or the other, whole.
 	rm -rf $(OPT).new $(OPT).old

@@ -50,9 +50,9 @@ def _fetch(tools: Path, name: str, packages: Sequence[Sequence[str]], otherwise:
         shutil.rmtree(folder, ignore_errors=True)
     for folder in (part, apt / "lists" / "partial", apt / "cache" / "archives" / "partial"):
         folder.mkdir(parents=True)
-    # Listings and cache of our own, so that neither root nor a recent `apt update` is needed.
+    # Lists and cache of our own, so that neither root nor a recent `apt update` is needed.
     options = [
-        f"-oDir::State::Listings={apt / 'lists'}",
+        f"-oDir::State::Lists={apt / 'lists'}",
         f"-oDir::Cache={apt / 'cache'}",
         "-oDebug::NoLocking=1",
         "-oAPT::Sandbox::User=root",

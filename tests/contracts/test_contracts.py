@@ -29,6 +29,7 @@ async def test_the_emulated_aws_keeps(contract: Contract, aws: Aws) -> None:
     await contract(_emulated(aws))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contract", SERIAL_CONTRACTS, ids=lambda one: one.__name__)
 async def test_the_other_emulated_aws_keeps(contract: Contract, moto: Clients) -> None:
     await contract(_emulated(await provisioned(moto)))

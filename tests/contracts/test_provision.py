@@ -17,10 +17,11 @@ _numbers = count(1)
 VISIBILITY_SECONDS = 30
 
 
-@pytest.fixture(params=["ministack", "moto"])
-def clients(request: pytest.FixtureRequest, aws_clients: Clients, moto: Clients) -> Clients:
+@pytest.fixture(params=["aws_clients", pytest.param("moto", marks=pytest.mark.slow)])
+def clients(request: pytest.FixtureRequest) -> Clients:
     """Clients of one emulator, and of the other one."""
-    return {"ministack": aws_clients, "moto": moto}[request.param]
+    emulator: Clients = request.getfixturevalue(request.param)
+    return emulator
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ LONGEST = (
 )
 
 
-class Schedule(LoadFileScheduling):
+class Schedule(LoadFileScheduling):  # type: ignore[misc]
     """Hands out whole files, and single tests of the files that are spread."""
 
     def _split_scope(self, nodeid: str) -> str:
