@@ -11,7 +11,7 @@ SIDE_BY_SIDE := $(PYTEST) -n $(WORKERS)
 # These measure time, and would measure what runs beside them.
 ALONE := tests/chaos tests/integration/test_attack_limits.py
 SHARED := $(addprefix tests/,unit simulation contracts integration docs acceptance) $(ALONE:%=--ignore=%)
-TOOLS := $(addprefix .tools/,moto/installed schemathesis/installed cfn-lint/installed prometheus)
+TOOLS := $(addprefix .tools/,moto/installed schemathesis/installed cfn-lint/installed programs)
 
 .PHONY: help setup hooks run stack check check-format check-types check-unit format test test-all \
   test-mysql test-systemd simulate mutants chaos fuzz prepare measure backfill-20000 bench-stall \
@@ -54,7 +54,7 @@ format: .venv/installed-test ## format the code
 
 ##@ Test
 test: ## run everything that CI runs (10 minutes on two cores)
-	@$(MAKE) --no-print-directory -j3 -Otarget prepare check-format check-types
+	@$(MAKE) --no-print-directory -j3 -Oline prepare check-format check-types
 	@$(SIDE_BY_SIDE) $(SHARED)
 	@$(PYTEST) $(ALONE)
 	@$(PYTEST) tests/systemd
@@ -140,9 +140,9 @@ prepare: setup .venv/installed-test $(TOOLS)
 	@.tools/cfn-lint/bin/pip install --quiet -c constraints-cfn-lint.txt cfn-lint
 	@touch $@
 
-.tools/prometheus: | .venv/installed-test
-	@echo "unpacking Prometheus' promtool into .tools"
-	@$(BIN)/python -m tests.prometheus
+.tools/programs: | .venv/installed-test
+	@echo "unpacking MariaDB and Prometheus' promtool into .tools"
+	@$(BIN)/python -m tests.stack.programs >$@
 
 include packaging/install.mk
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.prometheus import program
+from tests.stack import programs
 from tests.unit.telemetry.test_metrics import collectors
 
 ALERTS = ROOT / "config" / "alerts.yaml"
@@ -62,7 +62,7 @@ def names(query: str) -> set[str]:
 def promtool(*arguments: str | Path) -> None:
     """Run promtool, which must find nothing wrong."""
     done = subprocess.run(
-        [program("promtool"), *arguments], capture_output=True, text=True, check=False
+        [programs.prometheus("promtool"), *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
