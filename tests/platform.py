@@ -27,10 +27,11 @@ from fraudd.clock import SystemClock
 from fraudd.config import Config
 from fraudd.local import mariadb
 from fraudd.local.platform.seed import seed
-from fraudd.local.process import free_port, running
+from fraudd.local.process import running
 from fraudd.local.progress import Progress
 from fraudd.local.settings import DatabaseServer, Settings
 from tests.database import DEMO
+from tests.stack.workers import free_port
 
 ROOT = Path(__file__).parents[1]
 #: Everything that the rows or the model depend on.

@@ -1,4 +1,4 @@
-"""How thoroughly properties are tried: ``make check`` tries few examples, ``make test`` a hundred."""
+"""How many examples of a property are tried: few by ``make check``, a hundred by ``make test``."""
 
 from hypothesis import settings
 
