@@ -52,6 +52,7 @@ RULES: Sequence[tuple[str, re.Pattern[str], str]] = (
     ),
 )
 _LONGEST = 28
+_SENTENCE_END = re.compile(r"(?<=[.!?])[*)\"]*\s+(?=[A-Z(*`\"«x]|fraudd)|\s[-*] (?=[A-Z`])|\s\|\s")
 #: Lines of feature files that fraudd reads.
 _DIRECTIVE = re.compile(r"-- [a-z]+( [a-z_0-9]+)?(:|$)")
 
@@ -98,7 +99,9 @@ def _around(words: str, match: re.Match[str]) -> str:
 
 def _long(words: str) -> Iterator[tuple[str, str, str]]:
     plain = re.sub(r"``[^`]*``|`[^`]*`|https?://[^\s)]+", "x", words)
-    for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z(*`\"«x])|\s[-*] (?=[A-Z`])|\s\|\s", plain):
+    for sentence in re.split(
+        r"(?<=[.!?])[*)\"]*\s+(?=[A-Z(*`\"«x]|fraudd)|\s[-*] (?=[A-Z`])|\s\|\s", plain
+    ):
         count = len(re.findall(r"[\w'-]+", sentence))
         if count > _LONGEST:
             yield "length", sentence, f"{count} words: at most {_LONGEST}"

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from fraudd.prediction.record import Lane, Record
 from tests.simulation.lives import Entity
 from tests.simulation.promises import (
-    AFTER_DURABLE,
+    AFTER_STORED,
     APART_MS,
-    HASTENED,
     ONE_RUN,
+    PROMOTED,
     READABLE,
 )
 
@@ -28,7 +28,7 @@ class AnswerChecks:
         self._world.note(process.name, entity_id, "announced", run=run_id, type=type_)
         run = self._world.lives.runs.get(run_id)
         if run is None or type_ != f"fraudd.prediction.{run.verdict}":
-            self._world.broken(AFTER_DURABLE, entity_id, f"{type_} of {run_id}")
+            self._world.broken(AFTER_STORED, entity_id, f"{type_} of {run_id}")
             return
         run.announced = True
         if run.announced_at is None:
@@ -71,7 +71,7 @@ class AnswerChecks:
             and waits_in_bulk
             and item.get("run_id") == record.run_id
         ):
-            self._world.broken(HASTENED, entity_id, "it still waits in the bulk lane")
+            self._world.broken(PROMOTED, entity_id, "it still waits in the bulk lane")
         if record.pending:
             entity.told_ms = max(entity.told_ms, since.at_ms)
 

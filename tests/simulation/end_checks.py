@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.lives import Entity, Run
 from tests.simulation.promises import (
-    ANNOUNCED,
     BOUNDED,
     COVERED,
     DRAINED,
     ENDS,
-    HASTENED,
-    LET_GO,
+    PROMOTED,
+    PUBLISHED,
     RECEIVES,
+    RELEASED,
 )
 from tests.simulation.queue import Receive
 
@@ -103,7 +103,7 @@ class EndChecks:
             and not (run.published_by_hastener or stopped)
         ):
             self._world.broken(
-                HASTENED, run.entity_id, f"{hastener.name} did not publish what it moved"
+                PROMOTED, run.entity_id, f"{hastener.name} did not publish what it moved"
             )
         # Who tries again to write what had landed may find a newer end, which was announced.
         newest = run is entity.newest
@@ -114,7 +114,7 @@ class EndChecks:
             late = (run.announced_at or float("inf")) - run.ended_at
             if late > visibility / 2 + 1:
                 self._world.broken(
-                    ANNOUNCED, run.entity_id, f"{ender.name} did not say that it ended"
+                    PUBLISHED, run.entity_id, f"{ender.name} did not say that it ended"
                 )
 
     def _all_let_go(self) -> None:
@@ -136,7 +136,7 @@ class EndChecks:
             end = min(later, default=self._world.loop.time())
             kept = receive.delivered and not (receive.released_before_run or receive.renewed)
             if kept and process.obeyed(receive.at - 1, end):
-                self._world.broken(LET_GO, entity_id, f"{process.name} kept it")
+                self._world.broken(RELEASED, entity_id, f"{process.name} kept it")
 
     def _all_announced(self, entity: Entity) -> None:
         for run in reversed(entity.runs):
@@ -149,7 +149,7 @@ class EndChecks:
             short_lived = self._world.plan.ttl < 3600  # nobody can announce what has expired
             gone = short_lived and entity.entity_id not in self._world.table.items
             if entity.forgotten_ms is None and not dead and not gone:
-                self._world.broken(ANNOUNCED, entity.entity_id, f"run {run.run_id} ended unheard")
+                self._world.broken(PUBLISHED, entity.entity_id, f"run {run.run_id} ended unheard")
 
     def _wasted(self, receive: Receive) -> str | None:
         """Say which receive came to nothing though the world did nothing to it."""

@@ -10,20 +10,20 @@ from tests.simulation.clocks import true_ms
 from tests.simulation.lives import Run
 from tests.simulation.promises import (
     APART_MS,
-    BURIED,
     CLAIMED,
     CONNECTIONS,
     COVERED,
-    DURABLE,
-    HASTENED,
+    DEAD_LETTERED,
     HEALTHY,
-    LATE_BEAT,
-    LET_GO,
+    LATE_HEARTBEAT,
     OWN_LANE,
     PERMIT,
     POLLS,
     PRIORITY,
-    PROBES,
+    PROMOTED,
+    RELEASED,
+    STORED,
+    TRIALS,
 )
 from tests.simulation.queue import Meaning, Receive, Stored
 
@@ -52,7 +52,7 @@ class MessageChecks:
         if stored.copied or (meaning.entity_id is None and stored.buried):
             return
         if meaning.kind == "malformed" or meaning.entity_id is None:
-            self._world.broken(DURABLE, None, "a malformed message was deleted, and no copy kept")
+            self._world.broken(STORED, None, "a malformed message was deleted, and no copy kept")
         elif meaning.kind == "request":
             if not self._world.lives.covers(meaning.entity_id, meaning.asked_at):
                 self._world.broken(
@@ -65,7 +65,7 @@ class MessageChecks:
             owed = run is not None and run.verdict is None and item.get("run_id") == run.run_id
             if owed:
                 self._world.broken(
-                    DURABLE, meaning.entity_id, f"{process.name} deleted a wake-up owed"
+                    STORED, meaning.entity_id, f"{process.name} deleted a wake-up owed"
                 )
 
     def _check_hastened(self, meaning: Meaning) -> None:
@@ -76,7 +76,7 @@ class MessageChecks:
         waits = item.get("state") == "queued" and "started_at" not in item
         if waits and item.get("lane") == "bulk" and opened_ms < meaning.asked_at - APART_MS:
             self._world.broken(
-                HASTENED, meaning.entity_id, "an event is covered by a run that waits in bulk"
+                PROMOTED, meaning.entity_id, "an event is covered by a run that waits in bulk"
             )
 
     def burying(self, process: "Process", stored: Stored, reason: str) -> None:
@@ -85,11 +85,13 @@ class MessageChecks:
         stored.buried = True
         if meaning.kind == "malformed":
             if reason != "malformed":
-                self._world.broken(BURIED, None, f"a malformed message was called {reason}")
+                self._world.broken(DEAD_LETTERED, None, f"a malformed message was called {reason}")
             return
         run = self._world.lives.runs.get(meaning.run_id or "")
         if run is None or run.verdict != "failed":
-            self._world.broken(BURIED, meaning.entity_id, f"{process.name} buried it: {reason}")
+            self._world.broken(
+                DEAD_LETTERED, meaning.entity_id, f"{process.name} buried it: {reason}"
+            )
 
     def taken_away(self, stored: Stored) -> None:
         """Check a message that SQS moves to the dead-letter queue."""
@@ -97,7 +99,7 @@ class MessageChecks:
         for count, receive in enumerate(stored.receives, 1):
             if count >= half and receive.hidden_back:
                 self._world.broken(
-                    BURIED, stored.meaning.entity_id, f"given back by visibility at {count}"
+                    DEAD_LETTERED, stored.meaning.entity_id, f"given back by visibility at {count}"
                 )
 
     def beaten(self, process: "Process", receive: Receive) -> None:
@@ -105,7 +107,7 @@ class MessageChecks:
         meaning = receive.stored.meaning
         if receive.released_before_run and not process.link.client_gone:
             self._world.broken(
-                LATE_BEAT, meaning.entity_id, f"{process.name} hides what it gave back"
+                LATE_HEARTBEAT, meaning.entity_id, f"{process.name} hides what it gave back"
             )
         run = self._world.lives.runs.get(meaning.run_id or "")
         if run is None or not self._held_by(process, run):
@@ -124,7 +126,7 @@ class MessageChecks:
         if run is None or not self._held_by(process, run):
             return
         if run.attempts[-1].receipt == receive.receipt:
-            self._world.broken(LET_GO, run.entity_id, f"{process.name} gives back what it holds")
+            self._world.broken(RELEASED, run.entity_id, f"{process.name} gives back what it holds")
 
     def _held_by(self, process: "Process", run: Run) -> bool:
         """Whether a process holds the claim on a run, by the record."""
@@ -165,7 +167,7 @@ class MessageChecks:
         most_in_a_row = FAULT_RUNS + self._world.plan.consumers
         if in_a_row > most_in_a_row and process.engine.breaker.state == "closed":
             self._world.broken(
-                PROBES, None, f"{process.name} goes on after {in_a_row} runs that failed"
+                TRIALS, None, f"{process.name} goes on after {in_a_row} runs that failed"
             )
         if state != "closed" and (most > 1 or in_hand or process.polling):
             self._world.broken(

@@ -4,38 +4,38 @@ from typing import Final
 
 from fraudd.prediction.record import SKEW_MARGIN_MS
 
-ENDS: Final = "every accepted request ends within its bound"
+ENDS: Final = "every accepted request ends within its time limit"
 NEWEST: Final = "an older run never overwrites a newer one"
-CLAIMED: Final = "a run is worked on under one live claim"
-DURABLE: Final = "a message is deleted only after what it asked for is durable"
-BURIED: Final = "no healthy message is dead-lettered"
-OUTAGE: Final = "an outage, or a drain, costs no attempt"
+CLAIMED: Final = "a run is computed under one valid lease"
+STORED: Final = "a message is deleted only after its outcome is stored"
+DEAD_LETTERED: Final = "no healthy message is dead-lettered"
+OUTAGE: Final = "an outage or a drain costs no attempt"
 HEALTHY: Final = "a healthy run never fails"
 COVERED: Final = "an event is covered by a run that read after it was sent"
-RECEIVES: Final = "a receive begins an attempt, unless the world is to blame"
+RECEIVES: Final = "each receive starts an attempt, if no fault prevents it"
 CONNECTIONS: Final = "no more connections than permits"
 PERMIT: Final = "no message is held without a permit"
-READABLE: Final = "who was told 202 never finds 404 or an older state"
+READABLE: Final = "after a 202 no daemon answers 404 or an older state"
 ONE_RUN: Final = "concurrent requests open one run"
-ANNOUNCED: Final = "every run that ended is announced"
-AFTER_DURABLE: Final = "nothing is announced before it is durable"
-POLLS: Final = "no poll while something is wrong or the daemon drains"
+PUBLISHED: Final = "every run that has ended is published"
+AFTER_STORED: Final = "nothing is published before it is stored"
+POLLS: Final = "no poll during an outage or a drain"
 DRAINED: Final = "after a drain no message stays hidden"
-BACKED_OFF: Final = "a run is not claimed before its back-off is over"
-FORGOTTEN: Final = "what is forgotten stays forgotten"
+BACKED_OFF: Final = "no run is claimed before its back-off ends"
+DELETED: Final = "a deleted entity stays deleted"
 BOUNDED: Final = "nothing grows without bound"
-SWEPT: Final = "a wake-up is sent again only where it is lost"
-LET_GO: Final = "whoever is done with a message lets go of it"
-LATE_BEAT: Final = "no late beat undoes what was decided"
-OWN_LANE: Final = "a wake-up is sent in its run's own lane"
-PRIORITY: Final = "the bulk lane gets what the interactive lane leaves"
-HASTENED: Final = "who asks in the interactive lane does not wait in the bulk lane"
-PROBES: Final = "one fault that hits every run costs one attempt a probe"
+SWEPT: Final = "only a lost wake-up message is sent again"
+RELEASED: Final = "every finished message is deleted or released"
+LATE_HEARTBEAT: Final = "no late heartbeat reverts a decision"
+OWN_LANE: Final = "a wake-up message is sent in the lane of its run"
+PRIORITY: Final = "the bulk lane uses only what the interactive lane leaves"
+PROMOTED: Final = "an interactive request never waits behind bulk work"
+TRIALS: Final = "a systemic failure costs one attempt for each trial call"
 
 PROMISES: Final = (
-    ENDS, NEWEST, CLAIMED, DURABLE, BURIED, OUTAGE, HEALTHY, COVERED, RECEIVES, CONNECTIONS,
-    PERMIT, READABLE, ONE_RUN, ANNOUNCED, AFTER_DURABLE, POLLS, DRAINED, BACKED_OFF, FORGOTTEN,
-    BOUNDED, PROBES, SWEPT, LET_GO, LATE_BEAT, OWN_LANE, PRIORITY, HASTENED,
+    ENDS, NEWEST, CLAIMED, STORED, DEAD_LETTERED, OUTAGE, HEALTHY, COVERED, RECEIVES, CONNECTIONS,
+    PERMIT, READABLE, ONE_RUN, PUBLISHED, AFTER_STORED, POLLS, DRAINED, BACKED_OFF, DELETED,
+    BOUNDED, TRIALS, SWEPT, RELEASED, LATE_HEARTBEAT, OWN_LANE, PRIORITY, PROMOTED,
 )  # fmt: skip
 
 #: How far two clocks that are taken for right may be apart, and what whole numbers cut off.

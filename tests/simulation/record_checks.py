@@ -11,13 +11,13 @@ from tests.simulation.promises import (
     APART_MS,
     BACKED_OFF,
     CLAIMED,
-    FORGOTTEN,
+    DELETED,
     HEALTHY,
     NEWEST,
     ONE_RUN,
     OUTAGE,
-    PROBES,
     SWEPT,
+    TRIALS,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class RecordChecks:
         entity = lives.entity(entity_id)
         if new["state"] == "deleted":
             if not entity.to_forget:
-                self._world.broken(FORGOTTEN, entity_id, "a tombstone that nobody asked for")
+                self._world.broken(DELETED, entity_id, "a tombstone that nobody asked for")
             entity.forgotten_ms = true_ms(self._world.loop)
             entity.deleted_at = int(str(new["deleted_at"]))
             self._world.look_whether_over()
@@ -113,7 +113,7 @@ class RecordChecks:
         if old.get("state") in ("queued", "running") and not ended:
             self._world.broken(ONE_RUN, entity.entity_id, "a run was opened beside a pending one")
         if entity.asked_ms < entity.deleted_at - APART_MS and not entity.asking:
-            self._world.broken(FORGOTTEN, entity.entity_id, "opened though nobody asked since")
+            self._world.broken(DELETED, entity.entity_id, "opened though nobody asked since")
 
     def _moved(self, process: "Process", entity: Entity, old: "Item", new: "Item") -> None:
         """Check a claim, and a run that is queued again."""
@@ -204,7 +204,7 @@ class RecordChecks:
         since = probes[0] - process.probed_at
         if since < FAULT_PROBE_SECONDS - 1:
             self._world.broken(
-                PROBES, run.entity_id, f"{process.name} probes again after {since:.1f} s"
+                TRIALS, run.entity_id, f"{process.name} probes again after {since:.1f} s"
             )
         process.probed_at = probes[0]
 

@@ -178,7 +178,7 @@ class _ToTrace(logging.Handler):
         self._world.note(who, entity_id, f"log: {record.getMessage()}", **fields)
         if record.getMessage() == "message.bug" and record.exc_info:
             told = logging.Formatter().formatException(record.exc_info)
-            self._world.fail("crash", "a job ends as one of the known outcomes", entity_id, told)
+            self._world.fail("crash", "a message ends with a known outcome", entity_id, told)
 
 
 #: Every outcome of a job that there is, bugs aside: one of these fails its seed.
