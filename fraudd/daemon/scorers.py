@@ -36,7 +36,7 @@ def load(config: Config, *, prove: bool = False) -> Loaded:
             feature_files,
             review_threshold=config.model.review_threshold,
             block_threshold=config.model.block_threshold,
-            prove=prove,
+            probe=prove,
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Feature files: each one SELECT, whose header says what its columns mean.
+"""Feature files: each holds one SELECT and a header that explains its columns.
 
 ::
 
@@ -6,12 +6,14 @@
     -- feature chargebacks_30d: chargebacks in 30 days | {value:.0f} chargebacks in 30 days
     SELECT COUNT(*) AS chargebacks_30d FROM ...
 
-``-- feature NAME: DESCRIPTION | REASON`` declares a column; REASON is a Python format string
-that an analyst reads. ``-- exists`` marks the file that gives no row for an unknown entity; in it
-``-- sample: SELECT ...`` gives ids of entities whose query plans ``fraudd check`` looks at.
+``-- feature NAME: DESCRIPTION | REASON`` declares a column. REASON is a Python format string for
+the text that an analyst reads.
 
-``-- rows: NAME = REDUCER(COLUMN)`` or ``REDUCER(COLUMN, NUMBER)``, one for each feature of the
-file, says that it gives any number of rows, and what becomes of them.
+``-- exists`` marks the file that returns no row for an unknown entity. In this file
+``-- sample: SELECT ...`` selects ids of entities. ``fraudd check`` looks at their query plans.
+
+``-- rows: NAME = REDUCER(COLUMN)`` or ``REDUCER(COLUMN, NUMBER)`` makes a feature of a column
+that has any number of rows. A file has such a line for each of its features, or none.
 """
 
 import hashlib
@@ -39,8 +41,8 @@ _QUOTED_OR_COMMENT = re.compile(
     r"""'(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | `[^`]*` | (?:--\s|\#)[^\n]* | /\*(?!M?!).*?\*/""",
     re.VERBOSE | re.DOTALL,
 )
-#: What gives another value each time would make a score that cannot be computed again.
-_UNREPEATABLE = re.compile(
+#: Functions whose value differs each time: a score that uses one cannot be computed again.
+_NON_DETERMINISTIC = re.compile(
     r"\b(?:(NOW|CURDATE|CURTIME|SYSDATE|RAND|UUID|UUID_SHORT|SYS_GUID)\s*\("
     r"|(UNIX_TIMESTAMP)\s*\(\s*\)"
     r"|(CURRENT_DATE|CURRENT_TIME|CURRENT_TIMESTAMP|LOCALTIME|LOCALTIMESTAMP"
@@ -51,20 +53,20 @@ _UNREPEATABLE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """A named number about an entity, and how to read it."""
+    """A named number about an entity, and the text that explains it."""
 
     name: str
     description: str
     text: str
 
     def reason(self, value: float | None) -> str:
-        """Say in words what the feature's value is; None is missing."""
+        """Describe a value in words. None means that the value is missing."""
         return f"{self.description}: unknown" if value is None else self.text.format(value=value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reduction:
-    """How a feature is made of a column's rows."""
+    """A feature that one column's rows are reduced to."""
 
     feature: str
     reducer: str
@@ -72,7 +74,7 @@ class Reduction:
     number: float | None
 
     def begin(self) -> Reducer:
-        """Make a reducer that has seen no row; raises ``ValueError`` where there is none such."""
+        """Return a new reducer. Raises ``ValueError`` if its name or number is wrong."""
         return reducers.begin(self.reducer, self.number)
 
     def __str__(self) -> str:
@@ -82,22 +84,22 @@ class Reduction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureFile:
-    """One SELECT and the features it gives."""
+    """One SELECT and the features that it computes."""
 
     name: str
     sql: str
     features: Sequence[Feature]
-    #: One for each feature where the file gives any number of rows; none where it gives one.
+    #: One for each feature if the file gives any number of rows. Empty if it gives one row.
     reductions: Sequence[Reduction]
-    #: Whether no row means that the entity is unknown.
+    #: Whether a result without rows means that the entity is unknown.
     exists: bool
-    #: SELECTs that give ids in their first column, for looking at plans; no run needs them.
+    #: SELECTs whose first column is an entity id. Only `fraudd check` runs them.
     samples: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureFiles:
-    """All feature files of a model: the one that knows who exists comes first."""
+    """All feature files of a model. The file marked '-- exists' comes first."""
 
     files: Sequence[FeatureFile]
 
@@ -108,7 +110,7 @@ class FeatureFiles:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all the SQL and what reduces it: what a model was trained with."""
+        """SHA-256 of all SQL and reductions. A model notes the digest that it was trained with."""
         sha = hashlib.sha256()
         for file in self.files:
             sha.update(f"{file.name}\0{file.sql}\0".encode())
@@ -117,25 +119,27 @@ class FeatureFiles:
 
 
 def load(directory: Path) -> FeatureFiles:
-    """Read all ``*.sql`` of ``directory``. Raises ``Misconfigured`` with all that is wrong."""
+    """Read all ``*.sql`` files of ``directory``. Raises ``Misconfigured`` with every problem."""
     paths = sorted(directory.glob("*.sql"))
     if not paths:
-        raise Misconfigured(f"no feature files (*.sql) in {directory}: see [features] directory")
+        raise Misconfigured(f"no feature files (*.sql) in {directory}: check [features] directory")
     problems: list[str] = []
     files = [_parse(path, text, problems) for path, text in _texts(paths)]
     owner: dict[str, str] = {}
     for file in files:
         for feature in file.features:
             if (other := owner.setdefault(feature.name, file.name)) != file.name:
-                problems.append(f"{file.name}: feature {feature.name} is in {other} already")
+                problems.append(
+                    f"{file.name}: feature {feature.name} is already declared in {other}"
+                )
     marked = [file.name for file in files if file.exists]
     if len(marked) != 1:
-        found = ", ".join(marked) or "none"
+        names = ", ".join(marked) or "none"
         problems.append(
-            f"{directory}: exactly one file must have a line '-- exists'; found {found}"
+            f"{directory}: exactly one file must have a line '-- exists' (now: {names})"
         )
     problems += [
-        f"{file.name}: '-- sample:' belongs into the file that has a line '-- exists'"
+        f"{file.name}: move '-- sample:' into the file that has the line '-- exists'"
         for file in files
         if file.samples and not file.exists
     ]
@@ -151,34 +155,36 @@ def _texts(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
         except OSError as error:
             raise Misconfigured(f"cannot read {path}: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise Misconfigured(f"{path} is not a text in UTF-8") from None
+            raise Misconfigured(f"{path} is not UTF-8 text") from None
 
 
 def _parse(path: Path, text: str, problems: list[str]) -> FeatureFile:
-    """Read one file; what is wrong with it is added to ``problems``."""
+    """Read one file, and add its problems to ``problems``."""
     lines = text.splitlines()
     features = []
     for number, line in enumerate(lines, 1):
         if (declared := _FEATURE.fullmatch(line.strip())) is not None:
             features.append(Feature(**declared.groupdict()))
-            problems += [f"{path.name}:{number}: {p}" for p in _wrong_with_feature(features[-1])]
+            problems += [f"{path.name}:{number}: {p}" for p in _problems_of_feature(features[-1])]
         elif re.match(r"--\s*feature\b", line):
-            problems.append(f"{path.name}:{number}: not '-- feature NAME: DESCRIPTION | REASON'")
+            problems.append(
+                f"{path.name}:{number}: must be '-- feature NAME: DESCRIPTION | REASON'"
+            )
     reductions = list(_reductions(path.name, lines, problems))
     names = [feature.name for feature in features]
     if not names:
-        problems.append(f"{path.name}: declares no feature ('-- feature NAME: ... | ...')")
+        problems.append(f"{path.name}: no line declares a feature ('-- feature NAME: ... | ...')")
     for name in sorted({name for name in names if names.count(name) > 1}):
         problems.append(f"{path.name}: feature {name} is declared twice")
     if not _NAME.fullmatch(path.stem):
         problems.append(f"{path.name}: the file's name must be lower_snake_case")
     exists = any(_EXISTS.fullmatch(line.strip()) for line in lines)
-    problems += [f"{path.name}: {p}" for p in _wrong_with_reductions(reductions, names, exists)]
+    problems += [f"{path.name}: {p}" for p in _problems_of_reductions(reductions, names, exists)]
     sql = "\n".join(line for line in lines if not line.lstrip().startswith("--")).strip()
-    problems += [f"{path.name}: {problem}" for problem in _wrong_with_sql(sql)]
+    problems += [f"{path.name}: {problem}" for problem in _problems_of_sql(sql)]
     return FeatureFile(
         name=path.name,
-        # The comment tells a database administrator whose statement it is.
+        # The comment shows a database administrator where the statement comes from.
         sql=f"/* fraudd {path.stem} */ {sql}",
         features=features,
         reductions=reductions,
@@ -188,15 +194,15 @@ def _parse(path: Path, text: str, problems: list[str]) -> FeatureFile:
 
 
 def _reductions(name: str, lines: Sequence[str], problems: list[str]) -> Iterator[Reduction]:
-    """Read the '-- rows:' lines; what is wrong with one is added to ``problems``."""
+    """Read the '-- rows:' lines, and add their problems to ``problems``."""
     for number, line in enumerate(lines, 1):
-        if (said := _ROWS.fullmatch(line.strip())) is not None:
-            feature, reducer, column, given = said.groups()
+        if (match := _ROWS.fullmatch(line.strip())) is not None:
+            feature, reducer, column, digits = match.groups()
             reduction = Reduction(
                 feature=feature,
                 reducer=reducer,
                 column=column,
-                number=None if given is None else float(given),
+                number=None if digits is None else float(digits),
             )
             try:
                 reduction.begin()
@@ -204,32 +210,31 @@ def _reductions(name: str, lines: Sequence[str], problems: list[str]) -> Iterato
                 problems.append(f"{name}:{number}: {error}")
             yield reduction
         elif re.match(r"\s*--\s*rows\s*:", line):
-            problems.append(
-                f"{name}:{number}: not '-- rows: FEATURE = REDUCER(COLUMN)' nor '(COLUMN, NUMBER)'"
-            )
+            wanted = "'-- rows: FEATURE = REDUCER(COLUMN)' or '(COLUMN, NUMBER)'"
+            problems.append(f"{name}:{number}: must be {wanted}")
 
 
 def _samples(name: str, lines: Sequence[str], problems: list[str]) -> Iterator[str]:
-    """Read the '-- sample:' lines; what is wrong with one is added to ``problems``."""
+    """Read the '-- sample:' lines, and add their problems to ``problems``."""
     for number, line in enumerate(lines, 1):
-        if (said := _SAMPLE.fullmatch(line.strip())) is not None:
-            wrong = _wrong_with_select(said[1], {"as_of"})
-            problems += [f"{name}:{number}: {problem}" for problem in wrong]
-            yield said[1]
+        if (match := _SAMPLE.fullmatch(line.strip())) is not None:
+            sql = match[1]
+            problems += [f"{name}:{number}: {p}" for p in _problems_of_select(sql, {"as_of"})]
+            yield sql
         elif re.match(r"\s*--\s*sample\b", line):
-            problems.append(f"{name}:{number}: not '-- sample: SELECT ...'")
+            problems.append(f"{name}:{number}: must be '-- sample: SELECT ...'")
 
 
-def _wrong_with_feature(feature: Feature) -> Iterator[str]:
+def _problems_of_feature(feature: Feature) -> Iterator[str]:
     if not _NAME.fullmatch(feature.name):
         yield f"feature name {feature.name!r} must be lower_snake_case"
     try:
         feature.reason(1.0)
     except (ValueError, LookupError, AttributeError, TypeError) as error:
-        yield f"reason text of {feature.name} does not format a value: {error}"
+        yield f"the reason text of {feature.name} cannot format a value: {error}"
 
 
-def _wrong_with_reductions(
+def _problems_of_reductions(
     reductions: Sequence[Reduction], features: Sequence[str], exists: bool
 ) -> Iterator[str]:
     if not reductions:
@@ -238,30 +243,30 @@ def _wrong_with_reductions(
     for name in sorted({name for name in reduced if reduced.count(name) > 1}):
         yield f"feature {name} has two '-- rows:' lines"
     for name in sorted(set(reduced) - set(features)):
-        yield f"feature {name} of a '-- rows:' line is not declared ('-- feature {name}: ...')"
+        yield f"a '-- rows:' line names {name}, which no line declares ('-- feature {name}: ...')"
     for name in sorted(set(features) - set(reduced)):
-        yield f"feature {name} has no '-- rows: {name} = REDUCER(COLUMN)', as others here have"
+        yield f"feature {name} needs a line '-- rows: {name} = REDUCER(COLUMN)', as the others have"
     if exists:
-        yield "cannot be '-- exists': a file with '-- rows:' may have none for anybody"
+        yield "has both '-- exists' and '-- rows:': an entity without rows would seem unknown"
 
 
-def _wrong_with_sql(sql: str) -> Iterator[str]:
-    yield from _wrong_with_select(sql, {"entity_id", "as_of"})
+def _problems_of_sql(sql: str) -> Iterator[str]:
+    yield from _problems_of_select(sql, {"entity_id", "as_of"})
     bare = _QUOTED_OR_COMMENT.sub(" ", sql)
-    if (call := _UNREPEATABLE.search(bare)) is not None:
+    if (call := _NON_DETERMINISTIC.search(bare)) is not None:
         name = next(group for group in call.groups() if group).upper()
-        yield f"uses {name}, which differs each time: use %(as_of)s"
+        yield f"uses {name}, whose value differs each time: use %(as_of)s"
     if "entity_id" not in _PLACEHOLDER.findall(bare):
         yield "does not use %(entity_id)s"
 
 
-def _wrong_with_select(sql: str, known: Set[str]) -> Iterator[str]:
+def _problems_of_select(sql: str, known: Set[str]) -> Iterator[str]:
     bare = _QUOTED_OR_COMMENT.sub(" ", sql)
     statements = [part for part in bare.split(";") if part.strip()]
     if len(statements) != 1 or not re.match(r"\s*(SELECT|WITH)\b", statements[0], re.IGNORECASE):
         yield "must be one SELECT"
-    there_are = " and ".join(f"%({name})s" for name in sorted(known, reverse=True))
+    placeholders = " and ".join(f"%({name})s" for name in sorted(known, reverse=True))
     for unknown in sorted(set(_PLACEHOLDER.findall(bare)) - known):
-        yield f"%({unknown})s is unknown; known: {there_are}"
+        yield f"placeholder %({unknown})s is unknown: use {placeholders}"
     if re.search(r"%(?!\(\w+\)s|%)", sql.replace("%%", "")):
-        yield "a literal percent sign must be written %%"
+        yield "a literal percent sign must be written as %%"

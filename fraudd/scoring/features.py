@@ -1,7 +1,7 @@
-"""Computes the features of an entity: every feature file on one snapshot, by name."""
+"""Computes the features of an entity: runs every feature file on one snapshot."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,25 +10,53 @@ from fraudd.database.connections import Connections, Snapshot, SnapshotTimeout
 from fraudd.database.session import Rows
 from fraudd.errors import Misconfigured, PermanentError, RunError, TransientError, Unavailable
 from fraudd.ports import Clock, FeatureValues, Permit
-from fraudd.scoring.costs import Costs
 from fraudd.scoring.feature_files import FeatureFile, FeatureFiles
-from fraudd.scoring.rows import one_row, reduced
+from fraudd.scoring.rows import one_row, reduced_rows
 
-#: An entity that no platform has: its rows are none, but its columns are what they always are.
-_NOBODY = "fraudd:nobody"
+#: An entity that no platform has. Its columns are as always, but there are no rows.
+_UNKNOWN_ENTITY = "fraudd:nobody"
+#: Weight of the newest run in the mean: about the last twenty runs count.
+_NEWEST_WEIGHT = 0.1
+
+
+class Costs:
+    """The moving mean of how long each feature file takes, in seconds."""
+
+    def __init__(self) -> None:
+        self._mean_seconds: dict[str, float] = {}
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count one run of a file."""
+        mean = self._mean_seconds.get(name, seconds)
+        self._mean_seconds[name] = mean + _NEWEST_WEIGHT * (seconds - mean)
+
+    def ordered(self, files: Iterable[FeatureFile]) -> list[FeatureFile]:
+        """Put the file marked '-- exists' first, then files that never ran, then the cheapest.
+
+        So an unknown entity costs one statement, and a run that must fail fails early.
+        """
+        return sorted(
+            files,
+            key=lambda file: (
+                not file.exists,
+                self._mean_seconds.get(file.name, 0.0),
+                file.name,
+            ),
+        )
 
 
 @dataclass(slots=True)
 class Computation:
-    """Features by name, the milliseconds that each file took, and what is under way."""
+    """One run's values by name, the milliseconds of each file, and the current step."""
 
     values: dict[str, float] = field(default_factory=dict)
     files_ms: dict[str, int] = field(default_factory=dict)
-    at: str = "connecting"
+    #: The current file, or the time before the first one.
+    step: str = "connecting"
 
 
 class SqlFeatures:
-    """The features that the files' SQL gives."""
+    """The features that the files' SQL computes."""
 
     def __init__(self, files: FeatureFiles, connections: Connections, clock: Clock) -> None:
         self.files = files
@@ -39,8 +67,8 @@ class SqlFeatures:
     async def read(self, entity_id: str, permit: Permit, *, seconds: float) -> FeatureValues:
         """Compute the features as of now, in one snapshot, on the permit's connection.
 
-        Raises ``PermanentError``, ``TransientError`` (of type ``too_slow`` after so many
-        ``seconds``), ``Unavailable`` or ``BackPressure``, naming the file.
+        After ``seconds`` it raises ``TransientError`` and names the file that was running. Also
+        raises ``RunError``, ``Unavailable`` or ``BackPressure``, each with the name of the file.
         """
         computation = Computation()
         try:
@@ -52,10 +80,10 @@ class SqlFeatures:
         except TimeoutError:
             if not limit.expired():
                 raise
-            detail = f"{computation.at}: the run's time was over there"
+            detail = f"{computation.step}: the run timed out here"
             raise TransientError("too_slow", detail) from None
         except SnapshotTimeout as error:
-            raise TransientError("too_slow", f"{computation.at}: {error.detail}") from None
+            raise TransientError("too_slow", f"{computation.step}: {error.detail}") from None
         return FeatureValues(
             values=computation.values,
             as_of=snapshot.as_of_ms,
@@ -66,60 +94,61 @@ class SqlFeatures:
     async def compute(
         self, snapshot: Snapshot, entity_id: str, as_of: datetime
     ) -> Mapping[str, float]:
-        """Compute the features as of an instant, given in the session's time zone."""
+        """Compute the features as of a time, which is in the session's time zone."""
         computation = Computation()
         await self._compute(computation, snapshot, entity_id, as_of)
         return computation.values
 
-    async def _compute(
-        self, computation: Computation, snapshot: Snapshot, entity_id: str, as_of: datetime
-    ) -> None:
-        for file in self._costs.ordered(self.files.files):
-            computation.at = file.name
-            began = self._clock.monotonic()
-            found = await self._values(snapshot, file, entity_id, as_of)
-            seconds = self._clock.monotonic() - began
-            self._costs.add(file.name, seconds)
-            if found is None:
-                detail = f"entity unknown: {entity_id} is not on the platform"
-                raise PermanentError("entity_unknown", detail)
-            computation.values |= found
-            computation.files_ms[file.name] = round(seconds * 1000)
-
     async def check(self, permit: Permit) -> Mapping[str, float]:
-        """Run each file for an entity that nobody is, and look at what comes.
+        """Run each file for an entity that does not exist, and check its columns.
 
-        Gives the values by name; the file that knows who exists has none for nobody. Raises
-        ``Misconfigured`` with all that is wrong, or ``Unavailable``.
+        Returns the values by name, without those of the file marked '-- exists', which gives no
+        row. Raises ``Misconfigured`` with every problem, or ``Unavailable``.
         """
         problems: list[str] = []
         values: dict[str, float] = {}
         for file in self.files.files:
             try:
-                # A snapshot each: what is wrong with one file may cost the connection.
+                # Each file gets a snapshot of its own: a broken file may cost the connection.
                 async with self._connections.snapshot(permit) as snapshot:
-                    values |= await self._values(snapshot, file, _NOBODY, snapshot.as_of) or {}
+                    values |= await _values(snapshot, file, _UNKNOWN_ENTITY, snapshot.as_of) or {}
             except RunError as error:
                 problems.append(error.detail)
         if problems:
             raise Misconfigured(*problems)
         return values
 
-    async def _values(
-        self, snapshot: Snapshot, file: FeatureFile, entity_id: str, as_of: datetime
-    ) -> Mapping[str, float] | None:
-        """Run one file; None says that there is no such entity."""
-        async with _rows(snapshot, file, entity_id, as_of) as slices:
-            if file.reductions:
-                return await reduced(file, slices)
-            return await one_row(file, slices)
+    async def _compute(
+        self, computation: Computation, snapshot: Snapshot, entity_id: str, as_of: datetime
+    ) -> None:
+        for file in self._costs.ordered(self.files.files):
+            computation.step = file.name
+            began = self._clock.monotonic()
+            values = await _values(snapshot, file, entity_id, as_of)
+            seconds = self._clock.monotonic() - began
+            self._costs.add(file.name, seconds)
+            if values is None:
+                detail = f"entity unknown: {entity_id} is not on the platform"
+                raise PermanentError("entity_unknown", detail)
+            computation.values |= values
+            computation.files_ms[file.name] = round(seconds * 1000)
+
+
+async def _values(
+    snapshot: Snapshot, file: FeatureFile, entity_id: str, as_of: datetime
+) -> Mapping[str, float] | None:
+    """Run one file and return its values by name, or None if the entity does not exist."""
+    async with _rows(snapshot, file, entity_id, as_of) as slices:
+        if file.reductions:
+            return await reduced_rows(file, slices)
+        return await one_row(file, slices)
 
 
 @asynccontextmanager
 async def _rows(
     snapshot: Snapshot, file: FeatureFile, entity_id: str, as_of: datetime
 ) -> AsyncIterator[AsyncIterator[Rows]]:
-    """Give the rows of a file in slices; what goes wrong with them is told with its name."""
+    """Stream the rows of a file in slices. Errors get the name of the file."""
     try:
         parameters = {"entity_id": entity_id, "as_of": as_of}
         async with aclosing(snapshot.stream(file.sql, parameters)) as slices:

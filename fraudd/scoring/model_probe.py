@@ -1,7 +1,7 @@
-"""Whether a process survives a model: found out by one that may die.
+"""Loads a model in a process of its own, which may crash.
 
-xgboost ends the process that reads some files which were cut off, or never comes back: of 200
-lengths that a model of 9 kB was cut to, 14 did one or the other.
+xgboost crashes or hangs on some truncated files. We cut a model of 9 kB to 200 lengths: 14 of
+them did so.
 """
 
 import signal
@@ -11,15 +11,15 @@ import sys
 import numpy as np
 import xgboost
 
-#: All of it is start and imports, half a second where a core is free.
+#: Start and imports take half a second if a core is free. Reading takes no time.
 _MAX_SECONDS = 20.0
 
 
 def crash_of(content: bytes) -> str | None:
-    """Say how a process ends that reads this model; None where it survives. Takes a second."""
+    """Describe how a process crashes that reads this model, or return None. Takes a second."""
     try:
-        # -P: nothing in the working directory is taken for a module.
-        ended = subprocess.run(  # this very program
+        # -P: Python imports nothing from the working directory.
+        process = subprocess.run(  # the same Python and package
             [sys.executable, "-P", "-m", "fraudd.scoring.model_probe"],
             input=content,
             stdout=subprocess.DEVNULL,
@@ -28,14 +28,14 @@ def crash_of(content: bytes) -> str | None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"does not end within {_MAX_SECONDS:g} s"
-    if ended.returncode < 0:
-        return f"ends in {signal.Signals(-ended.returncode).name}"
-    return None if ended.returncode == 0 else f"ends with status {ended.returncode}"
+        return f"did not end within {_MAX_SECONDS:g} s"
+    if process.returncode < 0:
+        return f"crashed: {signal.Signals(-process.returncode).name}"
+    return None if process.returncode == 0 else f"exited with status {process.returncode}"
 
 
-def _survive(content: bytes) -> None:
-    """Read a model and score nothing with it; what is merely refused is for others to tell."""
+def _load_and_predict(content: bytes) -> None:
+    """Read a model and score an empty row. An error is no crash: the daemon reports it."""
     booster = xgboost.Booster({"nthread": 1})
     try:
         booster.load_model(bytearray(content))
@@ -47,4 +47,4 @@ def _survive(content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    _survive(sys.stdin.buffer.read())
+    _load_and_predict(sys.stdin.buffer.read())

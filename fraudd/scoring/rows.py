@@ -1,25 +1,31 @@
-"""What the rows of a feature file come to: its values by name, or why there are none."""
+"""Turns the rows of a feature file into values by name, and checks them first."""
 
 import math
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fraudd.database.session import Rows
 from fraudd.errors import PermanentError
-from fraudd.scoring.columns import numbers
 from fraudd.scoring.feature_files import FeatureFile
 from fraudd.scoring.reducers.base import UnfitRows
 
+_EPOCH = datetime(1970, 1, 1)
+
 
 async def one_row(file: FeatureFile, slices: AsyncIterator[Rows]) -> dict[str, float] | None:
-    """Name the values of a file's one row; None where it has none, because nobody is there.
+    """Return the values of a file that gives one row, or None if the entity does not exist.
 
-    Raises ``PermanentError`` where it is not right; a second row ends the reading.
+    Raises ``PermanentError`` if columns or rows are wrong. A second row ends the reading.
     """
     rows = await anext(slices)
-    while len(rows.rows) < 2 and (more := await anext(slices, None)) is not None:
-        rows = replace(rows, rows=[*rows.rows, *more.rows])
-    _refuse(_wrong_with_one_row(file, rows))
+    while len(rows.rows) < 2 and (next_slice := await anext(slices, None)) is not None:
+        rows = replace(rows, rows=[*rows.rows, *next_slice.rows])
+    _refuse(_problems_of_one_row(file, rows))
     if not rows.rows:
         return None
     return {
@@ -28,62 +34,92 @@ async def one_row(file: FeatureFile, slices: AsyncIterator[Rows]) -> dict[str, f
     }
 
 
-async def reduced(file: FeatureFile, slices: AsyncIterator[Rows]) -> dict[str, float]:
-    """Reduce a file's rows, however many, slice by slice; gives the values by name.
+async def reduced_rows(file: FeatureFile, slices: AsyncIterator[Rows]) -> dict[str, float]:
+    """Reduce any number of rows, slice by slice, and return the values by name.
 
-    Raises ``PermanentError`` where the columns or their order are not right.
+    Raises ``PermanentError`` if the columns or the order of the rows are wrong.
     """
-    reducing = [(reduction, reduction.begin()) for reduction in file.reductions]
+    reducers = [(reduction, reduction.begin()) for reduction in file.reductions]
     async for rows in slices:
-        _refuse(_wrong_with_columns(file, rows))
+        _refuse(_problems_of_columns(file, rows))
         try:
             columns = numbers(rows)
         except UnfitRows as error:
             raise PermanentError("bad_feature", str(error)) from None
-        for reduction, reducer in reducing:
+        for reduction, reducer in reducers:
             try:
                 reducer.add(columns[reduction.column])
             except UnfitRows as error:
                 raise PermanentError("bad_feature", f"{reduction} {error}") from None
-    return {reduction.feature: reducer.result() for reduction, reducer in reducing}
+    return {reduction.feature: reducer.result() for reduction, reducer in reducers}
+
+
+def numbers(rows: Rows) -> dict[str, NDArray[np.float64]]:
+    """Return the columns of a slice by name, as numbers and without NULLs.
+
+    Numbers, DECIMAL and booleans become floats. DATE, DATETIME and TIMESTAMP become seconds since
+    1970-01-01 00:00 in the session's time zone. Raises ``UnfitRows`` for an impossible date.
+    """
+    columns = zip(*rows.rows, strict=True) if rows.rows else ((),) * len(rows.columns)
+    return {
+        name: _seconds(name, column) if temporal else _floats(column)
+        for name, temporal, column in zip(rows.columns, rows.temporal, columns, strict=True)
+    }
 
 
 def _refuse(problems: Iterable[str]) -> None:
-    if told := "; ".join(problems):
-        raise PermanentError("bad_feature", told)
+    if detail := "; ".join(problems):
+        raise PermanentError("bad_feature", detail)
 
 
-def _wrong_with_one_row(file: FeatureFile, rows: Rows) -> Iterator[str]:
+def _problems_of_one_row(file: FeatureFile, rows: Rows) -> Iterator[str]:
     declared = [feature.name for feature in file.features]
-    yield from _twice(rows)
+    yield from _duplicate_columns(rows)
     for name in sorted(set(rows.columns)):
         if name not in declared:
             yield f"column {name} is not declared ('-- feature {name}: ... | ...')"
     for name in declared:
         if name not in rows.columns:
-            yield f"declared feature {name} is no column of the SELECT"
+            yield f"declared feature {name} is not a column of the SELECT"
     for name, numeric in zip(rows.columns, rows.numeric, strict=True):
         if not numeric:
             yield f"column {name} is not a number"
     if len(rows.rows) > 1:
-        yield "gave more than one row"
+        yield "returned more than one row"
     if not rows.rows and not file.exists:
-        yield "gave no row; only the file marked '-- exists' may"
+        yield "returned no row; only the file marked '-- exists' may do so"
 
 
-def _wrong_with_columns(file: FeatureFile, rows: Rows) -> Iterator[str]:
-    wanted = {reduction.column for reduction in file.reductions}
-    yield from _twice(rows)
-    for name in sorted(set(rows.columns) - wanted):
-        yield f"column {name} is in no '-- rows:' line: leave it out of the SELECT"
-    for name in sorted(wanted - set(rows.columns)):
-        yield f"column {name} of a '-- rows:' line is no column of the SELECT"
+def _problems_of_columns(file: FeatureFile, rows: Rows) -> Iterator[str]:
+    used = {reduction.column for reduction in file.reductions}
+    yield from _duplicate_columns(rows)
+    for name in sorted(set(rows.columns) - used):
+        yield f"no '-- rows:' line uses column {name}: remove it from the SELECT"
+    for name in sorted(used - set(rows.columns)):
+        yield f"a '-- rows:' line uses column {name}, which is not a column of the SELECT"
     for name, numeric, temporal in zip(rows.columns, rows.numeric, rows.temporal, strict=True):
         if not numeric and not temporal:
-            yield f"column {name} is neither a number nor a date"
+            yield f"column {name} is not a number or a date"
 
 
-def _twice(rows: Rows) -> Iterator[str]:
+def _duplicate_columns(rows: Rows) -> Iterator[str]:
     for name in sorted(set(rows.columns)):
         if rows.columns.count(name) > 1:
-            yield f"column {name} comes twice"
+            yield f"column {name} appears twice"
+
+
+def _floats(column: Sequence[Any]) -> NDArray[np.float64]:
+    return np.array([float(value) for value in column if value is not None], dtype=np.float64)
+
+
+def _seconds(name: str, column: Sequence[Any]) -> NDArray[np.float64]:
+    # This is seven times as fast as numpy's own conversion of datetimes.
+    moments = [moment for moment in column if moment is not None]
+    epoch = _EPOCH if moments and isinstance(moments[0], datetime) else _EPOCH.date()
+    try:
+        seconds = [(moment - epoch).total_seconds() for moment in moments]
+    except TypeError:
+        # The driver returns impossible dates as text: 0000-00-00, the 30th of February.
+        impossible = next(moment for moment in moments if isinstance(moment, str))
+        raise UnfitRows(f"column {name} contains {impossible[:30]!r}, not a date") from None
+    return np.array(seconds, dtype=np.float64)

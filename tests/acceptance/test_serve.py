@@ -161,7 +161,7 @@ async def test_tokens_are_read_again_at_sighup(tmp_path: Path, config: Path, por
         (f'name = "{DEMO}"', 'name = "elsewhere"', 1, "fraudd: database: Unknown database"),
         ("endpoint_url = ", 'endpoint_url = "http://127.0.0.1:1" # ', 1, "fraudd: store: "),
         ("table = ", 'table = "elsewhere" # ', 1, "no table elsewhere at http://127.0.0.1:"),
-        ("path = ", 'path = "gone.ubj" # ', 78, "gone.ubj: No such file or directory; train one"),
+        ("path = ", 'path = "gone.ubj" # ', 78, "gone.ubj: No such file or directory. Train one"),
         ("directory = ", 'directory = "gone" # ', 78, "no feature files (*.sql) in"),
         ("region = ", 'regoin = "x"\nregion = ', 78, "regoin: unknown key; did you mean region?"),
         ("password_credential = ", 'password_credential = "db" # ', 78, "$CREDENTIALS_DIRECTORY"),

@@ -108,13 +108,16 @@ async def test_the_vector_is_by_name_and_numbers_of_every_kind_are_read(bench: B
 @pytest.mark.parametrize(
     ("select", "says"),
     [
-        ("SELECT 1 AS f UNION ALL SELECT LENGTH(%(entity_id)s)", "gave more than one row"),
-        ("SELECT 1 AS f FROM things WHERE n = %(entity_id)s", "gave no row; only the file marked"),
+        ("SELECT 1 AS f UNION ALL SELECT LENGTH(%(entity_id)s)", "returned more than one row"),
+        (
+            "SELECT 1 AS f FROM things WHERE n = %(entity_id)s",
+            "returned no row; only the file",
+        ),
         ("SELECT %(entity_id)s AS f", "column f is not a number"),
         ("SELECT DATE(%(as_of)s) AS f FROM DUAL WHERE %(entity_id)s <> ''", "is not a number"),
-        ("SELECT 1 AS f, 2 AS f FROM DUAL WHERE %(entity_id)s <> ''", "column f comes twice"),
+        ("SELECT 1 AS f, 2 AS f FROM DUAL WHERE %(entity_id)s <> ''", "column f appears twice"),
         ("SELECT 1 AS f, LENGTH(%(entity_id)s) AS g", "column g is not declared"),
-        ("SELECT LENGTH(%(entity_id)s) AS g", "declared feature f is no column"),
+        ("SELECT LENGTH(%(entity_id)s) AS g", "declared feature f is not a column"),
         ("SELECT LENGTH(%(entity_id)s) AS f FROM", "error in your SQL syntax"),
     ],
 )
@@ -168,12 +171,12 @@ async def test_an_entity_without_rows_has_the_values_of_nothing(
 @pytest.mark.parametrize(
     ("select", "says"),
     [
-        ("day", "column at of a '-- rows:' line is no column of the SELECT"),
-        ("at, day", "column day is in no '-- rows:' line: leave it out"),
-        ("at, at", "column at comes twice"),
-        ("said AS at", "column at is neither a number nor a date"),
-        ("took AS at", "column at is neither a number nor a date"),
-        ("JSON_ARRAY(1) AS at", "column at is neither a number nor a date"),
+        ("day", "a '-- rows:' line uses column at, which is not a column of the SELECT"),
+        ("at, day", "no '-- rows:' line uses column day: remove it"),
+        ("at, at", "column at appears twice"),
+        ("said AS at", "column at is not a number or a date"),
+        ("took AS at", "column at is not a number or a date"),
+        ("JSON_ARRAY(1) AS at", "column at is not a number or a date"),
         ("at FROM", "error in your SQL syntax"),
     ],
 )
@@ -217,7 +220,7 @@ async def test_a_file_that_wrongly_gives_many_rows_is_not_read_to_its_end(
             "SELECT 1 AS f FROM events a, events b, events c WHERE a.entity_id = %(entity_id)s"
         ),
     )
-    with pytest.raises(PermanentError, match=r"wrong\.sql: gave more than one row"):
+    with pytest.raises(PermanentError, match=r"wrong\.sql: returned more than one row"):
         await bench.read("shop-1")  # of a thousand million
     bench.write("wrong", feature("SELECT LENGTH(%(entity_id)s) AS f"))
     assert await bench.read("shop-1") == {"known": 1.0, "f": 6.0}
@@ -245,11 +248,11 @@ async def test_an_unknown_column_or_table_is_told_with_its_file(bench: Bench) ->
     [
         (
             "SELECT 1 AS f UNION ALL SELECT 2 FROM DUAL WHERE %(entity_id)s = 'shop-1'",
-            "wrong.sql: gave more than one row",
+            "wrong.sql: returned more than one row",
         ),
         (
             "SELECT 1 AS f FROM DUAL WHERE %(entity_id)s <> 'shop-1'",
-            "wrong.sql: gave no row",
+            "wrong.sql: returned no row",
         ),
     ],
 )

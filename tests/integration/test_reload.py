@@ -104,7 +104,7 @@ def make_a_model_of_other_features(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (cut_off_the_model, "no xgboost model, or a part of one"),
+        (cut_off_the_model, "not an xgboost model, or truncated"),
         (lambda folder: (folder / "model.ubj").unlink(), "cannot read the model"),
         (
             make_a_model_of_other_features,
@@ -112,7 +112,7 @@ def make_a_model_of_other_features(folder: Path) -> None:
         ),
         (
             lambda folder: ignorant_model(folder, objective="reg:squarederror", base_score=37),
-            "which is no probability",
+            "not a probability from 0 to 1",
         ),
         (
             lambda folder: (folder / "size.sql").write_text(
@@ -135,7 +135,7 @@ def make_a_model_of_other_features(folder: Path) -> None:
         ),
         (
             lambda folder: (folder / "size.sql").write_bytes(b"-- \xff"),
-            "size.sql is not a text in UTF-8",
+            "size.sql is not UTF-8 text",
         ),
     ],
 )
@@ -300,7 +300,7 @@ def test_a_model_that_was_cut_off_is_refused_by_a_process_that_lives_on(
     content = (folder / "model.ubj").read_bytes()
     (folder / "model.ubj").write_bytes(content[: len(content) * of_200 // 200])
     with pytest.raises(Misconfigured, match="model"):
-        model.load(folder / "model.ubj", files.load(folder), prove=True)
+        model.load(folder / "model.ubj", files.load(folder), probe=True)
 
 
 async def test_in_an_outage_of_the_database_nothing_is_exchanged(

@@ -150,7 +150,7 @@ async def test_a_model_that_is_missing_or_none_is_told_with_what_to_do(tmp_path:
     ):
         model.load(tmp_path / "model.ubj", FILES)
     (tmp_path / "model.ubj").write_bytes(b"nonsense")
-    with pytest.raises(Misconfigured, match="is no xgboost model"):
+    with pytest.raises(Misconfigured, match="not an xgboost model"):
         model.load(tmp_path / "model.ubj", FILES)
 
 

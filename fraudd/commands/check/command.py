@@ -91,7 +91,7 @@ def _see_model(settings: Config, feature_files: FeatureFiles, findings: Findings
         feature_files,
         review_threshold=settings.model.review_threshold,
         block_threshold=settings.model.block_threshold,
-        prove=True,
+        probe=True,
     )
     scorer.try_out({})
     findings.add(ok(f"model: {scorer.version} fits {len(feature_files.features)} features"))

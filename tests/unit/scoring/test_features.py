@@ -1,7 +1,7 @@
 """The order of the feature files: who exists first, then what costs least."""
 
-from fraudd.scoring.costs import Costs
 from fraudd.scoring.feature_files import FeatureFile
+from fraudd.scoring.features import Costs
 
 FILES = [
     FeatureFile(name=name, sql="SELECT 1", features=[], reductions=[], exists=name == "shop.sql")

@@ -62,7 +62,7 @@ def test_the_digest_changes_with_the_sql_and_not_with_its_words(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("COUNT(*)", "NOW()", "uses NOW, which differs each time"),
+        ("COUNT(*)", "NOW()", "uses NOW, whose value differs each time"),
         ("COUNT(*)", "curdate ( )", "uses CURDATE"),
         ("COUNT(*)", "SYSDATE(3)", "uses SYSDATE"),
         ("COUNT(*)", "RAND()", "uses RAND"),
@@ -71,15 +71,19 @@ def test_the_digest_changes_with_the_sql_and_not_with_its_words(tmp_path: Path) 
         ("COUNT(*)", "/*!50000 NOW() */", "uses NOW"),
         ("%(as_of)s", "%(asof)s", r"%\(asof\)s is unknown"),
         ("%(entity_id)s", "'shop-1'", r"does not use %\(entity_id\)s"),
-        ("%%NOW", "%NOW", "a literal percent sign must be written %%"),
+        ("%%NOW", "%NOW", "a literal percent sign must be written as %%"),
         ("SELECT COUNT", "UPDATE x; SELECT COUNT", "must be one SELECT"),
         ("SELECT COUNT", "DELETE FROM x", "must be one SELECT"),
         ("feature orders_1d:", "feature Orders:", "'Orders' must be lower_snake_case"),
         ("feature orders_1d:", "feature share:", "feature share is declared twice"),
-        ("{value:.0f} orders", "{value:.0q} orders", "does not format a value"),
-        ("{value:.0f} orders", "{count} orders", "does not format a value"),
-        (" | {value:.0f} orders in one day", "", "orders.sql:1: not '-- feature NAME"),
-        ("feature share:", "feature shop_age_days:", "feature shop_age_days is in .* already"),
+        ("{value:.0f} orders", "{value:.0q} orders", "cannot format a value"),
+        ("{value:.0f} orders", "{count} orders", "cannot format a value"),
+        (" | {value:.0f} orders in one day", "", "orders.sql:1: must be '-- feature NAME"),
+        (
+            "feature share:",
+            "feature shop_age_days:",
+            "already declares feature shop_age_days",
+        ),
         ("-- feature share:", "-- exists\n-- feature share:", "exactly one file must have"),
     ],
 )
@@ -111,12 +115,24 @@ def test_the_digest_changes_with_what_reduces_the_rows(tmp_path: Path) -> None:
         (", 6.5", "", "rhythm.sql:4: night_share takes (COLUMN, HOUR)"),
         (", 6.5", ", 25", "rhythm.sql:4: HOUR must be over 0 and under 24"),
         ("( created_at )", "(created_at, 1)", "rhythm.sql:5: gap_variation takes (COLUMN)"),
-        (", 6.5", ", six", "rhythm.sql:4: not '-- rows: FEATURE = REDUCER(COLUMN)' nor"),
-        ("rows: night =", "rows: night", "rhythm.sql:4: not '-- rows: FEATURE = REDUCER(COLUMN)"),
-        ("-- rows: variation", "-- over: variation", "feature variation has no '-- rows: varia"),
-        ("-- feature variation", "-- variation", "feature variation of a '-- rows:' line is not"),
+        (", 6.5", ", six", "rhythm.sql:4: must be '-- rows: FEATURE = REDUCER(COLUMN)' or"),
+        (
+            "rows: night =",
+            "rows: night",
+            "rhythm.sql:4: must be '-- rows: FEATURE = REDUCER(COLUMN)",
+        ),
+        (
+            "-- rows: variation",
+            "-- over: variation",
+            "feature variation needs a line '-- rows:",
+        ),
+        (
+            "-- feature variation",
+            "-- variation",
+            "a '-- rows:' line names variation, which",
+        ),
         ("rows: variation", "rows: night", "rhythm.sql: feature night has two '-- rows:' lines"),
-        ("-- Rows", "-- exists\n-- Rows", "rhythm.sql: cannot be '-- exists'"),
+        ("-- Rows", "-- exists\n-- Rows", "rhythm.sql: has both '-- exists' and '-- rows:'"),
     ],
 )
 def test_rows_that_cannot_be_reduced_are_refused_at_load(
@@ -142,10 +158,10 @@ def test_samples_are_read_from_the_file_that_knows_who_exists_and_sent_with_no_r
 @pytest.mark.parametrize(
     ("sample", "says"),
     [
-        ("-- sample SELECT 1", "shop.sql:1: not '-- sample: SELECT ...'"),
+        ("-- sample SELECT 1", "shop.sql:1: must be '-- sample: SELECT ...'"),
         ("-- sample: DELETE FROM x", "shop.sql:1: must be one SELECT"),
         ("-- sample: SELECT 1; SELECT 2", "shop.sql:1: must be one SELECT"),
-        ("-- sample: SELECT %(entity_id)s", r"shop.sql:1: %\(entity_id\)s is unknown"),
+        ("-- sample: SELECT %(entity_id)s", r"shop.sql:1: placeholder %\(entity_id\)s"),
         ("-- sample: SELECT id FROM x WHERE id LIKE 'a%'", "shop.sql:1: a literal percent sign"),
     ],
 )
@@ -155,7 +171,7 @@ def test_a_sample_that_cannot_work_is_refused(tmp_path: Path, sample: str, says:
 
 
 def test_a_sample_in_another_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match=r"orders.sql: '-- sample:' belongs into the file"):
+    with pytest.raises(Misconfigured, match=r"orders.sql: move '-- sample:' into the file"):
         files(tmp_path, shop=SHOP, orders=f"-- sample: SELECT 1\n{ORDERS}")
 
 
@@ -164,7 +180,7 @@ def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         files(tmp_path, shop=SHOP.replace("1 AS", "NOW() AS"), orders="-- nothing\nSELECT 1")
     told = " ".join(refused.value.problems)
     assert "shop.sql: uses NOW" in told
-    assert "orders.sql: declares no feature" in told
+    assert "orders.sql: no line declares a feature" in told
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fraudd.database.session import Rows
-from fraudd.scoring.columns import numbers
 from fraudd.scoring.reducers.base import UnfitRows
+from fraudd.scoring.rows import numbers
 
 
 def column(*values: Any, temporal: bool = False) -> list[float]:
@@ -32,5 +32,5 @@ def test_a_column_without_a_value_or_a_row_is_empty() -> None:
 
 @pytest.mark.parametrize("values", [["0000-00-00"], [None, date(2026, 1, 1), "2026-02-30"]])
 def test_what_the_calendar_does_not_have_is_refused(values: list[Any]) -> None:
-    with pytest.raises(UnfitRows, match=f"column c has '{values[-1]}', which is no date"):
+    with pytest.raises(UnfitRows, match=f"column c contains '{values[-1]}', not a date"):
         column(*values, temporal=True)
