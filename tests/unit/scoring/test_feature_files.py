@@ -82,7 +82,7 @@ def test_the_digest_changes_with_the_sql_and_not_with_its_words(tmp_path: Path) 
         (
             "feature share:",
             "feature shop_age_days:",
-            "already declares feature shop_age_days",
+            "feature shop_age_days is already",
         ),
         ("-- feature share:", "-- exists\n-- feature share:", "exactly one file must have"),
     ],
