@@ -1,4 +1,4 @@
-"""What runs, wired on ports alone: the daemon gives it AWS and MySQL, the simulation a world."""
+"""Builds the engine on ports and runs it. The daemon and the simulation run the same engine."""
 
 import asyncio
 import random
@@ -32,8 +32,8 @@ from fraudd.telemetry.metrics import Metrics
 class Engine:
     """Intake, consumers, waiters, sweeper and samplers of one daemon.
 
-    There are as many lanes as ``queues``, the interactive one always. ``scorer`` gives what makes
-    scores now: it may be another one for the next run.
+    Each lane has a queue. The interactive lane always exists. ``scorer`` returns the SQL and the
+    model in use now.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Engine:
         prompt, patient = guarded(ports, guard.once), guarded(ports, guard.patiently)
         self._prompt = prompt
         self._publisher = Publisher(prompt.topics, prompt.queues)
-        run_times = RunTimes()
+        self._run_times = RunTimes()
         throughput = Throughput(
-            permits=permits, run_times=run_times, fleet_size=terms.backlog.fleet_size
+            permits=permits, run_times=self._run_times, fleet_size=terms.backlog.fleet_size
         )
         self.samplers = {lane: self._sampler(lane, throughput) for lane in ports.queues}
-        self.intake, prompt_settlement = self._intake_and_settlement(prompt)
+        self.intake, _ = self._intake_and_settlement(prompt)
         self.listing = Listing(prompt.store, clock)
         self.waiters = Waiters(self.intake.get)
         self.sweeper = Sweeper(
@@ -87,36 +87,10 @@ class Engine:
             metrics=metrics,
             terms=terms.sweeper,
         )
-        intake, settlement = self._intake_and_settlement(patient)
-        worker = Worker(
-            claims=Claims(
-                patient=patient.store,
-                prompt=prompt.store,
-                intake=intake,
-                settlement=settlement,
-                guard=guard,
-                clock=clock,
-                limits=terms.retry.limits,
-            ),
-            computation=Computation(
-                scorer=scorer,
-                guard=guard,
-                clock=clock,
-                metrics=metrics,
-                run_times=run_times,
-                terms=terms.runs,
-            ),
-            failures=Failures(guard=guard, clock=clock, rng=rng, terms=terms.retry),
-            settlement=settlement,
-            prompt_settlement=prompt_settlement,
-            permits=permits,
-            skew=skew,
-            clock=clock,
-        )
         self.consumers = Consumers(
             queues=prompt.queues,
             permits=permits,
-            worker=worker,
+            worker=self._worker(prompt, patient, scorer, permits),
             new_job=self._new_job,
             guard=guard,
             clock=clock,
@@ -125,8 +99,12 @@ class Engine:
         )
 
     async def run(self) -> None:
-        """Consume, sweep and sample until told to stop and drained."""
-        runs = [self.sweeper.run, self.waiters.run, *(one.run for one in self.samplers.values())]
+        """Consume, sweep and sample until ``stop`` is called and the drain has ended."""
+        runs = [
+            self.sweeper.run,
+            self.waiters.run,
+            *(sampler.run for sampler in self.samplers.values()),
+        ]
         async with asyncio.TaskGroup() as background:
             tasks = [background.create_task(run()) for run in runs]
             await self.consumers.run()
@@ -138,21 +116,21 @@ class Engine:
         self._guard.retry()
 
     def stop(self) -> None:
-        """Begin to drain."""
+        """Start to drain."""
         self.waiters.stop()
         self.consumers.stop()
 
     def release(self) -> None:
-        """Release at once what is in hand."""
+        """Release all messages in flight now."""
         self.consumers.release()
 
     @property
     def has_bulk_lane(self) -> bool:
-        """Whether there is a bulk lane."""
+        """Whether a bulk lane is configured."""
         return "bulk" in self._queues
 
     def estimate(self, record: Record) -> int:
-        """Estimate in how many seconds a pending run will have ended."""
+        """Estimate the seconds until a pending run has ended."""
         return self._sampler_of(record).estimate(record)
 
     def _new_job(self, message: Message, permit: Permit) -> Job:
@@ -181,10 +159,10 @@ class Engine:
         return self.samplers[lane_of(record, self._queues)]
 
     def _intake_and_settlement(self, ports: Ports) -> tuple[Intake, Settlement]:
-        """Build the two ends of a run on ``ports``, which fail in an outage or wait it out."""
+        """Build the start and the end of runs on ``ports``: prompt ones or patient ones."""
         intake = Intake(
             store=ports.store,
-            # A wake-up message that cannot be sent is noted in the record, never waited for.
+            # If SNS is unreachable, the record notes it. No run waits for SNS here.
             publisher=self._publisher,
             clock=self._clock,
             rng=self._rng,
@@ -204,13 +182,46 @@ class Engine:
         )
         return intake, settlement
 
+    def _worker(
+        self, prompt: Ports, patient: Ports, scorer: Callable[[], Scorer], permits: Permits
+    ) -> Worker:
+        """Build the part that takes a message from its claim to its settlement."""
+        guard, clock, terms = self._guard, self._clock, self._terms
+        intake, settlement = self._intake_and_settlement(patient)
+        _, prompt_settlement = self._intake_and_settlement(prompt)
+        return Worker(
+            claims=Claims(
+                patient=patient.store,
+                prompt=prompt.store,
+                intake=intake,
+                settlement=settlement,
+                guard=guard,
+                clock=clock,
+                limits=terms.retry.limits,
+            ),
+            computation=Computation(
+                scorer=scorer,
+                guard=guard,
+                clock=clock,
+                metrics=self._metrics,
+                run_times=self._run_times,
+                terms=terms.runs,
+            ),
+            failures=Failures(guard=guard, clock=clock, rng=self._rng, terms=terms.retry),
+            settlement=settlement,
+            prompt_settlement=prompt_settlement,
+            permits=permits,
+            skew=self._skew,
+            clock=clock,
+        )
+
     def _note_opened(self, record: Record) -> None:
-        """Take in a run just opened."""
+        """Count a run that has just started."""
         self._sampler_of(record).note_opened(record)
         if record.lane == "bulk":
             self.consumers.bulk_opened()
 
     def _note_ended(self, record: Record) -> None:
-        """Take in a verdict just stored."""
+        """Count a run that has just ended, and wake the requests that wait for it."""
         self._sampler_of(record).note_ended(record)
         self.waiters.wake(record)
