@@ -1,11 +1,11 @@
-"""The configuration file: read whole, checked whole, every problem reported at once."""
+"""The configuration file. ``load`` reports all problems at once."""
 
 import tomllib
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from fraudd.config.problems import complaint
+from fraudd.config.problems import problem
 from fraudd.config.schema import Config
 from fraudd.errors import Misconfigured
 
@@ -13,9 +13,9 @@ __all__ = ("Config", "load")
 
 
 def load(path: Path) -> Config:
-    """Read a configuration file; relative paths in it are relative to its folder.
+    """Read a configuration file. Relative paths in it are relative to its folder.
 
-    Raises ``Misconfigured`` with all that is wrong: file, line where it can be told, key, remedy.
+    Raises ``Misconfigured`` with every problem: file, line if known, key, and remedy.
     """
     try:
         text = path.read_text("utf-8")
@@ -27,5 +27,5 @@ def load(path: Path) -> Config:
     try:
         return Config.model_validate(values, context=path.absolute().parent)
     except ValidationError as error:
-        problems = [complaint(path, text, detail, Config) for detail in error.errors()]
+        problems = [problem(path, text, detail, Config) for detail in error.errors()]
         raise Misconfigured(*problems) from None

@@ -20,24 +20,25 @@ Days = Annotated[float, Field(gt=0, le=3_650)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+def _resolved(path: Path, info: ValidationInfo) -> Path:
     return info.context / path if isinstance(info.context, Path) else path
 
 
 #: A relative path is relative to the folder of the configuration file.
-File = Annotated[Path, AfterValidator(_beside_the_file)]
+File = Annotated[Path, AfterValidator(_resolved)]
 
 
-def _secret_beside_the_file(name: str, info: ValidationInfo) -> str:
-    return str(_beside_the_file(Path(name), info)) if "/" in name else name
+def _resolved_secret(name: str, info: ValidationInfo) -> str:
+    return str(_resolved(Path(name), info)) if "/" in name else name
 
 
-#: The name of a credential, or the path of a file: it has a slash.
-Secret = Annotated[str, AfterValidator(_secret_beside_the_file)]
+#: The name of a credential, or the path of a file. A path contains a slash.
+Secret = Annotated[str, AfterValidator(_resolved_secret)]
 
 
-#: Where nothing is said, a server with more running threads than this is taken to be busy.
+#: The least default of ``busy_threads``.
 _BUSY_THREADS = 50
+_ZONE = re.compile(r"[+-]\d\d:\d\d|[A-Za-z]+(/[A-Za-z_+-]+)*")
 
 
 class _Section(BaseModel):
@@ -47,11 +48,11 @@ class _Section(BaseModel):
 class HttpSection(_Section):
     """The HTTP server."""
 
-    #: First, for the address depends on it.
+    #: This key comes first, because the check of ``listen`` needs it.
     tokens_credential: Secret | None = None
     listen: str = "127.0.0.1:8080"
     default_max_age_seconds: Annotated[float, Field(ge=0)] | None = None
-    #: RFC 7240 counts in whole seconds.
+    #: RFC 7240 has whole seconds.
     max_wait_seconds: Annotated[int, Field(ge=0, le=60)] = 60
     test_entities: bool = False
     requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
@@ -62,26 +63,28 @@ class HttpSection(_Section):
     def _safe(cls, value: str, info: ValidationInfo) -> str:
         host, _, port = value.rpartition(":")
         if not port.isdecimal() or int(port) > 65_535:
-            raise ValueError("must be ADDRESS:PORT, as 127.0.0.1:8080 or [::1]:8080")
+            raise ValueError("must be ADDRESS:PORT, for example 127.0.0.1:8080 or [::1]:8080")
         try:
             address = ipaddress.ip_address(host.strip("[]"))
         except ValueError:
-            raise ValueError("the address must be numeric, as 127.0.0.1 or [::1]") from None
+            raise ValueError(
+                "the address must be numeric, for example 127.0.0.1 or [::1]"
+            ) from None
         if not address.is_loopback and info.data.get("tokens_credential") is None:
             raise ValueError(
-                "must be a loopback address, unless [http] tokens_credential says who may call"
+                "must be a loopback address, because [http] tokens_credential is not set"
             )
         return value
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port to listen on; port 0 takes a free one."""
+        """Host and port to listen on. Port 0 means any free port."""
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
 
 
 class AwsSection(_Section):
-    """How AWS is reached."""
+    """The region, endpoint, and limits of AWS calls."""
 
     region: str
     endpoint_url: str | None = None
@@ -91,26 +94,26 @@ class AwsSection(_Section):
 
     @field_validator("region")
     @classmethod
-    def _a_region(cls, value: str) -> str:
+    def _region_name(cls, value: str) -> str:
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", value):
-            raise ValueError("must be a region's name, as eu-central-1")
+            raise ValueError("must be a region name, for example eu-central-1")
         return value
 
     @field_validator("endpoint_url")
     @classmethod
-    def _a_url(cls, value: str | None) -> str | None:
+    def _url(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", value):
-            raise ValueError("must be a URL, as http://127.0.0.1:4566")
+            raise ValueError("must be a URL, for example http://127.0.0.1:4566")
         return value
 
 
 class QueueSection(_Section):
-    """The queue of request events."""
+    """The queues of request events."""
 
     url: str
     bulk_url: str | None = None
     dead_letter_url: str | None = None
-    #: SQS takes whole seconds, 20 at most for a long poll and 43,200 for the visibility.
+    #: SQS has whole seconds: up to 20 for a long poll, up to 43,200 for the visibility timeout.
     wait_seconds: Annotated[int, Field(ge=0, le=20)] = 20
     visibility_timeout_seconds: Annotated[int, Field(ge=10, le=43_200)] = 120
 
@@ -123,7 +126,7 @@ class TopicsSection(_Section):
 
 
 class ResultsSection(_Section):
-    """The table of records."""
+    """The results table."""
 
     table: str
     result_ttl_days: Days = 90.0
@@ -147,22 +150,29 @@ class DatabaseSection(_Section):
     snapshot_timeout_seconds: Seconds = 60.0
     busy_threads: Annotated[int, Field(ge=1, le=100_000)] | None = None
     replica_lag_seconds: Annotated[float, Field(ge=0, le=3_600)] = 0.0
-    time_zone: Annotated[str, Field(pattern=r"^([+-]\d\d:\d\d|[A-Za-z]+(/[A-Za-z_+-]+)*)$")] = (
-        "+00:00"
-    )
+    time_zone: str = "+00:00"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        if not _ZONE.fullmatch(value):
+            raise ValueError("must be an offset or a zone, for example +09:00 or Asia/Tokyo")
+        return value
 
     @model_validator(mode="after")
-    def _one_way_in(self) -> Self:
-        """Refuse an IAM token where it cannot work."""
+    def _one_login(self) -> Self:
+        """Reject an IAM token if it cannot work."""
         if self.iam_auth and self.password_credential is not None:
             raise ValueError("iam_auth and password_credential exclude each other: remove one")
         if self.iam_auth and self.loopback:
-            raise ValueError("iam_auth is for RDS: a token goes over TLS, which loopback has not")
+            raise ValueError(
+                "iam_auth needs TLS, and a loopback address has none: use it with RDS only"
+            )
         return self
 
     @property
     def loopback(self) -> bool:
-        """Whether the database is on this machine, where TLS protects nothing."""
+        """Whether the database is on this machine, so that TLS would protect nothing."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -180,17 +190,17 @@ class ConsumersSection(_Section):
 
 
 class RunsSection(_Section):
-    """What becomes of runs that wait or fail."""
+    """Runs that wait or fail."""
 
     max_wait_seconds: Annotated[float, Field(gt=0)] | None = None
     retry_failed_after_seconds: Annotated[float, Field(ge=0)] = 60.0
     backoff_base_seconds: Seconds = 2.0
-    #: SQS hides a message for twelve hours at most.
+    #: The longest visibility timeout of SQS is twelve hours.
     backoff_max_seconds: Annotated[float, Field(gt=0, le=43_200)] = 60.0
 
 
 class SweeperSection(_Section):
-    """How wake-ups that are lost are sent again."""
+    """The sweeper, which sends lost wake-up messages again."""
 
     interval_seconds: Seconds = 15.0
     grace_seconds: Seconds = 60.0
@@ -212,14 +222,14 @@ class ModelSection(_Section):
 
 
 class LogSection(_Section):
-    """What is logged, and how."""
+    """The level and format of the log."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "text"] = "json"
 
 
 class Config(_Section):
-    """All of the configuration."""
+    """The whole configuration."""
 
     http: HttpSection = HttpSection()
     aws: AwsSection
@@ -236,40 +246,41 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _times_work_together(self) -> Self:
-        """Refuse times that depend on each other and cannot work."""
-        wrong = []
-        beat = self.queue.visibility_timeout_seconds / 6
+        """Reject combinations of values that cannot work."""
+        problems = []
+        heartbeat = self.queue.visibility_timeout_seconds / 6
         slowest = max(self.aws.read_timeout_seconds, self.aws.connect_timeout_seconds)
-        if slowest >= beat:
-            wrong.append(
+        if slowest >= heartbeat:
+            problems.append(
                 f"[aws] read_timeout_seconds and connect_timeout_seconds (the longer is"
                 f" {slowest:g}) must be under a sixth of [queue] visibility_timeout_seconds"
-                f" ({beat:g}): a renewal that is not answered must leave time for the next"
+                f" ({heartbeat:g}): a heartbeat that times out must leave time for the next"
             )
         backoff, requeue = self.runs.backoff_max_seconds, self.sweeper.requeue_after_seconds
         if backoff >= requeue:
-            wrong.append(
+            problems.append(
                 f"[runs] backoff_max_seconds ({backoff:g}) must be under [sweeper]"
-                f" requeue_after_seconds ({requeue:g}): a run that waits is not lost"
+                f" requeue_after_seconds ({requeue:g}): a run in back-off is not lost"
             )
         ours = self.consumers.fleet_size * self.database.max_connections
         if self.busy_threads <= ours:
-            wrong.append(
+            problems.append(
                 f"[database] busy_threads ({self.busy_threads}) must exceed [consumers] fleet_size"
-                f" times [database] max_connections ({ours}): fraudd's own statements are among"
-                " those that the server counts"
+                f" times [database] max_connections ({ours}): the server also counts fraudd's own"
+                " statements"
             )
-        if wrong:
-            raise ValueError("; and ".join(wrong))
+        if problems:
+            raise ValueError("; and ".join(problems))
         return self
 
     @property
     def busy_threads(self) -> int:
-        """Above how many running threads the database is busy: several times a server's cores."""
+        """The value of Threads_running above which the database server counts as busy."""
+        # The least default is several times the cores of a server.
         ours = self.consumers.fleet_size * self.database.max_connections
         return self.database.busy_threads or max(_BUSY_THREADS, 2 * ours)
 
     @property
     def consumer_count(self) -> int:
-        """How many consumers: one more than permits, so that storing overlaps with reading."""
+        """The number of consumers. One more than permits, so that storing overlaps with reading."""
         return self.consumers.count or self.database.max_connections + 1

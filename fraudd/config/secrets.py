@@ -1,4 +1,4 @@
-"""Secrets: systemd credentials and files. No other module reads the process's environment."""
+"""Secrets from systemd credentials and files."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ from fraudd.errors import Misconfigured
 
 
 def credential(name: str | None) -> str:
-    """Read a secret: a file of that name in systemd's credentials directory, or a file path.
+    """Read a secret from systemd's credentials directory, or from a path. No name: empty.
 
-    No name is an empty secret. Raises ``Misconfigured`` that names where it looked.
+    Raises ``Misconfigured`` with the path.
     """
     if name is None:
         return ""
@@ -19,23 +19,23 @@ def credential(name: str | None) -> str:
     except OSError as error:
         raise Misconfigured(f"credential {name}: cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise Misconfigured(f"credential {name}: {path} is not a text in UTF-8") from None
+        raise Misconfigured(f"credential {name}: {path} is not UTF-8 text") from None
     if not secret and "/" not in name:
-        # The unit puts an empty one in the place of a file that is not there.
+        # The unit sets an empty credential if the file does not exist.
         raise Misconfigured(
-            f"credential {name}: empty; put it into the file that LoadCredential={name}: of the"
-            " unit names, and start again"
+            f"credential {name}: empty. Write the secret into the file of LoadCredential={name}: in"
+            " the unit, then restart"
         )
     return secret
 
 
 def credential_path(name: str) -> Path:
-    """Say where a secret is. Raises ``Misconfigured`` where systemd does not say it."""
+    """Give the path of a secret. Raises ``Misconfigured`` without systemd's directory."""
     if "/" in name:
         return Path(name)
     if (directory := os.environ.get("CREDENTIALS_DIRECTORY")) is not None:
         return Path(directory) / name
     raise Misconfigured(
-        f"credential {name}: $CREDENTIALS_DIRECTORY is not set; run under systemd with"
-        f" LoadCredential={name}:/path, or name a file by its path"
+        f"credential {name}: $CREDENTIALS_DIRECTORY is not set. Run under systemd with"
+        f" LoadCredential={name}:/path, or set the path of a file"
     )

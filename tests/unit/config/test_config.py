@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fraudd.config import Config, load
+from fraudd.config.problems import allowed_range
 from fraudd.config.secrets import credential
 from fraudd.errors import Misconfigured
 from tests.conftest import ROOT
@@ -62,15 +63,72 @@ def test_the_shipped_file_shows_every_key_with_its_default() -> None:
                 assert shown[section][key] == field.default, f"[{section}] {key}"
 
 
+def comments() -> dict[tuple[str, str], str]:
+    """The comment above each key of the shipped file. Neighbouring keys share one."""
+    section, comment, shown = "", "", {}
+    for line in SHIPPED.read_text().splitlines():
+        if header := re.fullmatch(r"\[(\w+)\]", line):
+            section, comment = header[1], ""
+        elif key := re.match(r"(?:# )?(\w+) = ", line):
+            shown[section, key[1]] = comment
+        elif not line:
+            comment = ""
+        elif "# Range: " in line and "Range: " in comment:
+            comment = line
+        else:
+            comment = f"{comment} {line.removeprefix('# ')}"
+    return shown
+
+
+def keys() -> list[tuple[str, str]]:
+    return [
+        (section, key)
+        for section, field in Config.model_fields.items()
+        for key in (field.annotation.model_fields if field.annotation is not None else ())
+    ]
+
+
+@pytest.mark.parametrize(("section", "key"), keys())
+def test_the_shipped_file_says_the_range_of_a_key(section: str, key: str) -> None:
+    expected = allowed_range(Config, section, key)
+    stated = re.findall(r"Range: ([^.]+)\.(?: |$)", comments()[section, key])
+    assert stated == ([] if expected is None else [expected])
+
+
+@pytest.mark.parametrize(("section", "key"), keys())
+def test_the_shipped_file_says_the_default_that_a_key_does_not_show(section: str, key: str) -> None:
+    annotation = Config.model_fields[section].annotation
+    assert annotation is not None
+    field = annotation.model_fields[key]
+    unset = not field.is_required() and field.default is None
+    assert ("Default: " in comments()[section, key]) == unset
+
+
+def test_the_shipped_file_says_what_a_reload_reads_again() -> None:
+    marked = {key for key, comment in comments().items() if re.search(r"\bReloaded\b", comment)}
+    assert marked == {("http", "tokens_credential"), ("features", "directory"), ("model", "path")}
+
+
+def test_a_time_zone_is_an_offset_or_a_name(tmp_path: Path) -> None:
+    for zone in ("+09:00", "Asia/Tokyo", "UTC"):
+        text = MINIMAL.replace('user = "u"', f'user = "u"\ntime_zone = "{zone}"')
+        assert load(write(tmp_path, text)).database.time_zone == zone
+    [told] = problems(tmp_path, MINIMAL.replace('user = "u"', 'user = "u"\ntime_zone = "9"'))
+    assert told.endswith("must be an offset or a zone, for example +09:00 or Asia/Tokyo")
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ('region = "EU Central"', "must be a region's name, as eu-central-1"),
+        ('region = "EU Central"', "must be a region name, for example eu-central-1"),
         (
             'region = "x"\nendpoint_url = "127.0.0.1:4566"',
-            "must be a URL, as http://127.0.0.1:4566",
+            "must be a URL, for example http://127.0.0.1:4566",
         ),
-        ('region = "x"\nendpoint_url = "http://"', "must be a URL, as http://127.0.0.1:4566"),
+        (
+            'region = "x"\nendpoint_url = "http://"',
+            "must be a URL, for example http://127.0.0.1:4566",
+        ),
     ],
 )
 def test_an_aws_that_no_client_could_be_made_for_is_told(
@@ -100,7 +158,10 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     [
         ("busy_threads = 2", "busy_threads (2) must exceed [consumers] fleet_size times"),
         ("max_connections = 100\nbusy_threads = 50", "busy_threads (50) must exceed"),
-        ("iam_auth = true", "iam_auth is for RDS: a token goes over TLS, which loopback has not"),
+        (
+            "iam_auth = true",
+            "iam_auth needs TLS, and a loopback address has none: use it with RDS only",
+        ),
         ('iam_auth = true\npassword_credential = "p"', "exclude each other: remove one"),
     ],
 )
@@ -126,12 +187,12 @@ def test_all_mistakes_are_told_at_once_with_line_key_and_remedy(tmp_path: Path) 
     told = problems(tmp_path, text)
     assert "fraudd.toml:8: [results] table: missing" in told
     assert "fraudd.toml:10: [database] host: missing" in told
-    assert any(t.startswith("fraudd.toml:11: [database] port = '99999': must be") for t in told)
+    assert "fraudd.toml:11: [database] port = '99999': must be 1 to 65535" in told
     assert (
         "fraudd.toml:12: [database] max_conections: unknown key; did you mean max_connections?"
         in told
     )
-    assert "fraudd.toml:13: [database] idle_seconds = '0': must be greater than 0" in told
+    assert "fraudd.toml:13: [database] idle_seconds = '0': must be above 0, up to 86400" in told
     assert "fraudd.toml:18: [modell]: unknown section; did you mean model?" in told
     assert "fraudd.toml:20: [extra]: unknown section" in told
     assert "fraudd.toml: [model]: missing" in told
@@ -186,7 +247,7 @@ def test_a_credential_comes_from_systemds_folder_or_from_a_path(
     with pytest.raises(Misconfigured, match="credential other: cannot read"):
         credential("other")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    with pytest.raises(Misconfigured, match="binary is not a text in UTF-8"):
+    with pytest.raises(Misconfigured, match="binary is not UTF-8 text"):
         credential("binary")
 
 
@@ -196,7 +257,9 @@ def test_a_credential_without_a_secret_is_told_apart_from_none(
     """The unit puts an empty one in the place of a file that is not there."""
     (tmp_path / "database-password").write_text("\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    with pytest.raises(Misconfigured, match="credential database-password: empty; put it into"):
+    with pytest.raises(
+        Misconfigured, match=r"credential database-password: empty\. Write the secret into"
+    ):
         credential("database-password")
     assert credential(f"{tmp_path}/database-password") == ""
 
