@@ -1,38 +1,45 @@
-"""The ``fraudd`` command: its subcommands, and what their failures come to."""
+"""The ``fraudd`` command: its subcommands and exit statuses."""
 
 import argparse
-import asyncio
+import importlib
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from fraudd import __version__, config
+from fraudd import __version__
 from fraudd.errors import Misconfigured, RunError, Unavailable
-from fraudd.telemetry import log
 
-#: sysexits.h: EX_CONFIG. The unit tells systemd not to start again after it.
+#: EX_CONFIG of sysexits.h. The systemd unit does not restart a daemon that exits with it.
 EX_CONFIG = 78
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; gives the exit status: 0 ok, 1 failed, 2 usage, 78 configuration."""
-    from fraudd.commands import provision, request, result, status, token, train
-    from fraudd.commands.backfill import command as backfill
-    from fraudd.commands.check import command as check
-    from fraudd.commands.dlq import command as dlq
-    from fraudd.local import command as demo
+class Command(NamedTuple):
+    """A subcommand: ``module`` has ``add_arguments(parser)``, which also sets ``run``."""
 
-    parser = argparse.ArgumentParser(
-        prog="fraudd", description="Fraud scores on demand, without losing a request."
-    )
-    parser.add_argument("--version", action="version", version=f"fraudd {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_serve(commands)
-    for command in (check, provision, request, result, status, backfill, train, dlq, token, demo):
-        command.add_parser(commands)
-    chosen = parser.parse_args(arguments)
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "serve": Command("fraudd.daemon.command", "run the daemon"),
+    "check": Command("fraudd.commands.check.command", "check whether an installation will work"),
+    "provision": Command("fraudd.commands.provision", "create topics, queues and table on AWS"),
+    "request": Command("fraudd.commands.request", "request a score from a daemon"),
+    "result": Command("fraudd.commands.result", "get the stored result of an entity"),
+    "status": Command("fraudd.commands.status", "show what a daemon does now"),
+    "backfill": Command("fraudd.commands.backfill.command", "score a file of IDs in the bulk lane"),
+    "train": Command("fraudd.commands.train", "train the model on labels"),
+    "dlq": Command("fraudd.commands.dlq.command", "list, redrive or purge dead letters"),
+    "token": Command("fraudd.commands.token", "make a token for a client"),
+    "demo": Command("fraudd.local.command", "run the daemon and a demo platform on this machine"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the status: 0 ok, 1 failed, 2 usage, 78 configuration."""
+    words = sys.argv[1:] if arguments is None else arguments
     try:
+        chosen = _parser(words).parse_args(words)
         return int(chosen.run(chosen))
     except Misconfigured as error:
         for problem in error.problems:
@@ -43,20 +50,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _add_serve(commands: "argparse._SubParsersAction[Any]") -> None:
-    parser = commands.add_parser(
-        "serve",
-        help="run the daemon",
-        description="Answer requests for scores and compute them, until SIGTERM or SIGINT.",
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Make the parser; of all subcommands it imports only the one that ``words`` name."""
+    parser = argparse.ArgumentParser(
+        prog="fraudd",
+        description="Fraud scores on demand, without losing a request.",
+        epilog="examples:\n"
+        "  fraudd request shop-42 --wait 30\n"
+        "  fraudd check shop\n"
+        "  fraudd COMMAND --help",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", type=Path, required=True, help="the configuration file")
-    parser.set_defaults(run=_serve)
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"fraudd {__version__}",
+        help="print the version and exit",
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    # No option before the subcommand takes a value.
+    name = next((word for word in words if not word.startswith("-")), None)
+    for command_name, command in COMMANDS.items():
+        subparser = subparsers.add_parser(command_name, help=command.help)
+        if command_name == name:
+            _load(command_name, command.module).add_arguments(subparser)
+    return parser
 
 
-def _serve(arguments: argparse.Namespace) -> int:
-    from fraudd.daemon.daemon import serve
-
-    settings = config.load(arguments.config)
-    log.configure(level=settings.log.level, form=settings.log.format)
-    asyncio.run(serve(settings))
-    return 0
+def _load(name: str, module: str) -> Any:
+    """Import a subcommand. Raises ``Misconfigured`` if a package of the daemon is missing."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "fraudd").partition(".")[0] == "fraudd":
+            raise
+        raise Misconfigured(
+            f"the package {error.name} is not installed, and 'fraudd {name}' needs it."
+            " Run: pip install 'fraudd[daemon]'"
+        ) from None

@@ -1,4 +1,4 @@
-"""The Python client: what other services import."""
+"""The Python client for other services."""
 
 from fraudd.client.client import Client
 from fraudd.client.models import Failure, Prediction, Problem, Reason, Result

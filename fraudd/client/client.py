@@ -3,13 +3,14 @@
     async with Client("https://fraudd.internal", token=token) as client:
         prediction = await client.predict("shop-42", wait=30)
 
-Asking again is safe by contract, so a call is tried again, until its time is up, where the
-connection is lost and where the answer says to (429, 502, 503, 504).
+Requests are idempotent per entity. The client therefore retries a call until its time is up, if
+the connection is lost or the status is 429, 502, 503 or 504.
 """
 
 import asyncio
 import itertools
 import json
+import os
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, Literal, Self
@@ -18,28 +19,31 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from fraudd.client import models as read
-from fraudd.client.models import Failure, Prediction, Problem, Reason, Result
+from fraudd.client.models import (
+    Prediction,
+    Problem,
+    foreign_response,
+    parse_prediction,
+    parse_problem,
+)
 
-__all__ = ("Client", "Failure", "Prediction", "Problem", "Reason", "Result", "pause_seconds")
-
-#: A daemon answers in milliseconds, unless it was asked to wait.
-_ANSWER_SECONDS: Final = 10.0
-#: The longest that a daemon waits for the end of a run before it answers.
-_LONGEST_WAIT_SECONDS: Final = 60
-#: Entities of one batch, as the API takes them.
-_BATCH: Final = 100
-_AGAIN: Final = frozenset({0, 429, 502, 503, 504})
-#: Pauses between tries where the answer names none: doubled each time, from the first to the last.
+#: A daemon responds within milliseconds, unless the request asks it to wait.
+_RESPONSE_SECONDS: Final = 10.0
+#: The longest ``Prefer: wait`` that the API accepts.
+_MAX_WAIT_SECONDS: Final = 60
+#: The API's limit of entities in one batch.
+_BATCH_SIZE: Final = 100
+_RETRIED_STATUSES: Final = frozenset({0, 429, 502, 503, 504})
+#: Pauses between tries if the response names none: from the first to the last, doubled each time.
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LAST_PAUSE_SECONDS: Final = 10.0
 
 
 class Client:
-    """One fraudd, by its URL; ``timeout`` is the seconds that a call may take with its retries.
+    """The client of one fraudd, found by its URL.
 
-    Where a call waits for a run, that comes on top. Raises ``ValueError`` for a URL or a token
-    that cannot be one.
+    ``timeout`` is the number of seconds that a call may take, retries included. The time that a
+    call waits for a run is added to it. Raises ``ValueError`` for an invalid URL or token.
     """
 
     def __init__(
@@ -50,14 +54,14 @@ class Client:
         timeout: float = 30.0,
         rng: random.Random | None = None,
     ) -> None:
-        self._url = _base(url)
-        self._headers = {} if token is None else {"Authorization": f"Bearer {_checked(token)}"}
+        self._url = _valid_url(url)
+        self._headers = {} if token is None else {"Authorization": f"Bearer {_valid_token(token)}"}
         self._timeout = timeout
         self._rng = rng or random.Random()  # noqa: S311 - it spreads retries
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Open connections as they are needed, as many as there are calls at a time."""
+        """Open the session; each concurrent call gets a connection."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), headers=self._headers
         )
@@ -78,46 +82,48 @@ class Client:
         force: bool = False,
         include_features: bool = False,
     ) -> Prediction:
-        """Give the stored score, or start a run and wait so many seconds for its end.
+        """Return the stored score, or start a run and wait up to ``wait`` seconds for its end.
 
-        The answer is ``pending`` where the run has not ended by then; where it failed, it has an
-        ``error``. A result older than ``max_age_seconds`` starts a run, ``force`` starts one
-        whatever is stored. Raises ``Problem``.
+        If the run has not ended by then, the prediction is ``pending``. If the run failed, it has
+        an ``error``. A stored score older than ``max_age_seconds`` starts a run; ``force`` always
+        starts one. Raises ``Problem``.
         """
         loop = asyncio.get_running_loop()
-        until = loop.time() + wait
-        asked = _request(entity_id, max_age_seconds, force)
-        query = _including(include_features)
-        began = loop.time()
-        prediction, pause = await self._waited("POST", "/v1/predictions", query, asked, wait)
-        while prediction.pending and (left := until - loop.time()) > 0:
-            # A daemon that waited as long as it was asked to need not be spared.
-            if loop.time() - began < min(wait, 1.0):
-                await asyncio.sleep(min(pause, left))
-            began = loop.time()
-            left = max(0.0, until - began)
-            prediction, pause = await self._waited("GET", _path(entity_id), query, None, left)
+        deadline = loop.time() + wait
+        body = _request_body(entity_id, max_age_seconds, force)
+        query = _features_query(include_features)
+        called_at = loop.time()
+        prediction, pause = await self._long_poll("POST", "/v1/predictions", query, body, wait)
+        while prediction.pending and (remaining := deadline - loop.time()) > 0:
+            # A response that came at once did not wait: without a pause this loop would spin.
+            if loop.time() - called_at < min(wait, 1.0):
+                await asyncio.sleep(min(pause, remaining))
+            called_at = loop.time()
+            remaining = max(0.0, deadline - called_at)
+            prediction, pause = await self._long_poll(
+                "GET", _path(entity_id), query, None, remaining
+            )
         return prediction
 
-    async def look_up(
+    async def get(
         self, entity_id: str, *, wait: float = 0.0, include_features: bool = False
     ) -> Prediction | None:
-        """Give what is known, None where nobody ever asked; starts nothing.
+        """Return the entity's prediction, or None if it has none; starts no run.
 
-        Where a run is pending, the daemon waits so many seconds for its end, 60 at most, before it
-        answers. Raises ``Problem``.
+        If a run is pending, the daemon waits for its end before it responds: up to ``wait``
+        seconds, and up to 60. Raises ``Problem``.
         """
-        query = _including(include_features)
+        query = _features_query(include_features)
         try:
-            prediction, _ = await self._waited("GET", _path(entity_id), query, None, wait)
+            prediction, _ = await self._long_poll("GET", _path(entity_id), query, None, wait)
         except Problem as problem:
             if problem.slug == "never-asked":
                 return None
             raise
         return prediction
 
-    async def forget(self, entity_id: str) -> None:
-        """Forget the entity, known or not. Raises ``Problem``."""
+    async def delete(self, entity_id: str) -> None:
+        """Delete the entity's record; succeeds even if there is none. Raises ``Problem``."""
         await self._call("DELETE", _path(entity_id))
 
     async def batch(
@@ -128,30 +134,26 @@ class Client:
         force: bool = False,
         lane: Literal["interactive", "bulk"] = "interactive",
     ) -> Sequence[Prediction | Problem]:
-        """Ask for many entities; gives an answer or a problem for each, in order.
+        """Request scores of many entities; returns a prediction or a problem for each, in order.
 
-        In the ``bulk`` lane their runs wait behind all that others ask for. More than a hundred are
-        several calls. Raises ``Problem`` where a whole call fails.
+        Runs in the ``bulk`` lane wait behind all interactive runs. The client splits more than
+        100 entities into several calls. Raises ``Problem`` if a whole call fails.
         """
-        answers: list[Prediction | Problem] = []
-        for first in range(0, len(entity_ids), _BATCH):
-            asked = [
-                _request(entity_id, max_age_seconds, force)
-                for entity_id in entity_ids[first : first + _BATCH]
+        outcomes: list[Prediction | Problem] = []
+        for start in range(0, len(entity_ids), _BATCH_SIZE):
+            predictions = [
+                _request_body(entity_id, max_age_seconds, force)
+                for entity_id in entity_ids[start : start + _BATCH_SIZE]
             ]
-            batch: dict[str, Any] = {"predictions": asked}
+            batch: dict[str, Any] = {"predictions": predictions}
             if lane != "interactive":
                 batch["lane"] = lane
             body, _ = await self._call("POST", "/v1/batches", body=batch)
-            for answer in body["predictions"]:
-                refused = answer.get("problem")
-                answers.append(
-                    read.prediction(answer) if refused is None else read.problem(refused)
-                )
-        return answers
+            outcomes += [_parse_outcome(item) for item in body["predictions"]]
+        return outcomes
 
     async def status(self) -> Mapping[str, Any]:
-        """Give what the daemon does right now. Raises ``Problem``."""
+        """Return the status of the daemon. Raises ``Problem``."""
         body: Mapping[str, Any]
         body, _ = await self._call("GET", "/v1/status")
         return body
@@ -159,23 +161,23 @@ class Client:
     async def list(
         self, status: Literal["calculating", "failed"], *, include_features: bool = False
     ) -> AsyncIterator[Prediction]:
-        """Give what is pending or failed, the oldest request first. Raises ``Problem``."""
-        query = {"status": status, **_including(include_features)}
+        """Yield the pending or failed predictions, the oldest request first. Raises ``Problem``."""
+        query = {"status": status, **_features_query(include_features)}
         while True:
             body, _ = await self._call("GET", "/v1/predictions", query=query)
-            for answer in body["predictions"]:
-                yield read.prediction(answer)
+            for item in body["predictions"]:
+                yield parse_prediction(item)
             if (cursor := body.get("cursor")) is None:
                 return
             query = {**query, "cursor": cursor}
 
-    async def _waited(
+    async def _long_poll(
         self, method: str, path: str, query: Mapping[str, str], body: Any, wait: float
     ) -> tuple[Prediction, float]:
-        """Ask, or look, and let the daemon wait; gives its answer and after how long to look."""
-        seconds = int(min(wait, _LONGEST_WAIT_SECONDS))
-        answer, pause = await self._call(method, path, query=query, body=body, wait=seconds)
-        return read.prediction(answer), pause or 1.0
+        """Call, and let the daemon wait; returns a prediction, and the pause before the next."""
+        seconds = int(min(wait, _MAX_WAIT_SECONDS))
+        response, pause = await self._call(method, path, query=query, body=body, wait=seconds)
+        return parse_prediction(response), pause or 1.0
 
     async def _call(
         self,
@@ -186,79 +188,80 @@ class Client:
         body: Any = None,
         wait: int = 0,
     ) -> tuple[Any, float | None]:
-        """Call until an answer comes or the time is up; gives its body and ``Retry-After``."""
+        """Call with retries until the time is up; returns body and ``Retry-After``."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + wait + self._timeout
+        deadline = loop.time() + wait + self._timeout
         for attempt in itertools.count():
-            left = until - loop.time()
+            seconds = min(deadline - loop.time(), wait + _RESPONSE_SECONDS)
             try:
-                async with asyncio.timeout(min(left, wait + _ANSWER_SECONDS)):
-                    return await self._once(method, path, query or {}, body, wait)
+                async with asyncio.timeout(seconds):
+                    return await self._call_once(method, path, query or {}, body, wait)
             except TimeoutError:
-                problem = _unreachable(self._url, "no answer in time")
+                problem = _unreachable(self._url, f"no response within {seconds:.3g} s")
             except aiohttp.ClientError as error:
-                problem = _unreachable(self._url, _why(error))
-            except Problem as answered:
-                problem = answered
+                problem = _unreachable(self._url, _cause(error))
+            except Problem as response:
+                problem = response
             pause = pause_seconds(attempt, problem.retry_after_seconds, self._rng.random())
-            if problem.status not in _AGAIN or loop.time() + pause >= until:
+            if problem.status not in _RETRIED_STATUSES or loop.time() + pause >= deadline:
                 raise problem
             await asyncio.sleep(pause)
-        raise AssertionError("the time is up some day")
+        raise AssertionError("the time is always up at some attempt")
 
-    async def _once(
+    async def _call_once(
         self, method: str, path: str, query: Mapping[str, str], body: Any, wait: int
     ) -> tuple[Any, float | None]:
         if self._session is None:
-            raise RuntimeError("use it as 'async with Client(…) as client'")
+            raise RuntimeError("enter the client first: async with Client(url) as client")
         async with self._session.request(
             method,
             URL(f"{self._url}{path}", encoded=True).with_query(query),
             json=body,
             headers={"Prefer": f"wait={wait}"} if wait else {},
-            # A token goes to whom it was given for, and to nobody whom they name.
+            # A redirect would send the token to a host for which it was not issued.
             allow_redirects=False,
-        ) as answer:
-            retry_after = _seconds(answer.headers.get("Retry-After"))
-            content = await answer.read()
-            if answer.ok and answer.status == 204:
+        ) as response:
+            retry_after = _parse_seconds(response.headers.get("Retry-After"))
+            content = await response.read()
+            if response.status == 204:
                 return None, retry_after
             try:
-                value = json.loads(content)
+                document = json.loads(content)
             except ValueError:
-                value = None
-            if answer.status in (200, 202) and isinstance(value, dict):
-                return value, retry_after
-            if isinstance(value, dict) and str(value.get("type")).startswith(read.URN):
-                raise read.problem(value, retry_after)
-            raise read.foreign(answer.status, retry_after)
+                document = None
+            if response.status in (200, 202) and isinstance(document, dict):
+                return document, retry_after
+            if response.ok:
+                raise foreign_response(response.status, retry_after)
+            raise parse_problem(document, status=response.status, retry_after_seconds=retry_after)
 
 
-def pause_seconds(attempt: int, told: float | None, share: float) -> float:
-    """Give the pause before the next try: what the answer told and up to a tenth more.
+def pause_seconds(attempt: int, retry_after: float | None, fraction: float) -> float:
+    """Return the pause before the next try: ``Retry-After`` and up to a tenth more.
 
-    Where it told nothing, a random share (0 to 1) of a time that doubles with each attempt.
+    Without ``Retry-After`` it is a random fraction (0 to 1) of a time that doubles with each
+    attempt.
     """
-    if told is not None:
-        return told * (1 + share / 10)
-    return share * min(_LAST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(attempt, 16))
+    if retry_after is not None:
+        return retry_after * (1 + fraction / 10)
+    return fraction * min(_LAST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(attempt, 16))
 
 
-def _base(url: str) -> str:
+def _valid_url(url: str) -> str:
     try:
         parsed = URL(url)
     except ValueError:
         parsed = URL()
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ValueError("the URL must be as http://127.0.0.1:8080")
+        raise ValueError("the URL must be like http://127.0.0.1:8080")
     if parsed.user or parsed.password or parsed.query_string or parsed.fragment:
         raise ValueError("the URL must have no user, password, query or fragment")
     return str(parsed).rstrip("/")
 
 
-def _checked(token: str) -> str:
+def _valid_token(token: str) -> str:
     if not (token.isascii() and token.isprintable() and token and " " not in token):
-        raise ValueError("the token has characters that no token has, or none")
+        raise ValueError("the token is empty or has invalid characters")
     return token
 
 
@@ -266,28 +269,37 @@ def _path(entity_id: str) -> str:
     return f"/v1/predictions/{quote(entity_id, safe='')}"
 
 
-def _including(features: bool) -> dict[str, str]:
-    return {"include": "features"} if features else {}
+def _features_query(include_features: bool) -> dict[str, str]:
+    return {"include": "features"} if include_features else {}
 
 
-def _request(entity_id: str, max_age_seconds: float | None, force: bool) -> dict[str, Any]:
-    asked: dict[str, Any] = {"entity_id": entity_id}
+def _request_body(entity_id: str, max_age_seconds: float | None, force: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {"entity_id": entity_id}
     if max_age_seconds is not None:
-        asked["max_age_seconds"] = max_age_seconds
+        body["max_age_seconds"] = max_age_seconds
     if force:
-        asked["force"] = True
-    return asked
+        body["force"] = True
+    return body
 
 
-def _seconds(header: str | None) -> float | None:
+def _parse_outcome(item: Mapping[str, Any]) -> Prediction | Problem:
+    """Read an item of a batch's response."""
+    if (document := item.get("problem")) is None:
+        return parse_prediction(item)
+    return parse_problem(document, status=document["status"])
+
+
+def _parse_seconds(header: str | None) -> float | None:
     return float(header) if header is not None and header.isdecimal() else None
 
 
-def _why(error: aiohttp.ClientError) -> str:
-    """Say what went wrong; aiohttp adds the address, which is told already, and its settings."""
+def _cause(error: aiohttp.ClientError) -> str:
+    """Return what went wrong; aiohttp's own text repeats the address and adds its settings."""
     reason = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(reason, ConnectionError) and reason.errno:
+        return os.strerror(reason.errno)
     return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
 
 
-def _unreachable(url: str, why: str) -> Problem:
-    return Problem(status=0, slug="unreachable", detail=f"{url}: {why}; is fraudd up there?")
+def _unreachable(url: str, cause: str) -> Problem:
+    return Problem(status=0, slug="unreachable", detail=f"cannot reach fraudd at {url}: {cause}")

@@ -1,19 +1,16 @@
-"""What ``fraudd.client`` gives: predictions and problems, read from the answers of the API."""
+"""Predictions and problems, read from the response bodies of the HTTP API."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
-
-#: What the ``type`` of each of fraudd's problems begins with.
-URN: Final = "urn:fraudd:problem:"
+from typing import Any, Literal
 
 
 class Problem(Exception):
     """A call that did not succeed.
 
-    ``slug`` is stable (``invalid-field``, ``unauthenticated``, …; ``docs/reference.md`` lists
-    them), ``status`` is that of HTTP. Where no answer came they are ``unreachable`` and 0.
+    ``slug`` is stable (``invalid-field``, ``unauthenticated``; ``docs/reference.md`` lists all).
+    ``status`` is the HTTP status. Without a response they are ``unreachable`` and 0.
     """
 
     def __init__(
@@ -25,19 +22,19 @@ class Problem(Exception):
         errors: Sequence[Mapping[str, str]] = (),
         retry_after_seconds: float | None = None,
     ) -> None:
-        wrong = "".join(f"; {error['pointer']}: {error['detail']}" for error in errors)
-        super().__init__(f"{slug}: {detail}{wrong}")
+        fields = "".join(f"; {error['pointer']}: {error['detail']}" for error in errors)
+        super().__init__(f"{slug}: {detail}{fields}")
         self.status = status
         self.slug = slug
         self.detail = detail
-        #: Of ``invalid-field``: each with its JSON ``pointer`` and ``detail``.
+        #: Set for ``invalid-field``: each error has a JSON ``pointer`` and a ``detail``.
         self.errors = errors
         self.retry_after_seconds = retry_after_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """A feature and its share in a score, as log-odds: above 0 speaks for fraud."""
+    """A feature and its contribution to a score, in log-odds: above 0 raises the fraud score."""
 
     feature: str
     value: float | None
@@ -47,7 +44,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A score from 0 to 1, and why; ``features`` where they were asked for."""
+    """A score from 0 to 1 and its reasons; ``features`` is set if the request included them."""
 
     score: float
     decision: Literal["approve", "review", "block"]
@@ -60,7 +57,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a run failed."""
+    """The error of a failed run."""
 
     type: str
     detail: str
@@ -69,7 +66,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """The newest run of an entity, and its last good result, which may be of an earlier run."""
+    """The newest run of an entity, and its last good result, which an earlier run may have made."""
 
     entity_id: str
     status: Literal["started", "calculating", "done", "failed"]
@@ -78,38 +75,47 @@ class Prediction:
     estimated_seconds: int | None
     result: Result | None
     error: Failure | None
-    #: The whole answer, with what this client does not know, too.
+    #: The whole response body, including fields that this client does not know.
     body: Mapping[str, Any]
 
     @property
     def pending(self) -> bool:
-        """Whether the run has yet to end."""
+        """Whether the run is still pending."""
         return self.status in ("started", "calculating")
 
 
-def foreign(status: int, retry_after: float | None = None) -> Problem:
-    """Make the problem of an answer that is not fraudd's."""
+def foreign_response(status: int, retry_after_seconds: float | None = None) -> Problem:
+    """Make the problem of a response that fraudd did not write."""
     return Problem(
         status=status,
         slug="not-fraudd",
-        detail=f"the answer ({status}) is not one of fraudd's: is the URL right, and fraudd up?",
-        retry_after_seconds=retry_after,
+        detail=f"the response (HTTP {status}) is not from fraudd; check the URL and the proxy",
+        retry_after_seconds=retry_after_seconds,
     )
 
 
-def problem(document: Mapping[str, Any], retry_after: float | None = None) -> Problem:
-    """Read a problem document."""
+def parse_problem(
+    document: Any, *, status: int, retry_after_seconds: float | None = None
+) -> Problem:
+    """Read a problem document; its slug is the fragment of ``type``."""
+    try:
+        slug = _slug(document["type"])
+        detail = document["detail"]
+    except (KeyError, TypeError, AttributeError):
+        slug = detail = ""
+    if not slug:
+        return foreign_response(status, retry_after_seconds)
     return Problem(
-        status=document["status"],
-        slug=document["type"].removeprefix(URN),
-        detail=document["detail"],
+        status=document.get("status", status),
+        slug=slug,
+        detail=detail,
         errors=document.get("errors", ()),
-        retry_after_seconds=retry_after or document.get("retry_after_seconds"),
+        retry_after_seconds=retry_after_seconds or document.get("retry_after_seconds"),
     )
 
 
-def prediction(body: Mapping[str, Any]) -> Prediction:
-    """Read the body of an answer; what is not known of it is in ``body``. Raises ``Problem``."""
+def parse_prediction(body: Mapping[str, Any]) -> Prediction:
+    """Read a prediction; ``body`` keeps unknown fields. Raises ``Problem``."""
     error, result = body.get("error"), body.get("result")
     try:
         return Prediction(
@@ -118,19 +124,24 @@ def prediction(body: Mapping[str, Any]) -> Prediction:
             run_id=body["run_id"],
             requested_at=datetime.fromisoformat(body["requested_at"]),
             estimated_seconds=body.get("estimated_seconds"),
-            result=None if result is None else _result(result),
-            error=None if error is None else _failure(error),
+            result=None if result is None else _parse_result(result),
+            error=None if error is None else _parse_failure(error),
             body=body,
         )
     except (KeyError, TypeError, ValueError):
-        raise foreign(200) from None
+        raise foreign_response(200) from None
 
 
-def _failure(error: Mapping[str, Any]) -> Failure:
+def _slug(type_: str) -> str:
+    urn = "urn:fraudd:problem:"
+    return type_.removeprefix(urn) if type_.startswith(urn) else type_.partition("#")[2]
+
+
+def _parse_failure(error: Mapping[str, Any]) -> Failure:
     return Failure(type=error["type"], detail=error["detail"], attempts=error["attempts"])
 
 
-def _result(result: Mapping[str, Any]) -> Result:
+def _parse_result(result: Mapping[str, Any]) -> Result:
     return Result(
         score=result["score"],
         decision=result["decision"],

@@ -1,1 +1,1 @@
-"""The subcommands of the command line, one file or package each."""
+"""Subcommands of ``fraudd``, one module or package each; `cli` imports only the chosen one."""

@@ -1,4 +1,4 @@
-"""``fraudd provision``: makes topics, queues and table on AWS, or says what it would change."""
+"""``fraudd provision``: creates topics, queues and table on AWS, or prints the changes."""
 
 import argparse
 import asyncio
@@ -18,49 +18,62 @@ from fraudd.aws.provisioning.plan import Action, Step, plan
 from fraudd.aws.provisioning.resources import NAME, NAME_RULE, Names, Place, installation
 from fraudd.aws.session import AwsTerms, open_clients
 from fraudd.clock import SystemClock
+from fraudd.commands.arguments import describe
 from fraudd.config import Config
 from fraudd.config.schema import QueueSection
 from fraudd.errors import Misconfigured
 from fraudd.wiring import aws_terms
 
 _SIGNS: dict[Action, str] = {"create": "+", "update": "~", "keep": "=", "refuse": "!"}
-#: As a configuration that does not name one.
+#: The default of ``[queue] visibility_timeout_seconds``.
 _VISIBILITY: int = QueueSection.model_fields["visibility_timeout_seconds"].default
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Say what the subcommand takes."""
-    parser = commands.add_parser(
-        "provision",
-        help="make topics, queues and table on AWS",
-        description="Make what an installation needs on AWS: two topics, the queue with its"
-        " subscription, the bulk queue, their dead-letter queue, the table with its index. What is"
-        " there already is changed where it differs; nothing is ever deleted. Credentials are"
-        " those of the AWS SDK: environment, profile or role.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Set the help and the arguments of the subcommand."""
+    describe(
+        parser,
+        "Create the AWS resources of an installation: two topics, the queue with its"
+        " subscription, the bulk queue, their dead-letter queue, the table with its index."
+        " Existing resources are updated if they differ; nothing is ever deleted. Credentials"
+        " come from the environment, a profile or a role, as for every AWS SDK.",
+        examples=[
+            "fraudd provision --name fraudd-shop --region eu-central-1 --plan",
+            "fraudd provision --name fraudd-shop --region eu-central-1",
+            "fraudd provision --config fraudd.toml",
+        ],
     )
     parser.add_argument(
-        "--config", type=Path, help="the configuration file: region, and the names of all parts"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="path of the configuration file, which names region and resources",
     )
-    parser.add_argument("--name", type=_name, help="without --config: what all is named after")
-    parser.add_argument("--region", type=_region, help="without --config: where, as eu-central-1")
     parser.add_argument(
-        "--plan", action="store_true", help="only say what would be created and changed"
+        "--name", type=_name, help="prefix of all resource names (use instead of --config)"
     )
-    parser.add_argument("--json", action="store_true", help="print an object as JSON")
-    parser.set_defaults(run=run, misused=parser.error)
+    parser.add_argument(
+        "--region",
+        type=_region,
+        help="AWS region, for example eu-central-1 (use instead of --config)",
+    )
+    parser.add_argument("--plan", action="store_true", help="print the changes; change nothing")
+    parser.add_argument("--json", action="store_true", help="print one object as JSON")
+    parser.set_defaults(run=run, usage_error=parser.error)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry the subcommand out."""
+    """Plan the changes and make them."""
     by_name = arguments.name is not None and arguments.region is not None
     neither = arguments.name is None and arguments.region is None
     if not (by_name if arguments.config is None else neither):
-        arguments.misused("give either --config, or --name and --region")
+        arguments.usage_error("give either --config, or --name and --region")
     settings = None if arguments.config is None else config.load(arguments.config)
     name = arguments.name if settings is None else settings.results.table
     if not NAME.fullmatch(name):
         raise Misconfigured(
-            f"[results] table = {name[:80]!r}: all is named after it, so it must be {NAME_RULE}"
+            f"[results] table = {name[:80]!r}: must be {NAME_RULE}; it is the prefix of all"
+            " resource names"
         )
     return asyncio.run(_provision(name, settings, arguments))
 
@@ -75,7 +88,7 @@ async def _provision(name: str, settings: Config | None, arguments: argparse.Nam
         parts = installation(name, place, visibility_timeout_seconds=visibility)
         steps = plan(parts, await current_attributes(clients, parts, place))
         if not arguments.json:
-            print("\n".join(describe(steps, place)), flush=True)
+            print("\n".join(plan_lines(steps, place)), flush=True)
         made = None
         refused = any(step.action == "refuse" for step in steps)
         if not refused and not arguments.plan:
@@ -87,7 +100,7 @@ async def _provision(name: str, settings: Config | None, arguments: argparse.Nam
         elif made is not None:
             print(f"done\n\n{toml(made, place)}", end="")
         elif refused:
-            print("fraudd: nothing was changed: see the lines with !", file=sys.stderr)
+            print("fraudd: nothing was changed; resolve the lines with ! first", file=sys.stderr)
     return 1 if refused else 0
 
 
@@ -96,7 +109,7 @@ def _begin(step: Step) -> None:
 
 
 def misnamed(settings: Config, names: Names, place: Place) -> list[str]:
-    """Say which parts of a configuration are not those of the installation that is made."""
+    """Return the keys whose resource differs from the one that would be created."""
     urls = {
         "[queue] url": (settings.queue.url, names.name),
         "[queue] bulk_url": (settings.queue.bulk_url, names.bulk),
@@ -106,20 +119,20 @@ def misnamed(settings: Config, names: Names, place: Place) -> list[str]:
         "[topics] requests_arn": (settings.topics.requests_arn, names.requests),
         "[topics] completions_arn": (settings.topics.completions_arn, names.completions),
     }
-    why = f"[results] table and the account of the credentials ({place.account}) make it"
+    reason = f"the credentials are of account {place.account}, so it must"
     return [
-        f"{key} = {url[:200]!r}: {why} one that ends with /{place.account}/{name}"
+        f"{key} = {url[:200]!r}: {reason} end with /{place.account}/{name}"
         for key, (url, name) in urls.items()
         if url is not None and not url.endswith(f"/{place.account}/{name}")
     ] + [
-        f"{key} = {arn[:200]!r}: {why} {place.arn('sns', name)}"
+        f"{key} = {arn[:200]!r}: {reason} be {place.arn('sns', name)}"
         for key, (arn, name) in arns.items()
         if arn != place.arn("sns", name)
     ]
 
 
-def describe(steps: Sequence[Step], place: Place) -> Iterator[str]:
-    """Write a plan, a line for each part and each attribute that changes."""
+def plan_lines(steps: Sequence[Step], place: Place) -> Iterator[str]:
+    """Describe a plan: a line for each resource and for each changed attribute."""
     yield f"account {place.account}, region {place.region}"
     for step in steps:
         yield f"{_SIGNS[step.action]} {step.part.kind:<12} {step.part.name}"
@@ -135,12 +148,14 @@ def describe(steps: Sequence[Step], place: Place) -> Iterator[str]:
     if counts["keep"] == len(steps):
         yield "nothing to change"
         return
-    told = f"{counts['create']} to create, {counts['update']} to update, {counts['keep']} unchanged"
-    yield told + (f", {counts['refuse']} in the way" if counts["refuse"] else "")
+    summary = (
+        f"{counts['create']} to create, {counts['update']} to update, {counts['keep']} unchanged"
+    )
+    yield summary + (f", {counts['refuse']} blocked" if counts["refuse"] else "")
 
 
 def as_json(steps: Sequence[Step], place: Place, made: Provisioned | None) -> dict[str, Any]:
-    """Write a plan for programs; ``made`` is null where nothing was carried out."""
+    """Return a plan as JSON; ``made`` is null if nothing was changed."""
     return {
         "account": place.account,
         "region": place.region,
@@ -159,7 +174,7 @@ def as_json(steps: Sequence[Step], place: Place, made: Provisioned | None) -> di
 
 
 def toml(made: Provisioned, place: Place) -> str:
-    """Write the lines of ``fraudd.toml`` that name what was made."""
+    """Return the lines of ``fraudd.toml`` that name the created resources."""
     return (
         f'[aws]\nregion = "{place.region}"\n\n'
         f'[queue]\nurl = "{made.queue_url}"\nbulk_url = "{made.bulk_url}"\n\n'
@@ -174,7 +189,7 @@ def _short(value: Any) -> str:
 
 
 def _terms(region: str) -> AwsTerms:
-    """Reach AWS patiently, one call at a time."""
+    """Return the settings of calls without a configuration: long time-outs, few connections."""
     return AwsTerms(
         region=region,
         endpoint_url=None,
@@ -187,7 +202,9 @@ def _terms(region: str) -> AwsTerms:
 
 def _region(text: str) -> str:
     if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d+", text):
-        raise argparse.ArgumentTypeError(f"{text[:40]!r}: must be a region's name, as eu-central-1")
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r}: must be a region name, for example eu-central-1"
+        )
     return text
 
 

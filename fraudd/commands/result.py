@@ -1,34 +1,38 @@
-"""``fraudd result``: what a daemon knows of an entity."""
+"""``fraudd result``: gets the stored result of an entity."""
 
 import argparse
 
 from fraudd.client import Client
-from fraudd.commands import common as calling
-from fraudd.commands.arguments import entity_id
+from fraudd.commands.arguments import add_client_arguments, describe, entity_id
+from fraudd.commands.common import call, show
+from fraudd.commands.terminal import say
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Say what the subcommand takes."""
-    parser = commands.add_parser(
-        "result",
-        help="look up what is known of an entity",
-        description="Print what is known of an entity; starts nothing. Status 1 if its run failed,"
-        " or if no score of it was ever asked for.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Set the help and the arguments of the subcommand."""
+    describe(
+        parser,
+        "Print the stored result of an entity; start no run. The exit status is 1 if the run"
+        " failed or the entity has no prediction.",
+        examples=["fraudd result shop-42", "fraudd result shop-42 --json"],
     )
-    parser.add_argument("entity_id", type=entity_id, metavar="ID", help="a shop or a user")
-    calling.add_arguments(parser)
+    parser.add_argument("entity_id", type=entity_id, metavar="ID", help="ID of a shop or a user")
+    add_client_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry the subcommand out."""
+    """Get the result and print it."""
 
-    async def look_up(client: Client) -> int:
-        prediction = await client.look_up(arguments.entity_id)
+    async def get(client: Client) -> int:
+        prediction = await client.get(arguments.entity_id)
         if prediction is None:
-            calling.say(f"no score was ever asked for {arguments.entity_id}")
+            say(
+                f"{arguments.entity_id} has no prediction, or it has expired."
+                f" Run: fraudd request {arguments.entity_id}"
+            )
             return 1
-        calling.show(prediction, as_json=arguments.json)
+        show(prediction, as_json=arguments.json)
         return 1 if prediction.status == "failed" else 0
 
-    return calling.call(arguments, look_up)
+    return call(arguments, get)

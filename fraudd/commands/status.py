@@ -1,57 +1,64 @@
-"""``fraudd status``: what a daemon does right now."""
+"""``fraudd status``: shows what a daemon does now."""
 
 import argparse
 import asyncio
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from fraudd.client import Client, Problem
 from fraudd.clock import SystemClock
-from fraudd.commands import common as calling
 from fraudd.commands import status_view
+from fraudd.commands.arguments import add_client_arguments, describe
+from fraudd.commands.common import INTERRUPTED, call
+from fraudd.commands.terminal import clipped, say
 
-#: As often as a reader can follow; a daemon answers in a millisecond.
-_RENEWED_SECONDS = 1.0
-#: While watching, a daemon that does not answer is shown to be away, and asked again.
-_WATCH_PATIENCE_SECONDS = 2.0
-#: It may be back with the next answer: out of reach, busy, or behind a proxy that says so.
-_PASSING = frozenset({0, 429, 502, 503, 504})
+#: A reader cannot follow faster changes; a daemon responds within a millisecond.
+_REFRESH_SECONDS = 1.0
+#: A watched daemon that does not respond within this time is shown as unreachable.
+_WATCH_TIMEOUT_SECONDS = 2.0
+#: Statuses of a daemon that may be back soon: unreachable, busy, or behind a failing proxy.
+_TEMPORARY_STATUSES = frozenset({0, 429, 502, 503, 504})
 #: ECMA-48: cursor to the upper left; erase to the end of the line; erase all below; clear.
 _HOME, _ERASE_LINE, _ERASE_BELOW, _CLEAR = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[2J"
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Say what the subcommand takes."""
-    parser = commands.add_parser(
-        "status",
-        help="show what a daemon does right now",
-        description="Show what a daemon does right now: whether it takes messages and why not,"
-        " its permits, consumers and queues, and each run in hand. Status 1 if it is out of reach.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Set the help and the arguments of the subcommand."""
+    describe(
+        parser,
+        "Show what a daemon does now: whether it receives messages and why not, its permits,"
+        " consumers and queues, and each run in progress. The exit status is 1 if the daemon is"
+        " unreachable.",
+        examples=[
+            "fraudd status",
+            "fraudd status --watch",
+            "fraudd status --url http://10.0.0.7:8080 --token-file token --json",
+        ],
     )
     parser.add_argument(
         "--watch",
         action="store_true",
-        help="renew it each second in place, until Ctrl-C; with --json an object a line",
+        help="refresh every second until Ctrl-C; with --json, print one object per line",
     )
-    calling.add_arguments(parser)
+    add_client_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry the subcommand out."""
+    """Get the status and print it, once or repeatedly."""
     if not arguments.watch:
-        return calling.call(arguments, lambda client: _show(client, arguments))
+        return call(arguments, lambda client: _show(client, arguments))
     if not arguments.json and not sys.stdout.isatty():
-        calling.say("--watch renews a terminal in place, and this is none; --watch --json goes")
+        say("--watch needs a terminal. Without a terminal, run: fraudd status --watch --json")
         return 2
-    status = calling.call(
-        arguments, lambda client: _watch(client, arguments), timeout=_WATCH_PATIENCE_SECONDS
+    status = call(
+        arguments, lambda client: _watch(client, arguments), timeout=_WATCH_TIMEOUT_SECONDS
     )
-    return 0 if status == calling.INTERRUPTED else status
+    return 0 if status == INTERRUPTED else status
 
 
 async def _show(client: Client, arguments: argparse.Namespace) -> int:
@@ -66,24 +73,25 @@ async def _watch(client: Client, arguments: argparse.Namespace) -> int:
         try:
             status = await client.status()
         except Problem as problem:
-            if problem.status not in _PASSING:
+            if problem.status not in _TEMPORARY_STATUSES:
                 raise
-            shown, text = [str(problem), "it is asked again"], json.dumps({"problem": str(problem)})
+            lines: Sequence[str] = [str(problem), "retrying every second"]
+            document = json.dumps({"problem": str(problem)})
         else:
-            shown, text = _lines(status, arguments.url), json.dumps(status)
-        print(f"{text}\n" if arguments.json else _renewed(shown), end="", flush=True)
-        await asyncio.sleep(_RENEWED_SECONDS)
+            lines, document = _lines(status, arguments.url), json.dumps(status)
+        print(f"{document}\n" if arguments.json else _repaint(lines), end="", flush=True)
+        await asyncio.sleep(_REFRESH_SECONDS)
 
 
-def _lines(status: Mapping[str, Any], url: str) -> list[str]:
+def _lines(status: Mapping[str, Any], url: str) -> Sequence[str]:
     now = datetime.fromtimestamp(SystemClock().now() / 1000, UTC)
     width = shutil.get_terminal_size().columns
-    return list(status_view.lines(status, url=url, now=now, width=width))
+    return status_view.lines(status, url=url, now=now, width=width)
 
 
-def _renewed(shown: list[str]) -> str:
-    """What writes lines over those before, in one piece: nothing is blank in between."""
+def _repaint(lines: Sequence[str]) -> str:
+    """Return a text that overwrites the screen line by line, so that it never flickers."""
     size = shutil.get_terminal_size()
-    fitted = status_view.fitted(shown, max(size.lines - 1, 2))
-    lines = (f"{status_view.clipped(line, size.columns)}{_ERASE_LINE}\n" for line in fitted)
-    return f"{_HOME}{''.join(lines)}{_ERASE_BELOW}"
+    visible = status_view.fitted(lines, max(size.lines - 1, 2))
+    text = "".join(f"{clipped(line, size.columns)}{_ERASE_LINE}\n" for line in visible)
+    return f"{_HOME}{text}{_ERASE_BELOW}"

@@ -1,90 +1,67 @@
-"""How ``fraudd status`` shows what a daemon does: lines of text, from the answer and the time."""
+"""The text of ``fraudd status``: lines, made from the response and the time."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-#: Names of what is shown stand in a column of this width.
-_LABEL = 12
-#: A reason that is longer is cut: the log has all of it.
-_REASON_LINES = 3
-#: An identifier of a run, the longest phase (``waiting_alone``), and a day in seconds with tenths.
-_RUN, _PHASE, _SECONDS = 26, 13, 8
-#: A bar of more would say no more.
-_BAR = 20
+from fraudd.commands.terminal import bar, clipped, duration
+
+#: Width of the column of labels.
+_LABEL_WIDTH = 12
+#: A longer explanation is cut; the log has all of it.
+_MAX_LINES = 3
+#: A run ID, the longest phase (``waiting_alone``), and a day in seconds with tenths.
+_RUN_WIDTH, _PHASE_WIDTH, _SECONDS_WIDTH = 26, 13, 8
+#: A longer bar would not be more exact for a reader.
+_MAX_BAR_WIDTH = 20
+_BREAKER = {
+    "closed": "closed: the daemon receives messages",
+    "outage": "open: a dependency is unreachable; the daemon receives no messages",
+    "fault": "open: every run fails; the daemon tries one message at a time",
+}
 
 
 def lines(status: Mapping[str, Any], *, url: str, now: datetime, width: int) -> Sequence[str]:
-    """Show the body of ``GET /v1/status`` in lines of ``width`` characters at most."""
-    shown = [*_daemon(status, url, now), *_trouble(status, width), *_work(status)]
-    return [clipped(line, width) for line in [*shown, "", *_jobs(status["runs"], width)]]
+    """Describe the body of ``GET /v1/status`` in lines of up to ``width`` characters."""
+    head = [*_daemon(status, url, now), *_breaker(status, width), *_load(status)]
+    return [clipped(line, width) for line in [*head, "", *_runs(status["runs"], width)]]
 
 
-def fitted(shown: Sequence[str], height: int) -> Sequence[str]:
-    """Cut lines to ``height`` of them, the last saying how many more there are."""
-    if len(shown) <= height:
-        return shown
-    return [*shown[: height - 1], f"… {len(shown) - height + 1} more"]
-
-
-def clipped(text: str, width: int) -> str:
-    """Cut a line to ``width`` characters, without what would steer a terminal."""
-    plain = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return plain if len(plain) <= width else f"{plain[: width - 1]}…"
-
-
-def duration(seconds: float) -> str:
-    """Say how long that is, in two units."""
-    whole = max(0, int(seconds))
-    for unit, size, part, smaller in (
-        ("d", 86_400, "h", 3_600),
-        ("h", 3_600, "min", 60),
-        ("min", 60, "s", 1),
-    ):
-        if whole >= size:
-            return f"{whole // size} {unit} {whole % size // smaller} {part}"
-    return f"{whole} s"
+def fitted(lines: Sequence[str], height: int) -> Sequence[str]:
+    """Cut to ``height`` lines; the last one counts the lines that are missing."""
+    if len(lines) <= height:
+        return lines
+    return [*lines[: height - 1], f"… {len(lines) - height + 1} more"]
 
 
 def _daemon(status: Mapping[str, Any], url: str, now: datetime) -> Iterator[str]:
-    since = (now - datetime.fromisoformat(status["started_at"])).total_seconds()
+    age = (now - datetime.fromisoformat(status["started_at"])).total_seconds()
     yield f"fraudd {status['version']} at {url}"
-    yield _line("state", f"{status['state']}, started {duration(since)} ago")
+    yield _line("state", f"{status['state']}, started {duration(age)} ago")
     yield _line("model", status["model"])
     if reload := status.get("reload"):
         yield _line("reload", f"{reload['outcome']} at {reload['at']}")
 
 
-def _trouble(status: Mapping[str, Any], width: int) -> Iterator[str]:
+def _breaker(status: Mapping[str, Any], width: int) -> Iterator[str]:
     yield _line("breaker", _BREAKER.get(status["breaker"], status["breaker"]))
-    refused = "; ".join((status.get("reload") or {}).get("problems") or ())
-    for label, why in (("blocked by", status["blocked_by"] or "none"), ("refused", refused)):
-        if why:
-            folded = textwrap.wrap(
-                why, max(width - _LABEL, 20), max_lines=_REASON_LINES, placeholder=" …"
-            )
-            yield from (_line("" if number else label, part) for number, part in enumerate(folded))
+    yield from _paragraph("blocked by", status["blocked_by"] or "none", width)
+    problems = (status.get("reload") or {}).get("problems") or ()
+    yield from _paragraph("refused", "; ".join(problems), width)
 
 
-_BREAKER = {
-    "closed": "closed: messages are taken",
-    "outage": "open: something is out of reach, no messages are taken",
-    "fault": "open: every run fails, one message at a time is tried",
-}
-
-
-def _work(status: Mapping[str, Any]) -> Iterator[str]:
+def _load(status: Mapping[str, Any]) -> Iterator[str]:
     permits, consumers = status["permits"], status["consumers"]
-    limited = "" if permits["limit"] == permits["max"] else f", of {permits['max']} at best"
-    # A message is asked for only with a permit to work on it: a daemon at rest holds one.
-    holder = " by the poll" if permits["in_use"] and not status["runs"] else ""
+    reduced = "" if permits["limit"] == permits["max"] else f", reduced from {permits['max']}"
+    # A poll holds a permit for the message that it may receive: an idle daemon uses one permit.
+    poll = " by the poll" if permits["in_use"] and not status["runs"] else ""
     connections = status["database_connections"]
     yield ""
     yield _line(
         "permits",
         f"{_bar(permits['in_use'], permits['max'])} {permits['in_use']} of"
-        f" {permits['limit']} taken{holder}{limited};"
+        f" {permits['limit']} in use{poll}{reduced};"
         f" {connections} connection{'' if connections == 1 else 's'} open",
     )
     yield _line(
@@ -96,42 +73,53 @@ def _work(status: Mapping[str, Any]) -> Iterator[str]:
     if "bulk_queue" in status:
         yield _line("bulk queue", _depth(status["bulk_queue"]))
     yield _line(
-        "callers",
-        f"{status['waiters']} wait for a run;"
-        f" one asked for now ends in about {duration(status['estimated_seconds'])}",
+        "requests",
+        f"{status['waiters']} waiting for a run;"
+        f" a new run would end in about {duration(status['estimated_seconds'])}",
     )
+
+
+def _bar(count: int, total: int) -> str:
+    return bar(count, total, width=min(total, _MAX_BAR_WIDTH))
 
 
 def _depth(depth: Mapping[str, int] | None) -> str:
     if depth is None:
-        return "not seen: it does not answer, or was not asked yet"
-    waiting = f"{depth['visible']} wait, {depth['in_flight']} in hand, {depth['delayed']} delayed"
+        return "unknown (no sample yet, or SQS is unreachable)"
+    counts = (
+        f"{depth['visible']} waiting, {depth['in_flight']} in flight, {depth['delayed']} delayed"
+    )
     dead = depth.get("dead_lettered")
-    return waiting if dead is None else f"{waiting}; {dead} dead letters"
+    return counts if dead is None else f"{counts}; {dead} dead letters"
 
 
-def _jobs(jobs: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
-    if not jobs:
-        yield "no message in hand"
+def _runs(runs: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
+    if not runs:
+        yield "no run in progress"
         return
-    entity = max(width - _RUN - _PHASE - _SECONDS - 3, 6)
-    yield _row(entity, "ENTITY", "RUN", "PHASE", "SECONDS")
-    for job in sorted(jobs, key=lambda job: -float(job["seconds"])):
-        name = f"{job['entity_id'] or '-'}{' (bulk)' if job.get('lane') == 'bulk' else ''}"
-        yield _row(entity, name, job["run_id"] or "-", job["phase"], f"{job['seconds']:.1f}")
+    entity_width = max(width - _RUN_WIDTH - _PHASE_WIDTH - _SECONDS_WIDTH - 3, 6)
+    yield _row(entity_width, "ENTITY", "RUN", "PHASE", "SECONDS")
+    for run in sorted(runs, key=lambda run: -float(run["seconds"])):
+        entity = f"{run['entity_id'] or '-'}{' (bulk)' if run.get('lane') == 'bulk' else ''}"
+        seconds = f"{run['seconds']:.1f}"
+        yield _row(entity_width, entity, run["run_id"] or "-", run["phase"], seconds)
 
 
-def _row(entity: int, name: str, run_id: str, phase: str, seconds: str) -> str:
+def _row(entity_width: int, entity: str, run_id: str, phase: str, seconds: str) -> str:
     return (
-        f"{clipped(name, entity):{entity}} {run_id:{_RUN}} {phase:{_PHASE}} {seconds:>{_SECONDS}}"
+        f"{clipped(entity, entity_width):{entity_width}} {run_id:{_RUN_WIDTH}}"
+        f" {phase:{_PHASE_WIDTH}} {seconds:>{_SECONDS_WIDTH}}"
     )
 
 
+def _paragraph(label: str, text: str, width: int) -> Iterator[str]:
+    """Fold a text beside its label; an empty text gives no line."""
+    folded = textwrap.wrap(
+        text, max(width - _LABEL_WIDTH, 20), max_lines=_MAX_LINES, placeholder=" …"
+    )
+    for number, part in enumerate(folded):
+        yield _line("" if number else label, part)
+
+
 def _line(label: str, text: str) -> str:
-    return f"{label:{_LABEL}}{text}"
-
-
-def _bar(used: int, most: int) -> str:
-    length = min(most, _BAR)
-    full = min(length, -(-used * length // most)) if most else 0
-    return f"[{'#' * full}{'.' * (length - full)}]"
+    return f"{label:{_LABEL_WIDTH}}{text}"

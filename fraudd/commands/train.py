@@ -1,17 +1,16 @@
-"""``fraudd train``: trains the model on labels, and says what it is worth."""
+"""``fraudd train``: trains the model on labels and measures it."""
 
 import argparse
 import asyncio
 import json
-import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from fraudd import config
 from fraudd.clock import SystemClock
+from fraudd.commands.arguments import add_config, days, describe
 from fraudd.config import Config
 from fraudd.database.connections import Connections
 from fraudd.scoring import feature_files as files
@@ -22,30 +21,38 @@ from fraudd.scoring.training.train import Report
 from fraudd.wiring import database_permits, database_server
 
 
-def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    """Say what the subcommand takes."""
-    parser = commands.add_parser(
-        "train",
-        help="train the model on labels",
-        description="Run the feature SQL at each label's time, train a model on the earlier part,"
-        " measure it on the later part, and write it to [model] path.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Set the help and the arguments of the subcommand."""
+    describe(
+        parser,
+        "Run the feature SQL at each label's time, train a model on the earlier part, measure it"
+        " on the later part, and write it to [model] path.",
+        examples=[
+            "fraudd train --config fraudd.toml --labels labels.csv",
+            "fraudd train --config fraudd.toml --labels labels.csv --label-delay-days 45 --json",
+        ],
     )
-    parser.add_argument("--config", type=Path, required=True, help="the configuration file")
+    add_config(parser)
     parser.add_argument(
-        "--labels", type=Path, required=True, help="CSV: entity_id,as_of (RFC 3339),label (0 or 1)"
+        "--labels",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="CSV file of labels: entity_id,as_of (RFC 3339),label (0 or 1)",
     )
     parser.add_argument(
         "--label-delay-days",
-        type=_days,
+        type=days,
         default=21.0,
-        help="how long after its time a label is known for sure (default: 21)",
+        metavar="DAYS",
+        help="number of days until a label is final (default: %(default)g)",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry the subcommand out."""
+    """Train, write the model and print the report."""
     settings = config.load(arguments.config)
     report = asyncio.run(
         train_model(
@@ -53,11 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.labels,
             label_delay_days=arguments.label_delay_days,
             kinds={},
-            progress=_to_stderr if sys.stderr.isatty() else lambda *_: None,
+            progress=_show_progress if sys.stderr.isatty() else lambda *_: None,
         )
     )
-    print(json.dumps(asdict(report)) if arguments.json else describe(report))
-    print(f"written to {settings.model.path}", file=sys.stderr)
+    print(json.dumps(asdict(report)) if arguments.json else summary(report))
+    print(f"wrote {settings.model.path}", file=sys.stderr)
     return 0
 
 
@@ -69,9 +76,9 @@ async def train_model(
     kinds: Mapping[str, str],
     progress: Callable[[int, int], None],
 ) -> Report:
-    """Train and write the model; ``progress`` is told how many labels of how many are done.
+    """Train and write the model; ``progress`` gets the number of labels done and their total.
 
-    Raises ``Misconfigured`` or what ``ports`` lists.
+    Raises ``Misconfigured`` and the errors of the ports.
     """
     feature_files = files.load(settings.features.directory)
     labels = read_labels(labels_file)
@@ -80,14 +87,14 @@ async def train_model(
     connections = Connections(database_server(settings), permits, clock=clock)
     done = 0
 
-    def count(more: int) -> None:
+    def add(count: int) -> None:
         nonlocal done
-        done += more
+        done += count
         progress(done, len(labels))
 
     try:
         features = SqlFeatures(feature_files, connections, clock)
-        vectors = await gather(features, connections, permits, labels, count)
+        vectors = await gather(features, connections, permits, labels, add)
     finally:
         await connections.close()
     booster, report = training.train(vectors, label_delay_days=label_delay_days, kinds=kinds)
@@ -101,28 +108,18 @@ async def train_model(
     return report
 
 
-def describe(report: Report) -> str:
-    """Say in a few lines what a model is worth."""
-    recall = ", ".join(f"{kind} {share:.0%}" for kind, share in report.recall.items())
+def summary(report: Report) -> str:
+    """Summarize the quality of a model in a few lines."""
+    recall = ", ".join(f"{kind} {fraction:.0%}" for kind, fraction in report.recall.items())
     return (
-        f"trained on {report.train_rows} labels, tested on the {report.test_rows}"
-        f" from {report.test_from[:10]} on ({report.fraud_rate:.1%} fraud)\n"
+        f"trained on {report.train_rows} labels, tested on {report.test_rows}"
+        f" since {report.test_from[:10]} ({report.fraud_rate:.1%} fraud)\n"
         f"AUC {report.auc:.3f}, average precision {report.average_precision:.3f}\n"
-        f"review from {report.review_threshold:.3f} on, block from"
-        f" {report.block_threshold:.3f} on; found for review: {recall}"
+        f"thresholds: review {report.review_threshold:.3f}, block {report.block_threshold:.3f};"
+        f" recall at review: {recall}"
     )
 
 
-def _days(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text[:20]}: must be a number of days, 0 or more")
-    return value
-
-
-def _to_stderr(done: int, total: int) -> None:
+def _show_progress(done: int, total: int) -> None:
     end = "\n" if done == total else ""
     print(f"\rfeatures of {done}/{total} labels", end=end, file=sys.stderr, flush=True)

@@ -39,3 +39,8 @@ def credential_path(name: str) -> Path:
         f"credential {name}: $CREDENTIALS_DIRECTORY is not set. Run under systemd with"
         f" LoadCredential={name}:/path, or set the path of a file"
     )
+
+
+def set_credentials_directory(path: Path) -> None:
+    """Read credentials from a folder, as systemd would hand them over to the service."""
+    os.environ["CREDENTIALS_DIRECTORY"] = str(path)

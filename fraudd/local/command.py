@@ -7,8 +7,8 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
 
+from fraudd.commands.arguments import describe
 from fraudd.errors import Misconfigured
 from fraudd.local import stack
 from fraudd.local.process import Command, running, tail
@@ -38,16 +38,20 @@ Ctrl-C stops the stack.
 """
 
 
-def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    """Say what the subcommand takes."""
-    parser = commands.add_parser(
-        "demo",
-        help="run all of it on this machine: database with demo shops, emulated AWS, daemon",
-        description="Bring up a private MariaDB with demo shops, an AWS emulator, a trained model"
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Set the help and the arguments of the subcommand."""
+    describe(
+        parser,
+        "Bring up a private MariaDB with demo shops, an AWS emulator, a trained model"
         " and the daemon, on loopback only; Ctrl-C stops all of it. HTTP_PORT, AWS_PORT and"
         " MYSQL_PORT change the ports; FRAUDD_MYSQL=mysql://user:password@host:port/database"
         " takes a MySQL or MariaDB of your own, started with --local-infile=1. Runs in a checkout"
         " and keeps its state in ./.local.",
+        examples=[
+            "fraudd demo",
+            "HTTP_PORT=8090 fraudd demo --scale 0.1",
+            "fraudd demo --stack-only",
+        ],
     )
     parser.add_argument(
         "--stack-only", action="store_true", help="leave the daemon out, to start it by hand"

@@ -14,7 +14,7 @@ from fraudd import config
 from fraudd.aws.provisioning.apply import Provisioned, provision
 from fraudd.aws.session import AwsTerms, open_clients
 from fraudd.clock import SystemClock
-from fraudd.commands.train import describe, train_model
+from fraudd.commands.train import summary, train_model
 from fraudd.errors import Misconfigured
 from fraudd.local import emulator, mariadb
 from fraudd.local.platform import seed as seeding
@@ -172,4 +172,4 @@ async def _trained(
         progress=progress.counter("features of labels"),
     )
     note.write_text(made_of)
-    progress.say("model:\n" + describe(report))
+    progress.say("model:\n" + summary(report))

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import xgboost
 
 from fraudd import cli
 from fraudd.aws.session import Clients
-from fraudd.commands.check.findings import Verdict
+from fraudd.commands.check.findings import Level
 from fraudd.local.settings import DatabaseServer
 from fraudd.scoring import feature_files as files
 from tests.conftest import REGION, ROOT, Aws, provisioned
@@ -59,10 +59,11 @@ path = "model.ubj"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that the command printed."""
+    """A finding that the command printed."""
 
-    verdict: str
+    level: str
     detail: str
+    fix: str = ""
 
     @property
     def part(self) -> str:
@@ -78,9 +79,13 @@ class Report:
     lines: list[Line]
     summary: str
 
-    def marked(self, *verdicts: Verdict) -> list[str]:
-        """What was found with one of the verdicts."""
-        return [line.detail for line in self.lines if line.verdict in verdicts]
+    def marked(self, *levels: Level) -> list[str]:
+        """The findings of some levels."""
+        return [line.detail for line in self.lines if line.level in levels]
+
+    def fixes(self, *levels: Level) -> list[str]:
+        """The fixes of the findings of some levels."""
+        return [line.fix for line in self.lines if line.level in levels]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +199,13 @@ async def checked(installation: Installation, *arguments: str) -> Report:
         status = await asyncio.to_thread(cli.main, command)
     assert err.getvalue() == ""
     if "--json" in arguments:
-        found = [Line(one["verdict"], one["detail"]) for one in json.loads(out.getvalue())]
-        return Report(status, found, "")
+        return Report(status, [Line(**one) for one in json.loads(out.getvalue())], "")
     *printed, summary = out.getvalue().splitlines()
-    return Report(status, [Line(*one.split(maxsplit=1)) for one in printed], summary)
+    lines: list[Line] = []
+    for one in printed:
+        if one.startswith(f"{'':9}fix: "):
+            assert lines[-1].level != "ok"
+            lines[-1] = replace(lines[-1], fix=one[14:])
+        else:
+            lines.append(Line(*one.split(maxsplit=1)))
+    return Report(status, lines, summary)

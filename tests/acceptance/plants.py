@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from fraudd.commands.check.findings import Verdict
+from fraudd.commands.check.findings import Level
 from tests.acceptance.installation import Installation
 
 Act = Callable[[Installation], Awaitable[None]]
@@ -11,15 +11,17 @@ Act = Callable[[Installation], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plant:
-    """One thing that is made wrong, and the one line that tells it."""
+    """One thing that is made wrong, and the one finding about it."""
 
     name: str
     act: Act
-    verdict: Verdict
-    #: What the line begins with, and what its remedy has in it; NAME and FOLDER stand for those of
-    #: the installation, 0 for every number.
+    level: Level
+    #: The beginning of the finding, and a part of its fix (of itself, if it has no fix). NAME and
+    #: FOLDER stand for those of the installation, 0 for every number.
     says: str
     remedy: str
+    #: A part of the finding after its beginning, which differs from one server to another.
+    has: str = ""
     #: Parts that it keeps from being looked at, besides that which the line is about.
     hides: tuple[str, ...] = ()
     #: Whether the model must first be read by a process that may die; it takes a second.

@@ -42,7 +42,7 @@ def test_what_failed_is_status_1(installation: Installation) -> None:
     done = check(installation.config)
     assert (done.returncode, done.stderr) == (1, "")
     [line] = [line for line in done.stdout.splitlines() if line.startswith("failed   ")]
-    assert line.startswith("failed   table: no elsewhere at http://127.0.0.1:")
+    assert line.startswith("failed   table: elsewhere does not exist at http://127.0.0.1:")
     assert done.stdout.endswith(" ok, 0 warning, 1 failed\n")
 
 
@@ -61,7 +61,7 @@ def test_a_wrong_configuration_is_status_78_and_nothing_is_looked_at(
 async def test_where_aws_is_out_of_reach_each_part_says_so(installation: Installation) -> None:
     installation.change("endpoint_url", 'endpoint_url = "http://127.0.0.1:1"')
     report = await checked(installation)
-    failures = [line for line in report.lines if line.verdict != "ok"]
+    failures = [line for line in report.lines if line.level != "ok"]
     assert [line.part for line in failures] == [
         "table",
         "queue",
@@ -77,7 +77,7 @@ async def test_a_wrong_password_is_told_and_not_shown(installation: Installation
     report = await checked(installation)
     [failure] = report.marked("failed")
     assert failure.startswith(f"database: Access denied for user '{GUEST}'@'")
-    assert failure.endswith("; see [database]")
+    assert report.fixes("failed") == ["correct [database]"]
     assert not any("open" in line.detail for line in report.lines)
 
 
@@ -125,7 +125,9 @@ async def test_nothing_is_said_of_plans_where_nobody_can_be_told_from_anybody(
     report = await checked(installation)
     [failure] = report.marked("failed")
     assert failure.startswith("features: shop.sql: Table '")
-    assert report.marked("warning") == ["plans: not looked at, as long as shop.sql does not run"]
+    assert report.marked("warning") == [
+        "plans: query plans not checked: shop.sql fails (see above)"
+    ]
 
 
 async def test_a_sample_of_nobody_and_an_entity_that_is_not_there_are_told(
@@ -139,9 +141,9 @@ async def test_a_sample_of_nobody_and_an_entity_that_is_not_there_are_told(
     report = await checked(installation)
     assert report.status == 0
     [told] = report.marked("warning")
-    assert told == f'plans: shop.sql: sample "{nobody}": gave nobody to look at plans for'
+    assert told == f'plans: shop.sql: sample "{nobody}": returned no ID'
     report = await checked(installation, "--entity", "shop-0")
-    assert report.marked("failed") == ["plans: shop-0 is not on the platform: name one that is"]
+    assert report.marked("failed") == ["plans: shop-0 does not exist on the platform"]
 
 
 async def test_a_sample_query_is_held_to_the_deadline_and_its_failure_names_it(
@@ -151,9 +153,10 @@ async def test_a_sample_query_is_held_to_the_deadline_and_its_failure_names_it(
     shop = installation.folder / "features" / "shop.sql"
     endless = "SELECT COUNT(*) FROM orders AS a, orders AS b, orders AS c WHERE a.id < b.id + c.id"
     shop.write_text(f"-- sample: {endless}\n-- sample: SELECT nope\n{shop.read_text()}")
-    late, wrong = (await checked(installation)).marked("failed")
+    report = await checked(installation)
+    late, wrong = report.marked("failed")
     assert late.startswith(f"plans: shop.sql: sample '{endless}': Query execution was interrupted")
-    assert late.endswith("; change it, or name an entity with --entity")
+    assert set(report.fixes("failed")) == {"correct it, or name an entity with --entity"}
     assert wrong.startswith("plans: shop.sql: sample 'SELECT nope': Unknown column 'nope'")
 
 
@@ -177,9 +180,11 @@ async def test_a_plan_that_the_account_may_not_see_is_a_warning(
         save_model(installation.folder)
         report = await checked(installation, "--entity", "shop-1")
         [told] = report.marked("warning")
-        assert told.startswith("plans: orders.sql: cannot be looked at: ")
+        assert told.startswith("plans: orders.sql: query plan not checked: ")
         assert "lacking privileges for underlying table" in told
-        assert told.endswith("; of a view, EXPLAIN takes SHOW VIEW and SELECT on its tables")
+        assert report.fixes("warning") == [
+            "if it reads a view, EXPLAIN needs SHOW VIEW, and SELECT on the view's tables"
+        ]
         assert report.marked("failed") == []
         assert not any("no file reads a whole table" in line.detail for line in report.lines)
     finally:
@@ -196,5 +201,7 @@ async def test_the_lag_of_a_replica_that_may_not_be_seen_is_a_warning(
     finally:
         installation.sql("SET GLOBAL read_only = 0")
     [told] = report.marked("warning", "failed")
-    assert told.startswith("replica: its lag cannot be looked at: Access denied; you need")
-    assert told.endswith(f"GRANT one of these to {GUEST}; only 'fraudd check' needs it")
+    assert told.startswith("replica: lag not checked: Access denied; you need")
+    assert report.fixes("warning") == [
+        f"GRANT one of these to {GUEST}; only 'fraudd check' needs it"
+    ]

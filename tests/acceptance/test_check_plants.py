@@ -84,11 +84,12 @@ async def test_what_is_planted_is_told_in_one_line_and_nothing_else_changes(
         report = await checked(installation)
     finally:
         installation.sql(*plant.undo)
-    [told] = [line for line in report.lines if line.verdict != "ok"]
+    [told] = [line for line in report.lines if line.level != "ok"]
     found = installation.plain(told.detail)
-    assert (told.verdict, found[: len(plant.says)]) == (plant.verdict, plant.says)
-    assert plant.remedy in found
-    assert report.status == (plant.verdict == "failed")
+    assert (told.level, found[: len(plant.says)]) == (plant.level, plant.says)
+    assert plant.has in found
+    assert plant.remedy in (installation.plain(told.fix) or found)
+    assert report.status == (plant.level == "failed")
     changed = Counter(line.part for line in good.lines)
     changed.subtract(line.part for line in report.lines if line is not told)
     others = {part for part, times in changed.items() if times} - {told.part, *plant.hides}

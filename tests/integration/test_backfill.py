@@ -35,7 +35,7 @@ def asked(file: str) -> int:
     """How many ids a journal says were asked for."""
     journal = Path(f"{file}.journal")
     lines = journal.read_text().splitlines() if journal.exists() else []
-    counts = [json.loads(line).get("asked", 0) for line in lines if line.endswith("}")]
+    counts = [json.loads(line).get("requested", 0) for line in lines if line.endswith("}")]
     return max(counts, default=0)
 
 
@@ -112,9 +112,7 @@ async def test_ctrl_c_stops_it_and_the_same_command_goes_on(
     out, err = await process.communicate()
     assert process.returncode == 130
     assert out.decode() == "5 done, 0 failed, 1 pending, 0 refused\n"
-    assert err.decode() == (
-        "fraudd: 6 of 6 asked for, 5 ended: the same command goes on from there\n"
-    )
+    assert err.decode() == ("fraudd: 6 of 6 requested, 5 ended. Run the same command to resume\n")
     await observer.let_go("shop-3")
     status, out_again, _ = await ran("backfill", file, "--url", fraudd.url)
     assert (status, out_again) == (0, "6 done, 0 failed, 0 pending, 0 refused\n")
@@ -165,7 +163,7 @@ async def test_a_daemon_without_a_bulk_lane_is_asked_in_the_other_one_on_demand(
         status, out, err = await ran("backfill", file, "--url", fraudd.url)
         assert (status, out) == (1, "0 done, 0 failed, 9 pending, 0 refused\n")
         [line] = err.splitlines()
-        assert line.startswith("fraudd: the daemon has no bulk lane: ")
+        assert line.startswith("fraudd: the daemon has no bulk lane. ")
         assert line.endswith(" with --lane interactive")
         status, out, _ = await ran("backfill", file, "--url", fraudd.url, "--lane", "interactive")
         assert (status, out) == (0, "9 done, 0 failed, 0 pending, 0 refused\n")
@@ -180,17 +178,17 @@ async def test_a_journal_is_good_for_its_own_ids_and_for_one_backfill(
     await observer.busy("User lock")
     status, _, err = await ran("backfill", file, *at)
     assert (status, err) == (
-        1, f"fraudd: {file}.journal: another backfill is at work on it\n"
+        1, f"fraudd: {file}.journal: another backfill is using this journal\n"
     )  # fmt: skip
     process.kill()
     await process.communicate()
     written(tmp_path, ["shop-1", "shop-2"])
     status, _, err = await ran("backfill", file, *at)
     assert status == 1
-    assert "is the journal of other ids: remove it" in err
+    assert "is the journal of other IDs. Remove it" in err
     status, _, err = await ran("backfill", file, *at, "--journal", file)
     assert status == 1
-    assert "is no journal of a backfill" in err
+    assert "is not a journal of a backfill" in err
     await observer.let_go("shop-1")
     await fraudd.jobs("done", 1)
 

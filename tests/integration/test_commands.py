@@ -21,7 +21,7 @@ async def test_a_score_is_asked_for_waited_for_and_looked_up(fraudd: Fraudd) -> 
     at = ("--url", fraudd.url)
     status, out, err = await ran("result", "shop-1", *at)
     assert (status, out) == (1, "")
-    assert "no score was ever asked for shop-1" in err
+    assert "shop-1 has no prediction, or it has expired. Run: fraudd request shop-1" in err
     status, out, _ = await ran("request", "shop-1", *at)
     assert status == 0
     assert out.startswith("shop-1  started, about ")
@@ -57,7 +57,7 @@ async def test_a_run_that_failed_or_does_not_end_is_status_1(
     await observer.hold_up("shop-1")
     status, out, err = await ran("request", "shop-1", *at, "--wait", "0.5")
     assert status == 1
-    assert "has not ended after 0.5 s; it goes on" in err
+    assert "has not ended within 0.5 s; it continues" in err
     assert out.startswith("shop-1  calculating")
     await observer.let_go("shop-1")
 
@@ -66,6 +66,6 @@ async def test_a_daemon_that_is_not_there_is_told_in_a_line() -> None:
     status, out, err = await ran("result", "shop-1", "--url", f"http://127.0.0.1:{free_port()}")
     assert (status, out) == (1, "")
     [line] = err.splitlines()
-    assert line.startswith("fraudd: unreachable: http://127.0.0.1:")
-    assert line.endswith("; is fraudd up there?")
+    assert line.startswith("fraudd: unreachable: cannot reach fraudd at http://127.0.0.1:")
+    assert line.endswith(": Connection refused")
     assert "ssl" not in line  # a setting of the HTTP library's, and no cause

@@ -9,7 +9,7 @@ import pytest
 from fraudd.aws.dead_letters import DeadLetter, DeadLetters, find
 from fraudd.aws.session import Clients
 from fraudd.commands.dlq.rows import entity_of, reason_of
-from fraudd.commands.dlq.scan import Act, Tally, Wanted, purge, redrive, sift
+from fraudd.commands.dlq.scan import Act, Selection, Totals, purge, redrive, scan
 from fraudd.errors import Misconfigured, Unavailable
 from fraudd.ports import Message
 from fraudd.prediction.events import parse_request
@@ -43,16 +43,16 @@ async def fill(aws: Aws, letters: DeadLetters, count: int, **attributes: str) ->
 async def go_through(
     letters: DeadLetters,
     act: Act | None,
-    wanted: Wanted | None = None,
+    wanted: Selection | None = None,
     *,
     stopped: Callable[[], bool] = lambda: False,
-) -> Tally:
+) -> Totals:
     """Do what the command does."""
-    return await sift(
+    return await scan(
         letters,
-        wanted or Wanted(),
+        wanted or Selection(),
         act,
-        spare=act is not purge,
+        redriving=act is not purge,
         stopped=stopped,
         progress=lambda _: None,
     )
@@ -80,10 +80,10 @@ async def test_looking_finds_each_message_once_and_leaves_all_of_them_visible(
     await fill(aws, letters, 23, reason="deadlock")
     tally = await go_through(letters, None)
     assert tally.seen == 23
-    assert len({letter.message_id for letter in tally.picked}) == 23
+    assert len({letter.message_id for letter in tally.selected}) == 23
     assert await letters.counts() == (23, 0)
     again = await go_through(letters, None)
-    assert {letter.receive_count for letter in again.picked} == {2}
+    assert {letter.receive_count for letter in again.selected} == {2}
 
 
 async def test_a_message_that_is_delivered_again_is_shown_once_and_let_go_of(
@@ -125,7 +125,7 @@ async def test_a_look_that_is_stopped_takes_no_more(aws: Aws, letters: DeadLette
     await fill(aws, letters, 25)
     answers = iter([False, True])
     tally = await go_through(letters, redrive, stopped=lambda: next(answers))
-    assert (tally.seen, tally.settled) == (10, 10)
+    assert (tally.seen, tally.handled) == (10, 10)
     assert await letters.counts() == (15, 0)
 
 
@@ -140,7 +140,7 @@ async def test_what_is_sent_back_is_the_same_but_a_request(aws: Aws, letters: De
     body = '{"entity_id": "shop-1", "run_id": "01M882XAC44Z2ZSZT7E7GR8CYW"}'
     await put(aws, letters, body, reason="deadlock", detail="1213", sent=str(NOW))
     tally = await go_through(letters, redrive)
-    assert (tally.seen, tally.settled, tally.failures) == (1, 1, [])
+    assert (tally.seen, tally.handled, tally.failures) == (1, 1, [])
     [message] = await everything(aws)
     assert message.body == body
     assert message.attributes == {
@@ -156,7 +156,7 @@ async def test_what_is_sent_back_is_the_same_but_a_request(aws: Aws, letters: De
 async def test_what_sqs_moved_wakes_its_run(aws: Aws, letters: DeadLetters) -> None:
     body = '{"entity_id": "shop-1", "run_id": "01M882XAC44Z2ZSZT7E7GR8CYW"}'
     await put(aws, letters, body)
-    [letter] = (await go_through(letters, None)).picked
+    [letter] = (await go_through(letters, None)).selected
     assert (reason_of(letter), entity_of(letter)) == ("moved by SQS", "shop-1")
     await go_through(letters, redrive)
     [message] = await everything(aws)
@@ -177,9 +177,9 @@ async def test_a_message_is_at_worst_twice_there_and_never_nowhere(
     with monkeypatch.context() as patch:
         patch.setattr(aws.clients.sqs, broken, refuse)
         tally = await go_through(letters, redrive)
-    assert (tally.settled, len(tally.failures)) == (0, 3)
+    assert (tally.handled, len(tally.failures)) == (0, 3)
     twice = broken == "delete_message"
-    assert all(("it is there twice" in failure) is twice for failure in tally.failures)
+    assert all(("so it exists twice" in failure) is twice for failure in tally.failures)
     assert len(await everything(aws)) == (3 if twice else 0)
     assert await letters.counts() == (3, 0)
 
@@ -195,7 +195,7 @@ async def test_one_that_cannot_be_sent_does_not_hold_up_the_others(
         await redrive(queue, letter)
 
     tally = await go_through(letters, act)
-    assert (tally.settled, len(tally.failures)) == (2, 1)
+    assert (tally.handled, len(tally.failures)) == (2, 1)
     assert await letters.counts() == (1, 0)
 
 
@@ -203,10 +203,10 @@ async def test_malformed_ones_stay_unless_named(aws: Aws, letters: DeadLetters) 
     await put(aws, letters, "nonsense", reason="malformed")
     await put(aws, letters, '{"entity_id": "shop-1"}', reason="deadlock")
     tally = await go_through(letters, redrive)
-    assert (tally.settled, tally.malformed_spared) == (1, 1)
+    assert (tally.handled, tally.malformed_kept) == (1, 1)
     assert await letters.counts() == (1, 0)
-    named = await go_through(letters, redrive, Wanted(reason="malformed"))
-    assert (named.settled, named.malformed_spared) == (1, 0)
+    named = await go_through(letters, redrive, Selection(reason="malformed"))
+    assert (named.handled, named.malformed_kept) == (1, 0)
     assert {message.body for message in await everything(aws)} == {
         "nonsense",
         '{"entity_id": "shop-1"}',
@@ -217,19 +217,19 @@ async def test_malformed_ones_stay_unless_named(aws: Aws, letters: DeadLetters) 
 async def test_only_what_is_asked_for_is_touched(aws: Aws, letters: DeadLetters, act: Act) -> None:
     await fill(aws, letters, 4, reason="deadlock")
     await put(aws, letters, '{"entity_id": "shop-1", "n": 2}', reason="exhausted")
-    by_entity = await go_through(letters, act, Wanted(entity="shop-1", reason="exhausted"))
-    assert by_entity.settled == 1
-    limited = await go_through(letters, act, Wanted(limit=2))
-    assert limited.settled == 2
+    by_entity = await go_through(letters, act, Selection(entity="shop-1", reason="exhausted"))
+    assert by_entity.handled == 1
+    limited = await go_through(letters, act, Selection(limit=2))
+    assert limited.handled == 2
     assert await letters.counts() == (2, 0)
-    rest = await go_through(letters, act, Wanted(reason="exhausted"))
-    assert (rest.seen, rest.settled) == (2, 0)
+    rest = await go_through(letters, act, Selection(reason="exhausted"))
+    assert (rest.seen, rest.handled) == (2, 0)
     assert len(await everything(aws)) == (3 if act is redrive else 0)
 
 
 async def test_a_limit_reaches_beyond_one_receive(aws: Aws, letters: DeadLetters) -> None:
     await fill(aws, letters, 25)
-    assert (await go_through(letters, purge, Wanted(limit=13))).settled == 13
+    assert (await go_through(letters, purge, Selection(limit=13))).handled == 13
     assert await letters.counts() == (12, 0)
 
 
@@ -245,7 +245,7 @@ async def test_what_fails_again_at_once_does_not_go_round_for_ever(
 
     async with asyncio.timeout(30):
         tally = await go_through(letters, in_vain)
-    assert (tally.settled, tally.came_back) == (2, 2)
+    assert (tally.handled, tally.returned) == (2, 2)
     assert await dead(letters) == ['{"entity_id": "shop-0"}', '{"entity_id": "shop-1"}']
 
 

@@ -111,7 +111,7 @@ async def test_watching_goes_on_while_the_daemon_is_away(terminal: Terminal) -> 
 async def test_where_there_is_no_terminal_watching_is_refused_but_as_json(fraudd: Fraudd) -> None:
     status, out, err = await ran("status", "--url", fraudd.url, "--watch")
     assert (status, out) == (2, "")
-    assert "--watch --json goes" in err
+    assert "run: fraudd status --watch --json" in err
     process = await started("status", "--url", fraudd.url, "--watch", "--json")
     assert process.stdout is not None
     told = [json.loads(await process.stdout.readline()) for _ in range(2)]

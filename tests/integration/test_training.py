@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xgboost
 
-from fraudd.commands.train import describe, train_model
+from fraudd.commands.train import summary, train_model
 from fraudd.config import Config
 from fraudd.config.schema import ModelSection
 from fraudd.errors import Misconfigured, PermanentError
@@ -59,7 +59,7 @@ async def test_the_report_says_what_the_model_is_worth_and_the_file_keeps_it(
     booster.load_model(settings.model.path)
     assert f'"auc": {trained.auc}' in str(booster.attr("training"))
     assert booster.attr("sql_digest") == FILES.digest
-    told = describe(trained)
+    told = summary(trained)
     assert "AUC" in told
     assert "bust_out" in told
 

@@ -1,12 +1,31 @@
 """The command line: help, usage, exit statuses."""
 
+import argparse
+import importlib
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from fraudd.cli import main
+from fraudd.cli import COMMANDS, _parser, main
+from fraudd.commands.check import command as check
+from tests.stack.workers import free_port
 
-COMMANDS = ("serve", "check", "request", "result", "backfill", "train", "dlq", "token", "demo")
+#: Actions of subcommands; each has a help of its own.
+ACTIONS = (["token", "new"], ["dlq", "ls"], ["dlq", "redrive"], ["dlq", "purge"])
+#: Packages that only the daemon and its tools need: the extra ``daemon``.
+DAEMON_PACKAGES = frozenset(
+    {
+        "aiobotocore", "aiomysql", "botocore", "cryptography", "numpy", "prometheus_client",
+        "pydantic", "pydantic_core", "pymysql", "scipy", "xgboost",
+    }
+)  # fmt: skip
+CLIENT_COMMANDS = ("request", "result", "status", "backfill", "token")
 
 
 def test_help_names_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,12 +36,158 @@ def test_help_names_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None
     assert all(command in told for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_each_subcommand_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("words", [*([name] for name in COMMANDS), *ACTIONS], ids=" ".join)
+def test_each_subcommand_explains_itself_with_examples(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as left:
-        main([command, "--help"])
+        main([*words, "--help"])
     assert left.value.code == 0
-    assert len(capsys.readouterr().out) > 150
+    text = capsys.readouterr().out
+    assert len(text) > 150
+    examples = text.partition("\nexamples:\n")[2].splitlines()
+    assert 2 <= len(examples) <= 3
+    for example in examples:
+        assert f"fraudd {words[0]}" in example or "systemctl" in example
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_argument_is_explained_in_three_words_or_more(name: str) -> None:
+    for parser in _parsers(name):
+        for action in parser._actions:
+            if isinstance(action, argparse._HelpAction):
+                continue
+            if isinstance(action, argparse._SubParsersAction):
+                helps = [choice.help for choice in action._choices_actions]
+            else:
+                helps = [action.help]
+            for text in helps:
+                assert text is not None, action.dest
+                assert len(text.split()) >= 3, text
+                first = text.split()[0].lower()
+                assert first not in ("of", "as", "to", "with", "from", "in", "it", "this", "that")
+
+
+def _parsers(name: str) -> Iterator[argparse.ArgumentParser]:
+    parser = argparse.ArgumentParser()
+    importlib.import_module(COMMANDS[name].module).add_arguments(parser)
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices.values()
+
+
+def test_the_example_of_each_help_is_accepted() -> None:
+    for name in COMMANDS:
+        for parser in _parsers(name):
+            for example in (parser.epilog or "").splitlines()[1:]:
+                words = shlex.split(example.partition(" < ")[0])
+                while "=" in words[0]:
+                    del words[0]
+                if words[0] == "fraudd" and "--help" not in words:
+                    _parser(words[1:]).parse_args(words[1:])
+
+
+@dataclass(frozen=True)
+class Child:
+    """What a process that ran a command has loaded and used."""
+
+    status: int
+    stderr: str
+    modules: frozenset[str]
+    cpu_seconds: float
+    resident_bytes: int
+
+
+_IN_CHILD = """\
+import sys
+from pathlib import Path
+
+blocked = set(sys.argv[1].split(","))
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in blocked:
+            return self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = map(Without, sys.meta_path)
+try:
+    from fraudd.cli import main
+    status = main(sys.argv[2:])
+except SystemExit as left:
+    status = left.code or 0
+import time
+# Not getrusage(): its maximum has the size of the parent that forked us in it.
+[peak] = [line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
+print()
+print(status, time.process_time(), peak.split()[1], *sys.modules)
+"""
+
+
+def in_child(*words: str, blocked: Iterable[str] = ()) -> Child:
+    """Run a command in a process of its own, in which packages may be blocked."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _IN_CHILD, ",".join(blocked), *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    status, seconds, kilobytes, *modules = ended.stdout.splitlines()[-1].split()
+    return Child(
+        status=int(status),
+        stderr=ended.stderr,
+        modules=frozenset(modules),
+        cpu_seconds=float(seconds),
+        resident_bytes=int(kilobytes) * 1024,
+    )
+
+
+@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in CLIENT_COMMANDS)])
+def test_a_client_command_loads_nothing_of_the_daemon(words: list[str]) -> None:
+    child = in_child(*words)
+    assert child.status == 0
+    assert not DAEMON_PACKAGES & child.modules
+    if words[0] in ("--help", "token"):
+        assert not {"aiohttp", "asyncio"} & child.modules
+
+
+def test_a_command_is_quick_and_small() -> None:
+    child = in_child("token", "--help")
+    assert child.cpu_seconds <= 0.25
+    assert child.resident_bytes <= 40 * 2**20
+
+
+def test_the_client_and_its_commands_run_without_the_packages_of_the_daemon() -> None:
+    assert in_child("token", "new", "shop", "--scope", "read", blocked=DAEMON_PACKAGES).status == 0
+    for words in (["request", "shop-1"], ["result", "shop-1"], ["status"]):
+        url = f"http://127.0.0.1:{free_port()}"
+        child = in_child(*words, "--url", url, "--token-file", "/gone", blocked=DAEMON_PACKAGES)
+        assert child.status == 2
+        assert "--token-file: cannot read /gone" in child.stderr
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - set(CLIENT_COMMANDS)))
+def test_a_command_of_the_daemon_says_which_packages_to_install(name: str) -> None:
+    child = in_child(name, "--help", blocked=DAEMON_PACKAGES)
+    assert child.status == 78
+    [line] = child.stderr.splitlines()
+    assert line.endswith(f"'fraudd {name}' needs it. Run: pip install 'fraudd[daemon]'")
+
+
+def test_an_instance_is_checked_with_its_files_and_its_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(check, "INSTANCES", tmp_path)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "elsewhere")
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "fraudd.toml").write_text("[htp]\n")
+    assert main(["check", "shop"]) == 78
+    assert f"{tmp_path}/shop/fraudd.toml:1: [htp]: unknown section" in capsys.readouterr().err
+    assert os.environ["CREDENTIALS_DIRECTORY"] == f"{tmp_path}/shop"
 
 
 @pytest.mark.parametrize(
@@ -33,6 +198,8 @@ def test_each_subcommand_explains_itself(command: str, capsys: pytest.CaptureFix
         ["serve"],
         ["serve", "--confg", "x"],
         ["check"],
+        ["check", "shop", "--config", "x"],
+        ["check", "../shop"],
         ["check", "--config", "x", "--entity", "no such name"],
         ["request"],
         ["request", "no such name"],
@@ -63,10 +230,10 @@ def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--url", "127.0.0.1:8080"], "the URL must be as http://127.0.0.1:8080"),
+        (["--url", "127.0.0.1:8080"], "the URL must be like http://127.0.0.1:8080"),
         (["--url", "http://u:hunter2@h"], "the URL must have no user, password"),
         (["--token-file", "gone"], "--token-file: cannot read gone: No such file"),
-        (["--token-file", "two"], "the token has characters that no token has"),
+        (["--token-file", "two"], "the token is empty or has invalid characters"),
     ],
 )
 def test_a_daemon_that_cannot_be_called_is_status_2(

@@ -1,1 +1,1 @@
-"""`fraudd backfill`: scores for a file of IDs."""
+"""`fraudd backfill`: arguments, the run, its journal, its progress."""

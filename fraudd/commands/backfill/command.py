@@ -1,196 +1,186 @@
-"""``fraudd backfill``: asks for many scores, behind all that others ask for, and goes on if cut."""
+"""``fraudd backfill``: requests the scores of many IDs in the bulk lane; resumes if interrupted."""
 
 import argparse
 import csv
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 
-from fraudd.client import Client, Prediction, Problem
+from fraudd.client import Client, Problem
 from fraudd.clock import SystemClock
-from fraudd.commands import common as calling
-from fraudd.commands.backfill.journal import Journal, Row, Unusable
-from fraudd.commands.backfill.progress import Progress
-from fraudd.commands.backfill.run import Terms, Work, tally
-from fraudd.ports import Clock
+from fraudd.commands.arguments import add_client_arguments, describe, seconds
+from fraudd.commands.backfill.journal import Journal, JournalError, Row
+from fraudd.commands.backfill.progress import Report
+from fraudd.commands.backfill.run import Backfill, Pace
+from fraudd.commands.common import call
+from fraudd.commands.terminal import say
 from fraudd.prediction.record import ENTITY_ID, ENTITY_ID_RULE
 
-#: A daemon that is away, or too busy, is waited for so long before the whole is given up.
-_PATIENCE_SECONDS = 600.0
-_MAX_AT_ONCE = 100_000
-_FASTEST = 10_000.0
-#: How many are pending at a time: enough for a fleet, or so few that nobody waits long for them.
+#: The backfill gives up on a daemon that is unreachable or busy for this long.
+_TIMEOUT_SECONDS = 600.0
+_MAX_CONCURRENCY = 100_000
+_MAX_RATE = 10_000.0
+#: Default number of pending runs. Bulk: enough to occupy a fleet. Interactive: so few that other
+#: requests hardly wait.
 _CONCURRENCY = {"bulk": 1000, "interactive": 4}
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Say what the subcommand takes."""
-    parser = commands.add_parser(
-        "backfill",
-        help="ask for many scores, behind all that others ask for",
-        description="Ask for the score of each id of a file in the bulk lane, so that nobody else"
-        " waits for them, and wait until all have ended. Cut off, even killed, the same command"
-        " goes on where it was: a journal says what was asked for. Status 1 if any id has no score"
-        " in the end.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Set the help and the arguments of the subcommand."""
+    describe(
+        parser,
+        "Request the score of each ID in a file, in the bulk lane, and wait for all runs."
+        " Interactive requests are not delayed. If interrupted or killed, run the same command"
+        " to resume: a journal records the progress. The exit status is 1 if any ID has no"
+        " score at the end.",
+        examples=[
+            "fraudd backfill ids.txt --output scores.csv",
+            "fraudd backfill ids.txt --rate 20 --max-age 86400",
+            "fraudd backfill - --journal ids.journal < ids.txt",
+        ],
     )
-    parser.add_argument("file", metavar="FILE", help="ids, one a line; - is standard input")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="write the results there as CSV in the end"
+        "file", metavar="FILE", help="file of IDs, one per line; - reads standard input"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write the results to FILE as CSV at the end"
     )
     parser.add_argument(
         "--journal",
         type=Path,
         metavar="FILE",
-        help="where to note how far it is (default: FILE.journal; needed with -)",
+        help="file that records the progress (default: FILE.journal; required with -)",
     )
     parser.add_argument(
         "--lane",
         choices=tuple(_CONCURRENCY),
         default="bulk",
-        help="interactive: among all other requests, a few at a time (default: %(default)s)",
+        help="lane of the requests; interactive is for a daemon without a bulk lane"
+        " (default: %(default)s)",
     )
     parser.add_argument(
         "--concurrency",
         type=_count,
         metavar="N",
-        help="so many runs are pending at a time (default: 1000; 4 in the interactive lane)",
+        help="maximum number of pending runs (default: 1000; 4 with --lane interactive)",
     )
     parser.add_argument(
         "--rate",
         type=_rate,
         default=100.0,
         metavar="N",
-        help="so many ids a second at most (default: %(default)g)",
+        help="maximum IDs requested per second (default: %(default)g)",
     )
     parser.add_argument(
         "--max-age",
-        type=calling.seconds,
+        type=seconds,
         metavar="SECONDS",
-        help="start a run where the stored score is older",
+        help="start a new run if the stored score is older than SECONDS",
     )
-    calling.add_arguments(parser)
+    add_client_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry the subcommand out."""
+    """Read the IDs, open the journal, and score the IDs that have not ended."""
     if arguments.journal is None and arguments.file == "-":
-        calling.say("--journal says where to note how far it is: needed with standard input")
+        say("--journal is required with standard input: it names the file that records progress")
         return 2
     try:
         text = (
             sys.stdin.read() if arguments.file == "-" else Path(arguments.file).read_text("utf-8")
         )
     except (OSError, UnicodeDecodeError) as error:
-        calling.say(f"cannot read {arguments.file}: {getattr(error, 'strerror', error)}")
+        say(f"cannot read {arguments.file}: {getattr(error, 'strerror', error)}")
         return 2
-    entity_ids, refused = read_ids(text)
-    for complaint in refused:
-        calling.say(complaint)
+    entity_ids, problems = read_ids(text)
+    for problem in problems:
+        say(problem)
     path = arguments.journal or Path(f"{arguments.file}.journal")
     try:
         with Journal(path, entity_ids) as journal:
-            return _fill(arguments, entity_ids, journal, refused=len(refused), clock=SystemClock())
-    except Unusable as error:
-        calling.say(str(error))
+            return _score(arguments, entity_ids, journal, invalid=len(problems))
+    except JournalError as error:
+        say(str(error))
     except OSError as error:
-        calling.say(f"cannot use {error.filename or path}: {error.strerror}")
+        say(f"cannot use {error.filename or path}: {error.strerror}")
     return 1
 
 
-def _fill(
-    arguments: argparse.Namespace,
-    entity_ids: Sequence[str],
-    journal: Journal,
-    *,
-    refused: int,
-    clock: Clock,
+def _score(
+    arguments: argparse.Namespace, entity_ids: Sequence[str], journal: Journal, *, invalid: int
 ) -> int:
-    """Ask for all, tell what came of them, and leave no journal where all have ended."""
-    came_to = Counter(row.status for row in journal.rows())
-    progress = Progress(len(entity_ids), len(journal.ended), clock)
+    """Score all IDs; keep the journal unless all have ended."""
+    report = Report(journal, len(entity_ids), clock=SystemClock(), as_json=arguments.json)
+    pace = Pace(
+        lane=arguments.lane,
+        concurrency=arguments.concurrency or _CONCURRENCY[arguments.lane],
+        rate=arguments.rate,
+        max_age_seconds=arguments.max_age,
+    )
 
-    def told(row: Row, prediction: Prediction | None) -> None:
-        came_to[row.status] += 1
-        if row.status != "done":
-            progress.clear()
-            calling.say(f"{row.entity_id}  {row.status}  {row.error or ''}".rstrip())
-        if arguments.json and prediction is not None:
-            calling.show(prediction, as_json=True)
-        progress.show(asked=journal.asked, ended=len(journal.ended))
-
-    async def fill(client: Client) -> int:
-        terms = Terms(
-            lane=arguments.lane,
-            concurrency=arguments.concurrency or _CONCURRENCY[arguments.lane],
-            rate=arguments.rate,
-            max_age_seconds=arguments.max_age,
-        )
+    async def backfill(client: Client) -> int:
         try:
-            await Work(client, entity_ids, journal, terms, told).run()
+            await Backfill(client, entity_ids, journal, pace, report.ended).run()
         except Problem as problem:
             if problem.slug != "no-bulk-lane":
                 raise
-            calling.say(
-                "the daemon has no bulk lane: give it a [queue] bulk_url, or ask among all other"
-                " requests, a few at a time, with --lane interactive"
+            say(
+                "the daemon has no bulk lane. Set [queue] bulk_url, or request a few IDs at a time"
+                " with --lane interactive"
             )
             return 1
         return 0
 
-    status = calling.call(arguments, fill, timeout=_PATIENCE_SECONDS)
-    progress.clear()
-    if status == 0:
-        if arguments.output is not None:
-            write_results(arguments.output, entity_ids, journal)
+    status = call(arguments, backfill, timeout=_TIMEOUT_SECONDS)
+    report.clear()
+    if status == 0 and arguments.output is not None:
+        write_results(arguments.output, entity_ids, journal)
+    if status == 0 or not (journal.requested or journal.ended):
         journal.remove()
-    elif journal.asked or journal.ended:
-        calling.say(
-            f"{journal.asked} of {len(entity_ids)} asked for, {len(journal.ended)} ended: the same"
-            " command goes on from there"
-        )
     else:
-        journal.remove()
-    in_the_end = tally(came_to, refused=refused, entity_ids=len(entity_ids))
-    print(in_the_end, file=sys.stderr if arguments.json else sys.stdout)
-    return status or int(came_to["done"] < len(entity_ids) or refused > 0)
+        say(
+            f"{journal.requested} of {len(entity_ids)} requested, {len(journal.ended)} ended."
+            " Run the same command to resume"
+        )
+    print(report.summary(invalid=invalid), file=sys.stderr if arguments.json else sys.stdout)
+    return status or int(report.done < len(entity_ids) or invalid > 0)
 
 
 def read_ids(text: str) -> tuple[Sequence[str], Sequence[str]]:
-    """Give the ids of a text, one a line, each once, and a complaint for each line that is none."""
+    """Return the distinct IDs of a text with one per line, and a problem for each invalid line."""
     entity_ids: dict[str, None] = {}
-    refused = []
+    problems = []
     for number, line in enumerate(text.split("\n"), 1):
         if not (entity_id := line.strip()):
             continue
         if ENTITY_ID.fullmatch(entity_id):
             entity_ids[entity_id] = None
         else:
-            refused.append(f"line {number}: {entity_id[:60]!r}: must be {ENTITY_ID_RULE}")
-    return list(entity_ids), refused
+            problems.append(f"line {number}: {entity_id[:60]!r}: must be {ENTITY_ID_RULE}")
+    return list(entity_ids), problems
 
 
 def write_results(path: Path, entity_ids: Sequence[str], journal: Journal) -> None:
-    """Write the rows as CSV in the order of the ids; the file is there whole, or as it was."""
+    """Write the rows as CSV in the order of the IDs; a reader never sees a partial file."""
     rows = {row.entity_id: row for row in journal.rows()}
-    beside = path.with_name(f"{path.name}.part")
-    with beside.open("w", encoding="utf-8", newline="") as file:
+    part = path.with_name(f"{path.name}.part")
+    with part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(field.name for field in fields(Row))
         writer.writerows(astuple(rows[entity_id]) for entity_id in entity_ids)
-    beside.replace(path)
+    part.replace(path)
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= _MAX_AT_ONCE:
-        raise argparse.ArgumentTypeError(f"{text[:20]!r}: must be 1 to {_MAX_AT_ONCE}")
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_CONCURRENCY:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r}: must be 1 to {_MAX_CONCURRENCY}")
     return int(text)
 
 
 def _rate(text: str) -> float:
-    value = calling.seconds(text)
-    if not 0 < value <= _FASTEST:
-        raise argparse.ArgumentTypeError(f"{text[:20]!r}: more than 0, {_FASTEST:g} at most")
+    value = seconds(text)
+    if not 0 < value <= _MAX_RATE:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r}: must be above 0, up to {_MAX_RATE:g}")
     return value

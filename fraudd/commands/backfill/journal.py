@@ -1,7 +1,8 @@
-"""What a backfill has asked for and what came of it, in a file that outlives a kill at any instant.
+"""The journal of a backfill: which IDs were requested, and the outcome of each.
 
-Lines of JSON: the first names the ids by a digest; ``asked`` says how many of them, from the first
-on, have been answered for; ``ended`` is what came of one. Nothing is ever rewritten.
+The file survives a kill at any instant. It has one JSON object per line. The first identifies the
+IDs by a digest. ``requested`` counts the IDs, from the first on, that the daemon has accepted or
+rejected. ``ended`` is the row of one ID. Nothing is ever rewritten.
 """
 
 import fcntl
@@ -10,24 +11,23 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from fraudd.client import Prediction
 from fraudd.prediction.formats import rfc3339
 
 _FORMAT = "fraudd backfill 1"
-#: What each journal begins with, as far as it was written.
+#: The first bytes of every journal; a kill may have left fewer of them.
 _BEGINNING = json.dumps({"journal": _FORMAT}).removesuffix("}").encode()
 
 
-class Unusable(Exception):
-    """A journal that cannot be gone on with; its text says why, and what to do."""
+class JournalError(Exception):
+    """A journal from which the backfill cannot resume; the message says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What came of an id: a line of the results."""
+    """The outcome of an ID: a line of the results."""
 
     entity_id: str
     status: str
@@ -39,7 +39,7 @@ class Row:
 
 
 def row_of(prediction: Prediction) -> Row:
-    """Make the row of a run that ended; a result of an earlier run is none of one that failed."""
+    """Make the row of a run that ended; a failed run has no result, even if an older one does."""
     if prediction.error is not None:
         error = f"{prediction.error.type}: {prediction.error.detail}"
         return Row(prediction.entity_id, prediction.status, error=error)
@@ -56,73 +56,68 @@ def row_of(prediction: Prediction) -> Row:
 
 
 class Journal:
-    """The journal of one input, open for this process alone.
+    """The journal of one list of IDs, locked for this process.
 
-    Raises ``Unusable`` where the file is another input's, in use, or no journal; ``OSError`` where
-    it cannot be opened.
+    Raises ``JournalError`` if the file belongs to other IDs, is in use, or is not a journal.
+    Raises ``OSError`` if the file cannot be opened.
     """
 
     def __init__(self, path: Path, entity_ids: Sequence[str]) -> None:
         self.path = path
-        #: How many of the ids, from the first on, were asked for.
-        self.asked = 0
-        #: Which of them have ended.
+        #: The number of IDs, from the first on, that were requested.
+        self.requested = 0
+        #: The IDs that have ended.
         self.ended: set[str] = set()
         self._file = path.open("ab", buffering=0)
         try:
             self._lock()
-            self._cut_the_torn_line()
+            self._drop_partial_line()
             self._read(hashlib.sha256("\n".join(entity_ids).encode()).hexdigest())
         except BaseException:
             self._file.close()
             raise
 
     def __enter__(self) -> Self:
-        """Use it."""
+        """Return the open journal."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._file.close()
 
-    def note(self, *, asked: int | None = None, ended: Sequence[Row] = ()) -> None:
-        """Add what was answered: how many were asked for by now, which have ended, or both."""
+    def append(self, *, requested: int | None = None, ended: Sequence[Row] = ()) -> None:
+        """Append progress: the number of IDs requested so far, rows that have ended, or both."""
         lines: list[dict[str, Any]] = [{"ended": astuple(row)} for row in ended]
         self.ended.update(row.entity_id for row in ended)
-        if asked is not None:
-            lines.append({"asked": asked})
-            self.asked = asked
+        if requested is not None:
+            lines.append({"requested": requested})
+            self.requested = requested
         self._write(lines)
 
     def rows(self) -> Iterator[Row]:
-        """Give what came of the ids, in the order in which they ended."""
+        """Yield the outcomes in the order in which the runs ended."""
         for line in self._lines():
             if "ended" in line:
                 yield Row(*line["ended"])
 
     def remove(self) -> None:
-        """Delete the file: there is nothing left to go on with."""
+        """Delete the file: nothing is left to resume."""
         self.path.unlink(missing_ok=True)
 
     def _lock(self) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Unusable(f"{self.path}: another backfill is at work on it") from None
+            raise JournalError(f"{self.path}: another backfill is using this journal") from None
 
-    def _cut_the_torn_line(self) -> None:
-        """Drop the line that a kill may have cut off: what it told is asked for once more.
+    def _drop_partial_line(self) -> None:
+        """Drop the last line if a kill cut it off; its IDs are then requested again.
 
-        Of a file that is no journal nothing is dropped: it may be the input itself.
+        A file that is not a journal stays whole: it may be the input itself.
         """
         content = self.path.read_bytes()
         if not (content.startswith(_BEGINNING) or _BEGINNING.startswith(content)):
-            raise self._no_journal()
+            raise self._not_a_journal()
         self._file.truncate(content.rfind(b"\n") + 1)
 
     def _read(self, digest: str) -> None:
@@ -133,20 +128,21 @@ class Journal:
                 self._write([{"journal": _FORMAT, "ids": digest}])
                 return
             if header["ids"] != digest:
-                raise Unusable(
-                    f"{self.path} is the journal of other ids: remove it to begin anew, or name"
-                    " another --journal"
+                raise JournalError(
+                    f"{self.path} is the journal of other IDs. Remove it to start from the"
+                    " beginning, or name another file with --journal"
                 )
             for line in lines:
-                self.asked = line.get("asked", self.asked)
+                self.requested = line.get("requested", self.requested)
                 if "ended" in line:
                     self.ended.add(line["ended"][0])
         except (ValueError, KeyError, AttributeError, TypeError):
-            raise self._no_journal() from None
+            raise self._not_a_journal() from None
 
-    def _no_journal(self) -> Unusable:
-        return Unusable(
-            f"{self.path} is no journal of a backfill, or damaged: name another --journal"
+    def _not_a_journal(self) -> JournalError:
+        return JournalError(
+            f"{self.path} is not a journal of a backfill, or is damaged. Name another file with"
+            " --journal"
         )
 
     def _lines(self) -> Iterator[dict[str, Any]]:
@@ -155,13 +151,13 @@ class Journal:
                 yield json.loads(line)
 
     def _write(self, lines: Sequence[dict[str, Any]]) -> None:
-        # What the system was given survives us; of what a power cut takes, the ids are asked for
-        # once more.
-        left = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+        # A write survives the end of this process. A power cut may lose it: the IDs are then
+        # requested again.
+        data = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
         try:
-            while left:
-                # A disk that is nearly full takes a part, and refuses the rest.
-                left = left[self._file.write(left) :]
+            while data:
+                # A disk that is almost full accepts a part, and rejects the rest.
+                data = data[self._file.write(data) :]
         except OSError:
-            self._cut_the_torn_line()
+            self._drop_partial_line()
             raise

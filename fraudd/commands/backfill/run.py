@@ -1,7 +1,6 @@
-"""Asks for many ids, a batch at a time, and looks at what is pending until all have ended."""
+"""The run of a backfill: it requests IDs in batches and waits until all have ended."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,22 +8,22 @@ from fraudd.client import Client, Prediction, Problem
 from fraudd.commands.backfill.journal import Journal, Row, row_of
 from fraudd.prediction.record import Lane
 
-#: Entities of one batch, as the API takes them.
-_BATCH = 100
-#: So many wait for the end of a run at a time; each looks at the next when it has ended.
-_MAX_LOOKS = 64
-#: A look waits so long for the end; then others have their turn.
-_LOOK_SECONDS = 20.0
-#: Where a daemon does not wait, it is not asked again at once.
+#: The API's limit of entities in one batch.
+_BATCH_SIZE = 100
+#: Long polls at a time. The first that ends makes room for the next pending run.
+_MAX_POLLS = 64
+#: Longest wait of one poll; then another pending run gets its turn.
+_POLL_SECONDS = 20.0
+#: Pause after a response that did not wait, so that polls do not spin.
 _PAUSE_SECONDS = 1.0
-#: Pause before ids that were refused for now are asked for again, where nothing better is known.
-_AGAIN_SECONDS = 5.0
-_FOR_NOW = frozenset({429, 503})
+#: Pause before the client requests rejected IDs again, without a Retry-After.
+_RETRY_SECONDS = 5.0
+_RETRIED_STATUSES = frozenset({429, 503})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """How many may be pending at a time, and how many are asked for a second; in which lane."""
+class Pace:
+    """The lane, the most pending runs, the most requests per second, the age that is accepted."""
 
     lane: Lane
     concurrency: int
@@ -32,132 +31,125 @@ class Terms:
     max_age_seconds: float | None
 
 
-class Work:
-    """One backfill. ``told`` hears of every row, and of its prediction where there is one."""
+class Backfill:
+    """One backfill; it calls ``on_end`` with each row, and its prediction if there is one."""
 
     def __init__(
         self,
         client: Client,
         entity_ids: Sequence[str],
         journal: Journal,
-        terms: Terms,
-        told: Callable[[Row, Prediction | None], None],
+        pace: Pace,
+        on_end: Callable[[Row, Prediction | None], None],
     ) -> None:
         self._client = client
         self._entity_ids = entity_ids
         self._journal = journal
-        self._terms = terms
-        self._told = told
-        self._pace = Pace(terms.rate)
-        self._pending: asyncio.Queue[str] = asyncio.Queue()
-        self._under_way = 0
+        self._pace = pace
+        self._on_end = on_end
+        self._rate_limit = RateLimit(pace.rate)
+        self._to_poll: asyncio.Queue[str] = asyncio.Queue()
+        #: Runs that are queued for a poll or being polled.
+        self._pending = 0
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
-        """Go on where the journal ends, until every id has ended. Raises ``Problem``."""
-        asked_before = self._entity_ids[: self._journal.asked]
-        for entity_id in asked_before:
+        """Resume at the journal's end, and return when every ID has ended. Raises ``Problem``."""
+        for entity_id in self._entity_ids[: self._journal.requested]:
             if entity_id not in self._journal.ended:
-                self._wait_for(entity_id)
+                self._add_pending(entity_id)
         try:
             async with asyncio.TaskGroup() as group:
-                looks = min(_MAX_LOOKS, self._terms.concurrency)
-                looking = [group.create_task(self._look()) for _ in range(looks)]
-                await self._ask_all()
-                await self._until(lambda: not self._under_way)
-                for task in looking:
-                    task.cancel()
+                count = min(_MAX_POLLS, self._pace.concurrency)
+                polls = [group.create_task(self._poll_forever()) for _ in range(count)]
+                await self._request_all()
+                await self._wait_until(lambda: not self._pending)
+                for poll in polls:
+                    poll.cancel()
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
-    async def _ask_all(self) -> None:
-        while (first := self._journal.asked) < len(self._entity_ids):
-            some = await self._room(len(self._entity_ids) - first)
-            batch = self._entity_ids[first : first + some]
-            # Some may have ended before a kill, others of their batch not.
-            await self._ask([one for one in batch if one not in self._journal.ended])
-            self._journal.note(asked=first + len(batch))
+    async def _request_all(self) -> None:
+        while (start := self._journal.requested) < len(self._entity_ids):
+            size = await self._next_batch_size(len(self._entity_ids) - start)
+            batch = self._entity_ids[start : start + size]
+            # After a kill, part of an unrecorded batch may have ended.
+            await self._request([one for one in batch if one not in self._journal.ended])
+            self._journal.append(requested=start + len(batch))
 
-    async def _room(self, left: int) -> int:
-        """Wait until some more may be pending; gives how many to ask for."""
-        most = self._terms.concurrency
-        # Not for one at a time, where many may be.
-        enough = min(left, _BATCH, max(1, most // 10))
-        await self._until(lambda: most - self._under_way >= enough)
-        return min(left, _BATCH, most - self._under_way, max(1, int(self._terms.rate)))
+    async def _next_batch_size(self, remaining: int) -> int:
+        """Wait until more runs may be pending; returns how many to request."""
+        maximum = self._pace.concurrency
+        # Wait for a tenth of the maximum, so that batches do not shrink to one ID.
+        minimum = min(remaining, _BATCH_SIZE, max(1, maximum // 10))
+        await self._wait_until(lambda: maximum - self._pending >= minimum)
+        return min(remaining, _BATCH_SIZE, maximum - self._pending, max(1, int(self._pace.rate)))
 
-    async def _ask(self, batch: Sequence[str]) -> None:
-        """Ask for a batch, and again for what was refused for now."""
+    async def _request(self, batch: Sequence[str]) -> None:
+        """Request a batch, and repeat the IDs that the daemon rejects temporarily."""
         while batch:
-            await self._pace.turn(len(batch))
-            answers = await self._client.batch(
-                batch, max_age_seconds=self._terms.max_age_seconds, lane=self._terms.lane
+            await self._rate_limit.acquire(len(batch))
+            outcomes = await self._client.batch(
+                batch, max_age_seconds=self._pace.max_age_seconds, lane=self._pace.lane
             )
-            again, pause = [], 0.0
-            for entity_id, answer in zip(batch, answers, strict=True):
-                if not isinstance(answer, Problem):
-                    self._take(answer)
-                elif answer.status in _FOR_NOW:
-                    again.append(entity_id)
-                    pause = max(pause, answer.retry_after_seconds or _AGAIN_SECONDS)
+            rejected, pause = [], 0.0
+            for entity_id, outcome in zip(batch, outcomes, strict=True):
+                if not isinstance(outcome, Problem):
+                    self._receive(outcome)
+                elif outcome.status in _RETRIED_STATUSES:
+                    rejected.append(entity_id)
+                    pause = max(pause, outcome.retry_after_seconds or _RETRY_SECONDS)
                 else:
-                    self._end(Row(entity_id, "refused", error=str(answer)), None)
-            batch = again
+                    self._end(Row(entity_id, "refused", error=str(outcome)), None)
+            batch = rejected
             await asyncio.sleep(pause)
 
-    async def _look(self) -> None:
-        """Look at one after the other that is pending."""
+    async def _poll_forever(self) -> None:
+        """Wait for one pending run after another."""
         loop = asyncio.get_running_loop()
         while True:
-            entity_id = await self._pending.get()
-            began = loop.time()
-            prediction = await self._client.look_up(entity_id, wait=_LOOK_SECONDS)
-            self._under_way -= 1
+            entity_id = await self._to_poll.get()
+            started_at = loop.time()
+            prediction = await self._client.get(entity_id, wait=_POLL_SECONDS)
+            self._pending -= 1
             if prediction is None:
                 self._end(Row(entity_id, "deleted"), None)
                 continue
-            self._take(prediction)
-            if prediction.pending and loop.time() - began < _PAUSE_SECONDS:
+            self._receive(prediction)
+            if prediction.pending and loop.time() - started_at < _PAUSE_SECONDS:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    def _take(self, prediction: Prediction) -> None:
+    def _receive(self, prediction: Prediction) -> None:
         if prediction.pending:
-            self._wait_for(prediction.entity_id)
+            self._add_pending(prediction.entity_id)
         else:
             self._end(row_of(prediction), prediction)
 
-    def _wait_for(self, entity_id: str) -> None:
-        self._under_way += 1
-        self._pending.put_nowait(entity_id)
+    def _add_pending(self, entity_id: str) -> None:
+        self._pending += 1
+        self._to_poll.put_nowait(entity_id)
 
     def _end(self, row: Row, prediction: Prediction | None) -> None:
-        self._journal.note(ended=[row])
-        self._told(row, prediction)
+        self._journal.append(ended=[row])
+        self._on_end(row, prediction)
         self._changed.set()
 
-    async def _until(self, true: Callable[[], bool]) -> None:
-        while not true():
+    async def _wait_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
             self._changed.clear()
             await self._changed.wait()
 
 
-class Pace:
-    """Turns at a rate a second."""
+class RateLimit:
+    """Spreads requests evenly, at a rate per second."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self._next_at = 0.0
 
-    async def turn(self, count: int = 1) -> None:
-        """Wait for a turn, and take as many."""
+    async def acquire(self, count: int = 1) -> None:
+        """Wait until ``count`` more requests may be sent."""
         now = asyncio.get_running_loop().time()
-        mine = max(now, self._next_at)
-        self._next_at = mine + count / self._rate
-        await asyncio.sleep(mine - now)
-
-
-def tally(rows: Counter[str], *, refused: int, entity_ids: int) -> str:
-    """Say what became of the ids; ``refused`` lines were none."""
-    done, failed = rows["done"], rows["failed"] + rows["deleted"]
-    pending = entity_ids - rows.total()
-    return f"{done} done, {failed} failed, {pending} pending, {refused + rows['refused']} refused"
+        starts_at = max(now, self._next_at)
+        self._next_at = starts_at + count / self._rate
+        await asyncio.sleep(starts_at - now)

@@ -1,1 +1,1 @@
-"""`fraudd check`: one file for each part of an installation that it checks."""
+"""`fraudd check`: one module per checked part; `judge_…` functions are pure."""

@@ -1,4 +1,4 @@
-"""The part of ``fraudd check`` that looks at secrets: files, tokens, AWS credentials."""
+"""Checks of secrets: credential files, tokens, AWS credentials."""
 
 import stat
 from collections.abc import Iterable, Iterator
@@ -12,52 +12,52 @@ from fraudd.config.secrets import credential, credential_path
 from fraudd.web.auth import SCOPES, Token
 from fraudd.wiring import aws_terms, tokens
 
-#: Where systemd puts credentials: only the service reaches them, by an access list, which shows
-#: as rights of the group.
-_SYSTEMD = Path("/run/credentials")
+#: systemd puts credentials here. An access list, which shows as rights of the group, restricts
+#: them to the service.
+_SYSTEMD_CREDENTIALS = Path("/run/credentials")
 
 
-def see_tokens(settings: Config, findings: Findings) -> None:
-    """Look at the file of tokens, if callers need any."""
+def check_tokens(settings: Config, findings: Findings) -> None:
+    """Check the token file, if clients need tokens."""
     name = settings.http.tokens_credential
     if name is None:
         listen = settings.http.listen
-        findings.add(ok(f"tokens: none; anybody on this machine may call {listen}"))
+        findings.add(ok(f"tokens: none; every process on this machine may call {listen}"))
         return
     with findings.caught("tokens: "):
-        findings.add(*judge_mode("tokens", *_found(name)))
+        findings.add(*judge_mode("tokens", *_file_mode(name)))
         parsed = tokens(settings)
-        assert parsed is not None, "there is a file"
+        assert parsed is not None, "tokens_credential is set"
         findings.add(*judge_tokens(parsed))
 
 
-def see_password(settings: Config, findings: Findings) -> bool:
-    """Look at what the account logs in with; tells whether it can be tried."""
+def check_password(settings: Config, findings: Findings) -> bool:
+    """Check the password of the database account; returns whether a login makes sense."""
     if settings.database.iam_auth:
-        findings.add(ok("password: none; a token of RDS, signed with the AWS credentials"))
+        findings.add(ok("password: none; RDS tokens, signed with the AWS credentials"))
         return True
     name = settings.database.password_credential
     if name is None:
         findings.add(
             warning(
-                f"password: the account {settings.database.user} logs in without one: give it one,"
-                " and name its file in [database] password_credential"
+                f"password: the account {settings.database.user} has no password",
+                fix="set a password, and name its file in [database] password_credential",
             )
         )
         return True
     text = ""
     with findings.caught("password: "):
-        path, mode = _found(name)
+        path, mode = _file_mode(name)
         text = credential(name)
         findings.add(*judge_mode("password", path, mode), judge_password(path, text))
     return bool(text)
 
 
-async def see_aws_credentials(settings: Config, clients: Clients, findings: Findings) -> bool:
-    """Look at the AWS credentials, and whether AWS knows them; tells whether to go on with them."""
+async def check_aws_credentials(settings: Config, clients: Clients, findings: Findings) -> bool:
+    """Check whether AWS accepts the credentials; returns whether to go on with them."""
     terms = aws_terms(settings)
     if terms.placeholders:
-        source = f"placeholders, for what is at {terms.where} is an emulator"
+        source = f"placeholders, because {terms.where} is an emulator"
     else:
         source = None
         with findings.caught():
@@ -65,8 +65,9 @@ async def see_aws_credentials(settings: Config, clients: Clients, findings: Find
             if source is None:
                 findings.add(
                     failed(
-                        "AWS credentials: none: give the instance a role, or set AWS_ACCESS_KEY_ID"
-                        " and AWS_SECRET_ACCESS_KEY"
+                        "AWS credentials: none",
+                        fix="attach a role to the instance, or set AWS_ACCESS_KEY_ID and"
+                        " AWS_SECRET_ACCESS_KEY",
                     )
                 )
         if source is None:
@@ -75,58 +76,65 @@ async def see_aws_credentials(settings: Config, clients: Clients, findings: Find
     if refusal is not None:
         findings.add(
             failed(
-                f"AWS credentials: not accepted ({source}): {refusal}: renew them, look at this"
-                " machine's clock, and at [aws] region"
+                f"AWS credentials: AWS does not accept them ({source}): {refusal}",
+                fix="renew them; check this machine's clock and [aws] region",
             )
         )
         return False
     findings.add(ok(f"AWS credentials: {source}"))
     if not terms.placeholders and (terms.endpoint_url or "").startswith("http:"):
         findings.add(
-            warning(f"AWS credentials: are used at {terms.endpoint_url} without TLS: use https")
+            warning(
+                f"AWS credentials: sent to {terms.endpoint_url} without TLS",
+                fix="use https in [aws] endpoint_url",
+            )
         )
     return True
 
 
 def judge_mode(label: str, path: Path, mode: int) -> Iterator[Finding]:
     """Judge who may read a secret's file, by its mode."""
-    if path.is_relative_to(_SYSTEMD):
+    if path.is_relative_to(_SYSTEMD_CREDENTIALS):
         return
     if mode & stat.S_IRWXO:
-        yield failed(f"{label}: anybody on this machine may open {path}: chmod 600 {path}")
+        yield failed(
+            f"{label}: every user of this machine may open {path}", fix=f"chmod 600 {path}"
+        )
     elif mode & stat.S_IRWXG:
-        yield warning(f"{label}: others of its group may open {path}: chmod 600 {path}")
+        yield warning(f"{label}: the group of {path} may open it", fix=f"chmod 600 {path}")
 
 
 def judge_password(path: Path, text: str) -> Finding:
-    """Judge what a password's file says, without the end of its line."""
+    """Judge the content of a password file, without its last line break."""
     if not text:
-        return failed(f"password: {path} is empty: write the account's password into it")
+        return failed(f"password: {path} is empty", fix="write the account's password into it")
     if text != text.strip() or "\n" in text:
         return warning(
-            f"password: {path} has blanks at its ends, or several lines; all of it is the password,"
-            " but for the end of the last line"
+            f"password: {path} has leading or trailing blanks, or several lines; all of it is the"
+            " password, except the last line break",
+            fix="keep only the password in the file",
         )
     return ok(f"password: in {path}")
 
 
 def judge_tokens(tokens: Iterable[Token]) -> Iterator[Finding]:
-    """Say who may do what, and what nobody may."""
+    """List the scopes of each token, and report the scope that no token has."""
     held: set[str] = set()
-    told = []
+    descriptions = []
     for token in tokens:
         held |= token.scopes
-        told.append(f"{token.name} ({', '.join(one for one in SCOPES if one in token.scopes)})")
-    yield ok(f"tokens: {', '.join(told)}")
+        scopes = ", ".join(scope for scope in SCOPES if scope in token.scopes)
+        descriptions.append(f"{token.name} ({scopes})")
+    yield ok(f"tokens: {', '.join(descriptions)}")
     if "request" not in held:
         yield warning(
-            "tokens: none has the scope request, so that nobody can ask over HTTP: fraudd token new"
-            " NAME --scope read,request"
+            "tokens: no token has the scope 'request', so no client can request scores",
+            fix="fraudd token new NAME --scope read,request",
         )
 
 
-def _found(name: str) -> tuple[Path, int]:
-    """Where a secret is, and its mode; 0 where that cannot be read, which reading it will tell."""
+def _file_mode(name: str) -> tuple[Path, int]:
+    """Return a secret's path and mode; 0 if it is unreadable, which reading it will report."""
     path = credential_path(name)
     try:
         return path, path.stat().st_mode

@@ -1,9 +1,9 @@
-"""The part of ``fraudd check`` that asks the database: the server, and the account."""
+"""Checks of the database: the server and the account."""
 
 from collections.abc import Iterator, Sequence
 
 from fraudd.clock import SystemClock
-from fraudd.commands.check.features import Database, see_features
+from fraudd.commands.check.features import Database, check_features
 from fraudd.commands.check.findings import Finding, Findings, failed, ok, warning
 from fraudd.config import Config
 from fraudd.database import inspection
@@ -15,19 +15,19 @@ from fraudd.scoring.feature_files import FeatureFiles
 from fraudd.scoring.model import XgboostModel
 from fraudd.wiring import database_permits, database_server
 
-#: A statement may end this much after its deadline: the machine is busy, the way is long.
+#: A statement may end this much after its timeout: the machine may be busy, the network slow.
 _LATE_SECONDS = 0.5
 
 
-async def see_database(
+async def check_database(
     settings: Config,
     feature_files: FeatureFiles | None,
     model: XgboostModel | None,
     entities: Sequence[str],
     findings: Findings,
 ) -> None:
-    """Look at the server and the account, and at the feature files where they load."""
-    with findings.caught("database: ", remedy="; see [database]"):
+    """Check the server and the account, and the feature files if they load."""
+    with findings.caught("database: ", fix="correct [database]"):
         clock = SystemClock()
         server = database_server(settings)
         permits = database_permits(settings, clock)
@@ -35,13 +35,13 @@ async def see_database(
         permit = await permits.acquire()
         try:
             async with connections.snapshot(permit) as snapshot:
-                vitals = await inspection.server_state(snapshot)
+                state = await inspection.server_state(snapshot)
                 account = await inspection.account(snapshot)
-            findings.add(*judge_server(settings, vitals))
-            findings.add(*judge_replica(settings, vitals))
-            await _see_lag(settings, vitals, connections, permit, findings)
+            findings.add(*judge_server(settings, state))
+            findings.add(*judge_replica(settings, state))
+            await _check_lag(settings, state, connections, permit, findings)
             findings.add(*judge_account(settings, account))
-            # One connection at a time is all that a fleet at work may have left.
+            # Daemons that run may leave only one free connection: never open two at a time.
             await connections.close()
             with findings.caught("deadlines: "):
                 findings.add(judge_deadline(await inspection.deadline_seconds(server, clock)))
@@ -52,22 +52,22 @@ async def see_database(
                     clock=clock,
                     seconds=settings.consumers.run_timeout_seconds,
                 )
-                await see_features(feature_files, model, entities, database, findings)
+                await check_features(feature_files, model, entities, database, findings)
         finally:
             permit.release()
             await connections.close()
 
 
-async def _see_lag(
+async def _check_lag(
     settings: Config,
-    vitals: ServerState,
+    state: ServerState,
     connections: Connections,
     permit: Permit,
     findings: Findings,
 ) -> None:
-    """Look at how far a replica lags behind, where the configuration says that it is one."""
+    """Check the lag of a replica, if the configuration says that the server is one."""
     allowed = settings.database.replica_lag_seconds
-    if not (vitals.read_only and allowed):
+    if not (state.read_only and allowed):
         return
     try:
         async with connections.snapshot(permit) as snapshot:
@@ -77,120 +77,147 @@ async def _see_lag(
             raise
         findings.add(
             warning(
-                f"replica: its lag cannot be looked at: {error.detail}: GRANT one of these to"
-                f" {settings.database.user}; only 'fraudd check' needs it"
+                f"replica: lag not checked: {error.detail}",
+                fix=f"GRANT one of these to {settings.database.user}; only 'fraudd check' needs it",
             )
         )
     else:
         findings.add(judge_lag(lag, allowed))
 
 
-def judge_server(settings: Config, vitals: ServerState) -> Iterator[Finding]:
-    """Judge the way to the server, its room, its load and its zone."""
+def judge_server(settings: Config, state: ServerState) -> Iterator[Finding]:
+    """Judge TLS, free connections, load and time zone of the server."""
     database = settings.database
-    tls = f"{vitals.tls} ({vitals.cipher}), verified" if vitals.tls else "no TLS, on this machine"
-    yield ok(f"database: {vitals.version} at {database.host}:{database.port}, {tls}")
-    needed, free = _needed(settings), vitals.max_connections - vitals.connected
-    room = (
-        f"server: takes {vitals.max_connections} connections and has {vitals.connected}; fraudd"
-        f" needs up to {needed}"
-    )
-    if needed >= vitals.max_connections:
-        yield failed(
-            f"{room}: raise the server's max_connections, or lower [consumers] fleet_size or"
-            " [database] max_connections"
-        )
-    elif needed > free:
-        yield warning(f"{room}: unless its own are among them, it is nearly full: see who has them")
-    else:
-        yield ok(room)
-    load = f"server: at work on {vitals.running} statements"
-    if vitals.running > settings.busy_threads:
+    tls = f"{state.tls} ({state.cipher}), verified" if state.tls else "no TLS, on this machine"
+    yield ok(f"database: {state.version} at {database.host}:{database.port}, {tls}")
+    yield _judge_connections(settings, state)
+    yield _judge_load(settings, state)
+    if state.own_zone_seconds is not None and state.own_zone_seconds != state.zone_seconds:
+        zone = state.own_zone
+        if zone == "SYSTEM":
+            zone = _offset(state.own_zone_seconds)
         yield warning(
-            f"{load}, above [database] busy_threads ({settings.busy_threads}): fraudd would take"
-            " fewer connections now; if this is its usual load, raise it"
-        )
-    else:
-        yield ok(f"{load}; busy above {settings.busy_threads}")
-    if vitals.own_zone_seconds not in (None, vitals.zone_seconds):
-        yield warning(
-            f"time zone: [database] time_zone is {database.time_zone}, the server's own is"
-            f" {vitals.own_zone}: it must be the zone in which the platform writes its DATETIME"
-            " columns, or windows are hours off"
+            f"time zone: time_zone is {database.time_zone}, but the server uses {zone}; if the"
+            " platform writes DATETIME in server time, all time windows are shifted",
+            fix=f'if so, set [database] time_zone = "{zone}"',
         )
     else:
         yield ok(f"time zone: {database.time_zone}, as the server's own")
 
 
-def judge_replica(settings: Config, vitals: ServerState) -> Iterator[Finding]:
-    """Compare what the configuration says of replication with what the server is."""
-    lag = settings.database.replica_lag_seconds
-    if vitals.read_only and not lag:
-        yield warning(
-            "replica: the server is read-only, as a replica is: [database] replica_lag_seconds"
-            " must say how far it may lag behind, or new entities count as unknown"
+def _judge_connections(settings: Config, state: ServerState) -> Finding:
+    needed, maximum = _needed_connections(settings), state.max_connections
+    usage = (
+        f"server: {state.connected} of {maximum} connections in use; fraudd needs up to {needed}"
+    )
+    if needed >= maximum:
+        return failed(
+            f"{usage}, too many for this server",
+            fix="raise the server's max_connections, or lower [consumers] fleet_size or [database]"
+            " max_connections",
         )
-    elif lag and not vitals.read_only:
+    if needed > maximum - state.connected:
+        return warning(
+            usage,
+            fix="unless these are fraudd's own, find out who holds them: SHOW PROCESSLIST",
+        )
+    return ok(usage)
+
+
+def _judge_load(settings: Config, state: ServerState) -> Finding:
+    load = f"server: {state.running} running threads"
+    if state.running > settings.busy_threads:
+        return warning(
+            f"{load}, above [database] busy_threads ({settings.busy_threads}); fraudd would now"
+            " use fewer connections",
+            fix="if this is the usual load, raise [database] busy_threads",
+        )
+    return ok(f"{load}; busy above {settings.busy_threads}")
+
+
+def judge_replica(settings: Config, state: ServerState) -> Iterator[Finding]:
+    """Compare the configured replication with the server."""
+    lag = settings.database.replica_lag_seconds
+    if state.read_only and not lag:
         yield warning(
-            f"replica: [database] replica_lag_seconds is {lag:g}, but the server is no replica:"
-            " unknown entities are looked for twice; remove it"
+            "replica: the server is read-only, so it is probably a replica; without a lag, new"
+            " entities count as unknown",
+            fix="set [database] replica_lag_seconds to the largest expected lag",
+        )
+    elif lag and not state.read_only:
+        yield warning(
+            f"replica: [database] replica_lag_seconds is {lag:g}, but the server is not a replica;"
+            " fraudd looks twice for unknown entities",
+            fix="remove [database] replica_lag_seconds",
         )
 
 
 def judge_lag(lag: Lag, allowed_seconds: float) -> Finding:
-    """Judge how far the replica lags behind."""
+    """Judge the lag of a replica."""
     if lag == "not shown":
-        return ok(
-            f"replica: it does not show its lag; believed to be {allowed_seconds:g} s at most"
-        )
+        return ok(f"replica: does not show its lag; fraudd assumes up to {allowed_seconds:g} s")
     if lag == "stopped":
         return failed(
-            "replica: it is not replicating, so that scores are those of a platform that stands"
-            " still: see SHOW REPLICA STATUS there"
+            "replica: replication has stopped, so scores use old data",
+            fix="run SHOW REPLICA STATUS on the replica",
         )
-    told = f"replica: lags {lag:g} s behind, [database] replica_lag_seconds is {allowed_seconds:g}"
+    state = f"replica: lags {lag:g} s; [database] replica_lag_seconds is {allowed_seconds:g}"
     if lag > allowed_seconds:
-        return warning(f"{told}: new entities count as unknown: raise it, or see what holds it up")
-    return ok(told)
+        return warning(
+            f"{state}, so new entities count as unknown",
+            fix="raise it, or find out what delays the replica",
+        )
+    return ok(state)
 
 
 def judge_account(settings: Config, account: Account) -> Iterator[Finding]:
-    """Judge how many connections the account may have, and that it may only read."""
-    needed = _needed(settings)
-    needs = f"{needed}, [consumers] fleet_size x ([database] max_connections + 1 to kill)"
+    """Judge the account's connection limit and its rights."""
+    needed = _needed_connections(settings)
+    formula = f"{needed}: fleet_size x (max_connections + 1 that kills statements)"
     alter = f"ALTER USER {account.name} WITH MAX_USER_CONNECTIONS {needed}"
     if account.max_connections == 0:
         yield warning(
-            "account: the server sets no limit to its connections; a hard one, for all daemons"
-            f" together: {alter}"
+            "account: the server does not limit its connections; a limit would hold for all"
+            " daemons together",
+            fix=alter,
         )
     elif account.max_connections < needed:
         yield failed(
-            f"account: MAX_USER_CONNECTIONS is {account.max_connections}, too few for"
-            f" {needs}: lower these, or {alter}"
+            f"account: MAX_USER_CONNECTIONS is {account.max_connections}; fraudd needs {formula}",
+            fix=f"lower [consumers] fleet_size or [database] max_connections, or {alter}",
         )
     else:
-        yield ok(f"account: MAX_USER_CONNECTIONS is {account.max_connections}, enough for {needs}")
+        yield ok(
+            f"account: MAX_USER_CONNECTIONS is {account.max_connections}; fraudd needs {formula}"
+        )
     if account.writes:
         yield failed(
-            f"account: {account.name} may write ({'; '.join(account.writes)}); fraudd needs SELECT"
-            " alone: REVOKE the others"
+            f"account: {account.name} may write ({'; '.join(account.writes)})",
+            fix="REVOKE all rights except SELECT",
         )
     else:
         yield ok(f"account: {account.name} may only read")
 
 
 def judge_deadline(seconds: float) -> Finding:
-    """Judge whether the server ended a statement at its deadline."""
-    told = f"deadlines: a statement that had {TRIED_SECONDS} s ended after {seconds:.1f} s"
+    """Judge whether the server stopped a statement at its timeout."""
+    result = (
+        f"deadlines: a statement with a timeout of {TRIED_SECONDS} s ended after {seconds:.1f} s"
+    )
     if seconds > TRIED_SECONDS + _LATE_SECONDS:
         return failed(
-            f"{told}: the server does not keep them, or something on the way to it drops SET"
-            " SESSION: go to it directly, with MySQL 8.0 or MariaDB 10.6 at least"
+            f"{result}; the server ignores timeouts, or a proxy drops SET SESSION",
+            fix="connect without a proxy, to MySQL 8.0 or MariaDB 10.6 or newer",
         )
-    return ok(told)
+    return ok(result)
 
 
-def _needed(settings: Config) -> int:
-    """How many connections all daemons together have at most, those that kill among them."""
+def _offset(seconds: int) -> str:
+    """Write an offset from UTC as ``+09:00``."""
+    hours, minutes = divmod(abs(seconds) // 60, 60)
+    return f"{'-' if seconds < 0 else '+'}{hours:02}:{minutes:02}"
+
+
+def _needed_connections(settings: Config) -> int:
+    """Return the most connections of all daemons together, including those that kill statements."""
     return settings.consumers.fleet_size * (settings.database.max_connections + 1)

@@ -1,4 +1,4 @@
-"""The part of ``fraudd check`` that runs the feature SQL, and looks at its plans."""
+"""Checks of the feature SQL: it runs, its query plans, and a score."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,159 +13,169 @@ from fraudd.scoring.features import SqlFeatures
 from fraudd.scoring.model import XgboostModel
 from fraudd.scoring.query_plans import Scan, scans
 
-#: A sample is to name a few entities; more plans than these would take long, and say no more.
-_IDS_A_SAMPLE = 5
+#: A sample should return a few entities; more query plans take long and add nothing.
+_MAX_SAMPLED_IDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
-    """The database, by one connection: each question in a snapshot of its own, which is short."""
+    """The database on one connection; each query gets a short snapshot of its own."""
 
     connections: Connections
     permit: Permit
     clock: Clock
-    #: How long the features of an entity may take together.
+    #: Time limit of all features of one entity together.
     seconds: float
 
     async def rows(
         self, sql: str, parameters: Mapping[str, Any] | None = None
     ) -> list[Mapping[str, Any]]:
-        """Run one statement as of now; gives each row by column name."""
+        """Run one statement as of now; returns each row by column name."""
         async with self.connections.snapshot(self.permit) as snapshot:
-            told = await snapshot.query(sql, {"as_of": snapshot.as_of} | dict(parameters or {}))
-        return [dict(zip(told.columns, row, strict=True)) for row in told.rows]
+            table = await snapshot.query(sql, {"as_of": snapshot.as_of} | dict(parameters or {}))
+        return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
     def features(self, *files: FeatureFile) -> SqlFeatures:
-        """Features that only these files give."""
+        """Return the features of these files alone."""
         return SqlFeatures(FeatureFiles(files=list(files)), self.connections, self.clock)
 
 
-async def see_features(
+async def check_features(
     feature_files: FeatureFiles,
     model: XgboostModel | None,
     entities: Sequence[str],
     database: Database,
     findings: Findings,
 ) -> None:
-    """Run each file, look at its plans, and score an entity: those named, or those of samples."""
-    running = await _see_files(database, feature_files, findings)
-    there = await _entities(database, feature_files, running, entities, findings)
-    if there:
-        clean = [await _see_plan(database, file, there, findings) for file in running]
+    """Run each file, judge its query plans, and score ``entities``, or those of the samples."""
+    working = await _check_files(database, feature_files, findings)
+    existing = await _existing_entities(database, feature_files, working, entities, findings)
+    if existing:
+        clean = [await _check_plan(database, file, existing, findings) for file in working]
         if all(clean):
-            findings.add(ok(f"plans: no file reads a whole table for {', '.join(there)}"))
-        if len(running) == len(feature_files.files) and model is not None:
-            await _see_score(database, feature_files, model, there, findings)
+            findings.add(ok(f"plans: no file reads a whole table for {', '.join(existing)}"))
+        if len(working) == len(feature_files.files) and model is not None:
+            await _check_score(database, feature_files, model, existing, findings)
 
 
-async def _see_files(
+async def _check_files(
     database: Database, feature_files: FeatureFiles, findings: Findings
 ) -> list[FeatureFile]:
-    """Run each file for an entity that nobody is; gives those that run."""
-    running = []
+    """Run each file for an entity that does not exist; returns the files that work."""
+    working = []
     for file in feature_files.files:
         with findings.caught("features: "):
             await database.features(file).check(database.permit)
-            running.append(file)
-    if running:
-        findings.add(ok(f"features: {len(running)} of {len(feature_files.files)} files run"))
-    return running
+            working.append(file)
+    if working:
+        findings.add(ok(f"features: {len(working)} of {len(feature_files.files)} files run"))
+    return working
 
 
-async def _entities(
+async def _existing_entities(
     database: Database,
     feature_files: FeatureFiles,
-    running: Sequence[FeatureFile],
+    working: Sequence[FeatureFile],
     named: Sequence[str],
     findings: Findings,
 ) -> list[str]:
-    """Give entities that the platform has: those named, else those of the samples."""
-    known = feature_files.files[0]
-    assert known.exists, "the file that knows who exists comes first"
-    if known not in running:
-        findings.add(warning(f"plans: not looked at, as long as {known.name} does not run"))
+    """Return the entities that exist, of those named, or else of the samples."""
+    exists_file = feature_files.files[0]
+    assert exists_file.exists, "the file with '-- exists' comes first"
+    if exists_file not in working:
+        findings.add(
+            warning(f"plans: query plans not checked: {exists_file.name} fails (see above)")
+        )
         return []
-    if not named and not known.samples:
+    if not named and not exists_file.samples:
         findings.add(
             warning(
-                "plans: not looked at; name an entity with --entity, or add a line"
-                f" '-- sample: SELECT ...' that gives ids to {known.name}"
+                "plans: query plans not checked: there is no entity to check them for",
+                fix="name one with --entity, or add a line '-- sample: SELECT ...' that returns"
+                f" IDs to {exists_file.name}",
             )
         )
         return []
-    wanted = named or await _sampled(database, known, findings)
-    return [entity for entity in wanted if await _exists(database, known, entity, findings)]
+    candidates = named or await _sampled(database, exists_file, findings)
+    return [
+        entity for entity in candidates if await _exists(database, exists_file, entity, findings)
+    ]
 
 
-async def _sampled(database: Database, known: FeatureFile, findings: Findings) -> list[str]:
-    """Give the ids that come of the sample queries, each once."""
+async def _sampled(database: Database, exists_file: FeatureFile, findings: Findings) -> list[str]:
+    """Return the distinct IDs of the sample queries."""
     ids: dict[str, None] = {}
-    for sample in known.samples:
-        where = f"plans: {known.name}: sample {sample!r}: "
-        with findings.caught(where, remedy="; change it, or name an entity with --entity"):
+    fix = "correct it, or name an entity with --entity"
+    for sample in exists_file.samples:
+        part = f"plans: {exists_file.name}: sample {sample!r}: "
+        with findings.caught(part, fix=fix):
             rows = await database.rows(sample)
-            first = [next(iter(row.values())) for row in rows[:_IDS_A_SAMPLE]]
-            given = [str(value) for value in first if value is not None]
-            if not given:
-                findings.add(warning(f"{where}gave nobody to look at plans for"))
-            ids |= dict.fromkeys(given)
+            values = [next(iter(row.values())) for row in rows[:_MAX_SAMPLED_IDS]]
+            sampled = [str(value) for value in values if value is not None]
+            if not sampled:
+                findings.add(warning(f"{part}returned no ID", fix=fix))
+            ids |= dict.fromkeys(sampled)
     return list(ids)
 
 
-async def _exists(database: Database, known: FeatureFile, entity: str, findings: Findings) -> bool:
-    """Whether an entity is there: for one that is not, a server plans next to nothing."""
-    with findings.caught(f"plans: {known.name}: for {entity}: "):
-        if await database.rows(known.sql, {"entity_id": entity}):
+async def _exists(
+    database: Database, exists_file: FeatureFile, entity: str, findings: Findings
+) -> bool:
+    """Whether an entity exists; the plan for a missing entity says nothing about real ones."""
+    with findings.caught(f"plans: {exists_file.name}: for {entity}: "):
+        if await database.rows(exists_file.sql, {"entity_id": entity}):
             return True
-        findings.add(failed(f"plans: {entity} is not on the platform: name one that is"))
+        findings.add(
+            failed(f"plans: {entity} does not exist on the platform", fix="name another entity")
+        )
     return False
 
 
-async def _see_plan(
+async def _check_plan(
     database: Database, file: FeatureFile, entities: Sequence[str], findings: Findings
 ) -> bool:
-    """Whether a file was seen to read no whole table for any of the entities."""
-    whom: dict[Scan, list[str]] = {}
+    """Whether a file reads no whole table for any of the entities."""
+    affected: dict[Scan, list[str]] = {}
     try:
         for entity in entities:
             explain = f"EXPLAIN FORMAT=TRADITIONAL {file.sql}"
             for scan in dict.fromkeys(scans(await database.rows(explain, {"entity_id": entity}))):
-                whom.setdefault(scan, []).append(entity)
+                affected.setdefault(scan, []).append(entity)
     except RunError as error:
         findings.add(
             warning(
-                f"plans: {file.name}: cannot be looked at: {error.detail}; of a view, EXPLAIN"
-                " takes SHOW VIEW and SELECT on its tables"
+                f"plans: {file.name}: query plan not checked: {error.detail}",
+                fix="if it reads a view, EXPLAIN needs SHOW VIEW, and SELECT on the view's tables",
             )
         )
         return False
-    for scan, affected in whom.items():
-        tell = warning if scan.is_choice(affected, entities) else failed
-        findings.add(tell(f"plans: {scan.describe(file, affected)}"))
-    return not whom
+    for scan, whom in affected.items():
+        level = warning if scan.is_choice(whom, entities) else failed
+        findings.add(level(f"plans: {scan.describe(file, whom)}"))
+    return not affected
 
 
-async def _see_score(
+async def _check_score(
     database: Database,
     feature_files: FeatureFiles,
     model: XgboostModel,
     entities: Sequence[str],
     findings: Findings,
 ) -> None:
-    """Compute scores as runs do, up to one that fails; neither they nor any value is told."""
+    """Compute scores as a run does, until one fails; print neither scores nor values."""
     features = database.features(*feature_files.files)
     with findings.caught("score: "):
-        took = [await _scored(database, features, model, entity) for entity in entities]
-        findings.add(ok(f"score: computed {', '.join(took)}"))
+        timings = [await _timed_score(database, features, model, entity) for entity in entities]
+        findings.add(ok(f"score: computed {', '.join(timings)}"))
 
 
-async def _scored(
+async def _timed_score(
     database: Database, features: SqlFeatures, model: XgboostModel, entity: str
 ) -> str:
-    began = database.clock.monotonic()
+    started_at = database.clock.monotonic()
     try:
-        found = await features.read(entity, database.permit, seconds=database.seconds)
-        model.score(found.values)
+        snapshot = await features.read(entity, database.permit, seconds=database.seconds)
+        model.score(snapshot.values)
     except RunError as error:
         raise type(error)(error.type, f"for {entity}: {error.detail}") from error
-    return f"for {entity} in {round((database.clock.monotonic() - began) * 1000):,} ms"
+    return f"for {entity} in {round((database.clock.monotonic() - started_at) * 1000):,} ms"

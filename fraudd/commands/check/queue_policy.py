@@ -1,4 +1,4 @@
-"""Whether a queue's policy lets a topic send to it: IAM's rules, as far as that needs them.
+"""Whether a queue's policy allows a topic to send to it: the subset of IAM's rules that decides it.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
@@ -12,16 +12,18 @@ from fraudd.commands.check.findings import Finding, failed, ok, warning
 
 _ACTION = "sqs:sendmessage"
 _SERVICE = "sns.amazonaws.com"
-#: What says which topic sends, or whose it is. Without it a service may be led to send by anybody:
+#: Condition keys that name the sending topic or its account. Without one of them, any account can
+#: make the service send:
 #: https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
-_WHO_SENDS = frozenset({"aws:sourcearn", "aws:sourceaccount", "aws:sourceowner"})
-_REMEDY = "'fraudd provision' writes one that lets this topic alone"
+_SENDER_KEYS = frozenset({"aws:sourcearn", "aws:sourceaccount", "aws:sourceowner"})
+_FIX_DENY = "remove the Deny statement"
+_FIX = "run 'fraudd provision'; it writes a policy that allows only this topic"
 
 
 def judge_policy(text: str | None, *, queue_arn: str, topic_arn: str) -> Iterator[Finding]:
-    """Say whether a policy lets a topic send to a queue, and whom it lets beyond need."""
+    """Judge whether a policy allows the topic to send, and whether it allows others, too."""
     if text is None:
-        yield failed(f"queue policy: there is none, so {topic_arn} may not send: {_REMEDY}")
+        yield failed(f"queue policy: none, so {topic_arn} cannot send to the queue", fix=_FIX)
         return
     request = {
         "aws:sourcearn": topic_arn,
@@ -29,32 +31,43 @@ def judge_policy(text: str | None, *, queue_arn: str, topic_arn: str) -> Iterato
         "aws:securetransport": "true",
         "aws:principalisawsservice": "true",
     }
-    ours = [one for one in _list(json.loads(text).get("Statement")) if _is_about(one, queue_arn)]
-    allows = [(one, _holds(one, request)) for one in ours if one.get("Effect") == "Allow"]
-    denies = [_holds(one, request) for one in ours if one.get("Effect") == "Deny"]
+    statements = [
+        statement
+        for statement in _list(json.loads(text).get("Statement"))
+        if _is_about(statement, queue_arn)
+    ]
+    allows = [
+        (statement, _holds(statement, request))
+        for statement in statements
+        if statement.get("Effect") == "Allow"
+    ]
+    denies = [
+        _holds(statement, request) for statement in statements if statement.get("Effect") == "Deny"
+    ]
     if True in denies:
-        yield failed(f"queue policy: a Deny keeps {topic_arn} from sending: remove it; {_REMEDY}")
+        yield failed(f"queue policy: a Deny prevents {topic_arn} from sending", fix=_FIX_DENY)
     elif all(holds is False for _, holds in allows):
-        yield failed(f"queue policy: {topic_arn} may not send: {_REMEDY}")
+        yield failed(f"queue policy: does not allow {topic_arn} to send", fix=_FIX)
     elif None in denies or not any(holds for _, holds in allows):
         yield warning(
-            f"queue policy: whether {topic_arn} may send depends on conditions that cannot be"
-            f" judged from here: publish an event, and see it come; {_REMEDY}"
+            f"queue policy: whether it allows {topic_arn} to send depends on conditions that"
+            " fraudd cannot evaluate",
+            fix=f"publish an event and see whether it arrives; or {_FIX}",
         )
-    elif any(_is_open(one) for one, _ in allows):
+    elif any(_is_open(statement) for statement, _ in allows):
         yield warning(
-            f"queue policy: others than {topic_arn} may send, from any account: add the Condition"
-            f' {{"ArnEquals": {{"aws:SourceArn": "{topic_arn}"}}}}; {_REMEDY}'
+            f"queue policy: allows topics of every account to send, not only {topic_arn}",
+            fix=f'add the Condition {{"ArnEquals": {{"aws:SourceArn": "{topic_arn}"}}}}; or {_FIX}',
         )
     else:
-        yield ok(f"queue policy: lets {topic_arn} send")
+        yield ok(f"queue policy: allows {topic_arn} to send")
 
 
 def _is_about(statement: Mapping[str, Any], queue_arn: str) -> bool:
-    """Whether a statement can be about a topic that sends to the queue, conditions aside."""
-    # Of actions alone the case does not count.
+    """Whether a statement covers a topic that sends to the queue, before its conditions."""
+    # IAM ignores the case of actions, and only of actions.
     actions = {
-        name: [str(one).lower() for one in _list(statement[name])]
+        name: [str(action).lower() for action in _list(statement[name])]
         for name in ("Action", "NotAction")
         if name in statement
     }
@@ -67,7 +80,7 @@ def _is_about(statement: Mapping[str, Any], queue_arn: str) -> bool:
 
 def _names_topics(statement: Mapping[str, Any]) -> bool:
     if "NotPrincipal" in statement:
-        return True  # and then its conditions count as unknown
+        return True  # _holds() then gives None
     principal = statement.get("Principal")
     if isinstance(principal, Mapping):
         everybody = "*" in _list(principal.get("AWS"))
@@ -76,63 +89,63 @@ def _names_topics(statement: Mapping[str, Any]) -> bool:
 
 
 def _matches(statement: Mapping[str, Any], element: str, value: str) -> bool:
-    if (others := statement.get(f"Not{element}")) is not None:
-        return not any(_like(one, value) for one in _list(others))
-    return any(_like(one, value) for one in _list(statement.get(element)))
+    if (excluded := statement.get(f"Not{element}")) is not None:
+        return not any(_like(pattern, value) for pattern in _list(excluded))
+    return any(_like(pattern, value) for pattern in _list(statement.get(element)))
 
 
 def _holds(statement: Mapping[str, Any], request: Mapping[str, str]) -> bool | None:
-    """Whether all conditions hold for the topic; None: that cannot be told."""
+    """Whether all conditions hold for the topic; None if that is unknown."""
     if "NotPrincipal" in statement:
         return None
-    held = [
-        _condition(operator.lower(), key.lower(), _list(wanted), request)
+    results = [
+        _condition_holds(operator.lower(), key.lower(), _list(values), request)
         for operator, conditions in statement.get("Condition", {}).items()
-        for key, wanted in conditions.items()
+        for key, values in conditions.items()
     ]
-    if False in held:
+    if False in results:
         return False
-    return None if None in held else True
+    return None if None in results else True
 
 
 def _like(pattern: str, value: str) -> bool:
-    """Compare as IAM does: ``*`` is any text, ``?`` any character."""
+    """Compare by IAM's rules: ``*`` is any text, ``?`` is any character."""
     regex = re.escape(str(pattern)).replace(r"\*", ".*").replace(r"\?", ".")
     return re.fullmatch(regex, value) is not None
 
 
-#: A condition's operator on one value of the policy and that of the request.
+#: Operators of conditions, on one value of the policy and the value of the request.
 _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
     "arnequals": _like,
     "arnlike": _like,
     "stringlike": _like,
-    "stringequals": lambda wanted, given: wanted == given,
-    "stringequalsignorecase": lambda wanted, given: wanted.lower() == given.lower(),
-    "bool": lambda wanted, given: wanted.lower() == given,
+    "stringequals": lambda value, actual: value == actual,
+    "stringequalsignorecase": lambda value, actual: value.lower() == actual.lower(),
+    "bool": lambda value, actual: value.lower() == actual,
 }
 
 
-def _condition(
-    operator: str, key: str, wanted: Sequence[Any], request: Mapping[str, str]
+def _condition_holds(
+    operator: str, key: str, values: Sequence[Any], request: Mapping[str, str]
 ) -> bool | None:
     name = operator.removesuffix("ifexists")
     positive = name.replace("not", "", 1)
     compare = _OPERATORS.get(positive)
-    given = request.get(key)
-    if compare is None or given is None:
+    actual = request.get(key)
+    if compare is None or actual is None:
         return None
-    found = any(compare(str(one), given) for one in wanted)
-    return found if name == positive else not found
+    matches = any(compare(str(value), actual) for value in values)
+    return matches if name == positive else not matches
 
 
 def _is_open(statement: Mapping[str, Any]) -> bool:
-    """Whether an Allow says nothing about which topic sends, or whose it is."""
+    """Whether an Allow has no condition on the sending topic or its account."""
     conditions = statement.get("Condition", {}).values()
-    return _WHO_SENDS.isdisjoint(key.lower() for condition in conditions for key in condition)
+    return _SENDER_KEYS.isdisjoint(key.lower() for condition in conditions for key in condition)
 
 
 def _list(value: Any) -> list[Any]:
-    """One and many are written alike in a policy."""
+    """Return a list; a policy may have one value in the place of a list."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]

@@ -1,4 +1,4 @@
-"""The part of ``fraudd check`` that compares regions: a call to another one finds nothing."""
+"""Checks that all ARNs and URLs name the region that fraudd calls."""
 
 import re
 from collections.abc import Iterator
@@ -6,37 +6,39 @@ from collections.abc import Iterator
 from fraudd.commands.check.findings import Finding, failed, ok
 from fraudd.config import Config
 
-#: https://docs.aws.amazon.com/general/latest/gr/sqs-service.html, the old names among them; what
-#: has no region in it (an emulator, a VPC endpoint by its own name) is not compared.
-_OF_URL = re.compile(r"https?://(?:(?:vpce-[\w.-]+\.)?sqs\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.")
+#: Current and old host names of SQS. A URL without a region, for example of an emulator or a VPC
+#: endpoint with a name of its own, is not compared.
+#: https://docs.aws.amazon.com/general/latest/gr/sqs-service.html
+_SQS_URL = re.compile(r"https?://(?:(?:vpce-[\w.-]+\.)?sqs\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.")
 
 
 def judge_regions(settings: Config) -> Iterator[Finding]:
-    """Say which ARN or URL is not of the region that is called."""
+    """Report each ARN or URL of another region than ``[aws] region``."""
     region = settings.aws.region
-    found = {
-        "[topics] requests_arn": _of_arn(settings.topics.requests_arn),
-        "[topics] completions_arn": _of_arn(settings.topics.completions_arn),
-        "[queue] url": _of_url(settings.queue.url),
-        "[queue] bulk_url": _of_url(settings.queue.bulk_url),
-        "[queue] dead_letter_url": _of_url(settings.queue.dead_letter_url),
+    regions = {
+        "[topics] requests_arn": _region_of_arn(settings.topics.requests_arn),
+        "[topics] completions_arn": _region_of_arn(settings.topics.completions_arn),
+        "[queue] url": _region_of_url(settings.queue.url),
+        "[queue] bulk_url": _region_of_url(settings.queue.bulk_url),
+        "[queue] dead_letter_url": _region_of_url(settings.queue.dead_letter_url),
     }
-    wrong = {key: other for key, other in found.items() if other not in (None, region)}
+    wrong = {key: other for key, other in regions.items() if other not in (None, region)}
     for key, other in wrong.items():
         yield failed(
-            f"region: {key} is of {other or 'no region'}, but [aws] region is {region}, and nothing"
-            " else is called: correct one of them; nothing on AWS was looked at"
+            f"region: {key} names {f'the region {other}' if other else 'no region'}, but [aws]"
+            f" region is {region}; AWS was not checked",
+            fix=f"correct {key} or [aws] region",
         )
     if not wrong:
-        yield ok(f"region: {region} in all that names one")
+        yield ok(f"region: {region} in all ARNs and URLs")
 
 
-def _of_arn(arn: str) -> str:
-    """The region of an ARN; empty where it is none."""
+def _region_of_arn(arn: str) -> str:
+    """Return the region of an ARN; empty if the text is not an ARN."""
     parts = arn.split(":")
     return parts[3] if len(parts) == 6 and parts[0] == "arn" else ""
 
 
-def _of_url(url: str | None) -> str | None:
-    found = _OF_URL.match(url or "")
-    return (found[1] or found[2]) if found else None
+def _region_of_url(url: str | None) -> str | None:
+    match = _SQS_URL.match(url or "")
+    return (match[1] or match[2]) if match else None

@@ -1,4 +1,4 @@
-"""The part of ``fraudd check`` that looks at the table of records."""
+"""Checks of the results table."""
 
 from collections.abc import Iterator
 
@@ -9,17 +9,22 @@ from fraudd.aws.provisioning.states import IndexState, TableState
 from fraudd.aws.session import Clients
 from fraudd.commands.check.findings import Finding, Findings, failed, ok, warning
 
-#: A table that is being changed serves as ever.
+#: A table serves requests while it is updated.
 _SERVING = ("ACTIVE", "UPDATING")
 
 
-async def see_table(name: str, clients: Clients, findings: Findings) -> None:
-    """Look at the table, its expiry and its recovery."""
+async def check_table(name: str, clients: Clients, findings: Findings) -> None:
+    """Check the table, its expiry and its recovery."""
     with findings.caught("table: "):
         try:
             table = await describe.table(clients, name)
         except Absent:
-            findings.add(failed(f"table: no {name} at {clients.where}: see [results] table"))
+            findings.add(
+                failed(
+                    f"table: {name} does not exist at {clients.where}",
+                    fix="run 'fraudd provision', or correct [results] table",
+                )
+            )
             return
         findings.add(*judge_table(name, table))
         with findings.caught("table: expiry: "):
@@ -30,42 +35,44 @@ async def see_table(name: str, clients: Clients, findings: Findings) -> None:
 
 
 def judge_table(name: str, table: TableState) -> Iterator[Finding]:
-    """Judge key, index and what protects the table."""
+    """Judge key, index, billing and protection of the table."""
     if table.status not in _SERVING:
-        yield failed(f"table: {name} is {table.status}: wait until it is ACTIVE")
+        yield failed(f"table: {name} is {table.status}", fix="wait until it is ACTIVE")
     elif table.key != KEY:
         yield failed(
-            f"table: the key of {name} is {', '.join(table.key)}, not {', '.join(KEY)}: it cannot"
-            " be changed: make another table, 'fraudd provision' does; see [results] table"
+            f"table: the key of {name} is {', '.join(table.key)}, not {', '.join(KEY)}; AWS cannot"
+            " change a key",
+            fix="create another table with 'fraudd provision', and set [results] table",
         )
     else:
         yield ok(f"table: {name}, key {', '.join(KEY)}")
-    yield _index(table.indexes.get(INDEX))
+    yield _judge_index(table.indexes.get(INDEX))
     if table.on_demand:
-        yield ok("table: billed by request")
+        yield ok("table: billed per request")
     else:
         yield warning(
-            f"table: {name} has provisioned capacity: what is over it is throttled, and counts as"
-            " an outage: set BillingMode to PAY_PER_REQUEST, or scale it automatically"
+            f"table: {name} has provisioned capacity; AWS throttles requests above it, which fraudd"
+            " counts as an outage",
+            fix="set BillingMode to PAY_PER_REQUEST, or scale the capacity automatically",
         )
     if table.deletion_protection:
         yield ok("table: protected against deletion")
     else:
         yield warning(
-            f"table: {name} can be deleted by one call: 'aws dynamodb update-table --table-name"
-            f" {name} --deletion-protection-enabled'"
+            f"table: one call can delete {name}",
+            fix=f"aws dynamodb update-table --table-name {name} --deletion-protection-enabled",
         )
 
 
 def judge_expiry(name: str, attribute: str | None) -> Finding:
-    """Judge whether records go when they are to."""
+    """Judge whether records expire."""
     if attribute == TTL_ATTRIBUTE:
         return ok(f"table: records expire by {TTL_ATTRIBUTE}")
-    told = "no TTL" if attribute is None else f"TTL on {attribute}"
+    state = "no TTL" if attribute is None else f"its TTL on {attribute}"
     return failed(
-        f"table: {name} has {told}, so that no record ever goes, whatever [results] says: 'aws"
-        f" dynamodb update-time-to-live --table-name {name} --time-to-live-specification"
-        f" Enabled=true,AttributeName={TTL_ATTRIBUTE}'"
+        f"table: {name} has {state}, so no record ever expires",
+        fix=f"aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification"
+        f" Enabled=true,AttributeName={TTL_ATTRIBUTE}",
     )
 
 
@@ -74,25 +81,30 @@ def judge_recovery(name: str, *, recovers: bool) -> Finding:
     if recovers:
         return ok("table: point-in-time recovery is on")
     return warning(
-        f"table: {name} cannot be restored as it was: 'aws dynamodb update-continuous-backups"
-        f" --table-name {name} --point-in-time-recovery-specification"
-        " PointInTimeRecoveryEnabled=true'"
+        f"table: {name} cannot be restored: point-in-time recovery is off",
+        fix=f"aws dynamodb update-continuous-backups --table-name {name}"
+        " --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true",
     )
 
 
-def _index(index: IndexState | None) -> Finding:
-    wanted = f"{INDEX}, key {', '.join(INDEX_KEY)}, KEYS_ONLY"
+def _judge_index(index: IndexState | None) -> Finding:
+    expected = f"{INDEX}, key {', '.join(INDEX_KEY)}, KEYS_ONLY"
     if index is None:
-        return failed(f"table: no index {INDEX}, by which lost runs are found: create {wanted}")
+        return failed(
+            f"table: no index {INDEX}, so the sweeper cannot find lost runs",
+            fix="run 'fraudd provision'",
+        )
     if index.key != INDEX_KEY:
         return failed(
-            f"table: index {INDEX} has the key {', '.join(index.key)}: delete it, create {wanted}"
+            f"table: index {INDEX} has the key {', '.join(index.key)}",
+            fix=f"delete it, then create {expected}",
         )
     if index.status not in _SERVING:
-        return failed(f"table: index {INDEX} is {index.status}: wait until it is ACTIVE")
+        return failed(f"table: index {INDEX} is {index.status}", fix="wait until it is ACTIVE")
     if index.projection != "KEYS_ONLY":
         return warning(
-            f"table: index {INDEX} holds {index.projection} of each record, so that each heartbeat"
-            f" writes it, too: delete it, create {wanted}"
+            f"table: index {INDEX} projects {index.projection}, so every heartbeat also writes to"
+            " the index",
+            fix=f"delete it, then create {expected}",
         )
-    return ok(f"table: index {wanted}")
+    return ok(f"table: index {expected}")

@@ -1,4 +1,4 @@
-"""The part of ``fraudd check`` that looks at the topics, and at the way from them to the queue."""
+"""Checks of the topics and their subscriptions."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,40 +12,46 @@ from fraudd.commands.check.queues import Queues
 from fraudd.config import Config
 
 
-async def see_topics(
+async def check_topics(
     settings: Config, clients: Clients, queues: Queues | None, findings: Findings
 ) -> None:
-    """Look at both topics, and at what they feed, where the queues were seen."""
+    """Check both topics and, if the queues are known, their subscriptions."""
     requests, completions = settings.topics.requests_arn, settings.topics.completions_arn
     if requests == completions:
         findings.add(
             failed(
-                f"topics: requests_arn and completions_arn are both {requests}, so that each end of"
-                " a run comes back as a request: make another topic; see [topics]"
+                f"topics: requests_arn and completions_arn are both {requests}, so every completion"
+                " event comes back as a request",
+                fix="create another topic, and correct [topics]",
             )
         )
         return
-    if await _see_topic(clients, "requests", requests, findings) and queues is not None:
+    if await _check_topic(clients, "requests", requests, findings) and queues is not None:
         main = queues.main
         findings.add(*judge_policy(main.policy, queue_arn=main.arn, topic_arn=requests))
         with findings.caught("subscription: "):
-            feeds = await describe.subscriptions(clients, requests)
-            findings.add(*judge_subscription(feeds, main, requests))
-            findings.add(*judge_strays(feeds, queues.others, requests))
-            await _see_filter(clients, feeds, main, findings)
-    if await _see_topic(clients, "completions", completions, findings) and queues is not None:
+            subscriptions = await describe.subscriptions(clients, requests)
+            findings.add(*judge_subscription(subscriptions, main, requests))
+            findings.add(*judge_strays(subscriptions, queues.others, requests))
+            await _check_filter(clients, subscriptions, main, findings)
+    if await _check_topic(clients, "completions", completions, findings) and queues is not None:
         with findings.caught("subscription: "):
-            feeds = await describe.subscriptions(clients, completions)
-            findings.add(*judge_strays(feeds, [queues.main, *queues.others], completions))
+            subscriptions = await describe.subscriptions(clients, completions)
+            own_queues = [queues.main, *queues.others]
+            findings.add(*judge_strays(subscriptions, own_queues, completions))
 
 
-async def _see_topic(clients: Clients, name: str, arn: str, findings: Findings) -> bool:
+async def _check_topic(clients: Clients, name: str, arn: str, findings: Findings) -> bool:
+    """Check one topic; returns whether it exists."""
     with findings.caught(f"topic of {name}: {arn}: "):
         try:
             await describe.topic(clients, arn)
         except Absent:
             findings.add(
-                failed(f"topic of {name}: no {arn} at {clients.where}: see [topics] {name}_arn")
+                failed(
+                    f"topic of {name}: {arn} does not exist at {clients.where}",
+                    fix=f"run 'fraudd provision', or correct [topics] {name}_arn",
+                )
             )
         else:
             findings.add(judge_topic(name, arn))
@@ -53,64 +59,66 @@ async def _see_topic(clients: Clients, name: str, arn: str, findings: Findings) 
     return False
 
 
-async def _see_filter(
-    clients: Clients, feeds: Sequence[Subscription], queue: QueueState, findings: Findings
+async def _check_filter(
+    clients: Clients, subscriptions: Sequence[Subscription], queue: QueueState, findings: Findings
 ) -> None:
-    for one in feeds:
-        if one.queue_arn == queue.arn and one.confirmed:
-            findings.add(judge_filter(await describe.filter_policy(clients, one.arn), one))
+    for subscription in subscriptions:
+        if subscription.queue_arn == queue.arn and subscription.confirmed:
+            policy = await describe.filter_policy(clients, subscription.arn)
+            findings.add(judge_filter(policy, subscription))
 
 
 def judge_topic(name: str, arn: str) -> Finding:
-    """Say whether a topic is of the kind that fraudd publishes to."""
+    """Judge whether fraudd can publish to this type of topic."""
     if arn.endswith(".fifo"):
         return failed(
-            f"topic of {name}: {arn} is FIFO, and takes nothing without a group: make a standard"
-            f" one; see [topics] {name}_arn"
+            f"topic of {name}: {arn} is a FIFO topic; fraudd needs a standard topic",
+            fix=f"create a standard topic, and correct [topics] {name}_arn",
         )
     return ok(f"topic of {name}: {arn}")
 
 
 def judge_subscription(
-    feeds: Sequence[Subscription], queue: QueueState, topic_arn: str
+    subscriptions: Sequence[Subscription], queue: QueueState, topic_arn: str
 ) -> Iterator[Finding]:
-    """Say whether the topic of requests feeds the queue."""
-    ours = [one for one in feeds if one.queue_arn == queue.arn]
-    if not ours:
+    """Judge whether the queue receives the messages of the topic of requests."""
+    own = [subscription for subscription in subscriptions if subscription.queue_arn == queue.arn]
+    if not own:
         yield failed(
-            f"subscription: {topic_arn} does not feed {queue.name}, so no run begins: 'aws sns"
-            f" subscribe --topic-arn {topic_arn} --protocol sqs --notification-endpoint"
-            f" {queue.arn}', or 'fraudd provision'"
+            f"subscription: {queue.name} is not subscribed to {topic_arn}, so no run starts",
+            fix=f"run 'fraudd provision', or: aws sns subscribe --topic-arn {topic_arn}"
+            f" --protocol sqs --notification-endpoint {queue.arn}",
         )
-    elif not ours[0].confirmed:
+    elif not own[0].confirmed:
         yield failed(
-            f"subscription: {queue.name} is not confirmed ({ours[0].arn}), so nothing arrives:"
-            " subscribe it from the account that owns the queue"
+            f"subscription: {queue.name} has not confirmed its subscription ({own[0].arn}), so"
+            " nothing arrives",
+            fix="subscribe it from the account that owns the queue",
         )
     else:
-        yield ok(f"subscription: {queue.name} is fed by the topic of requests")
+        yield ok(f"subscription: {queue.name} is subscribed to the topic of requests")
 
 
 def judge_filter(policy: str | None, subscription: Subscription) -> Finding:
-    """Say whether a subscription drops anything."""
+    """Judge whether a subscription drops events."""
     if policy is None:
-        return ok("subscription: lets every event through")
+        return ok("subscription: delivers every event")
     return failed(
-        f"subscription: its filter policy {policy[:200]} drops events without a trace: remove it:"
-        f" 'aws sns set-subscription-attributes --subscription-arn {subscription.arn}"
-        " --attribute-name FilterPolicy --attribute-value {}'"
+        f"subscription: its filter policy {policy[:200]} silently drops events",
+        fix=f"aws sns set-subscription-attributes --subscription-arn {subscription.arn}"
+        " --attribute-name FilterPolicy --attribute-value {}",
     )
 
 
 def judge_strays(
-    feeds: Sequence[Subscription], queues: Sequence[QueueState], topic_arn: str
+    subscriptions: Sequence[Subscription], queues: Sequence[QueueState], topic_arn: str
 ) -> Iterator[Finding]:
-    """Say which queues are fed by a topic that must not feed them."""
+    """Report each queue that is subscribed to the wrong topic."""
     for queue in queues:
-        for one in feeds:
-            if one.queue_arn == queue.arn:
+        for subscription in subscriptions:
+            if subscription.queue_arn == queue.arn:
                 yield failed(
-                    f"subscription: {queue.name} is fed by {topic_arn}, which is not for it: each"
-                    " of its messages is worked on again, or becomes a dead letter: 'aws sns"
-                    f" unsubscribe --subscription-arn {one.arn}'"
+                    f"subscription: queue {queue.name} is subscribed to the wrong topic"
+                    f" {topic_arn}; its messages would be scored twice or dead-lettered",
+                    fix=f"aws sns unsubscribe --subscription-arn {subscription.arn}",
                 )

@@ -1,21 +1,21 @@
-"""What a dead letter is, and how it looks to an operator."""
+"""A dead letter as an operator sees it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fraudd.aws.dead_letters import DeadLetter
+from fraudd.commands.terminal import duration, printable
 from fraudd.prediction.events import DETAIL, REASON, MalformedEvent, parse_request
 from fraudd.prediction.formats import rfc3339
 
-#: The reason of a message that SQS took away itself, which says none.
+#: The reason of a message without a reason: SQS itself moved it.
 MOVED_BY_SQS = "moved by SQS"
-_BAR_CHARACTERS = 30
 _HEADINGS = ("AGE", "REASON", "ENTITY", "RECEIVES", "MESSAGE ID", "DETAIL")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A message as it is listed."""
+    """A dead letter in the list."""
 
     message_id: str
     reason: str
@@ -28,12 +28,12 @@ class Row:
 
 
 def reason_of(letter: DeadLetter) -> str:
-    """Say why a message lies there."""
+    """Return why a message is in the dead-letter queue."""
     return letter.texts.get(REASON, MOVED_BY_SQS)
 
 
 def entity_of(letter: DeadLetter) -> str | None:
-    """Say whom a message asks for; None where it is no request."""
+    """Return the entity of a request; None for a malformed message."""
     try:
         event = parse_request(letter.body, attributes=letter.texts, sent_at=letter.enqueued_at)
     except MalformedEvent:
@@ -41,8 +41,8 @@ def entity_of(letter: DeadLetter) -> str | None:
     return event.entity_id
 
 
-def row(letter: DeadLetter, *, now: int) -> Row:
-    """Gather what is listed of a message."""
+def row_of(letter: DeadLetter, *, now: int) -> Row:
+    """Make the row of a message."""
     return Row(
         message_id=letter.message_id,
         reason=reason_of(letter),
@@ -55,29 +55,19 @@ def row(letter: DeadLetter, *, now: int) -> Row:
     )
 
 
-def age(seconds: int) -> str:
-    """Write an age in its two largest units."""
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
-    if days:
-        return f"{days}d {hours % 24}h"
-    if hours:
-        return f"{hours}h {minutes % 60}m"
-    return f"{minutes}m {seconds % 60}s" if minutes else f"{seconds}s"
-
-
 def table(rows: Sequence[Row], *, width: int | None) -> str:
-    """Write an aligned table, the oldest first; ``width`` cuts the lines, where there is one.
+    """Write an aligned table, the oldest first; ``width``, if any, cuts its lines.
 
-    What others wrote cannot reach the terminal as a control sequence.
+    Text from other systems cannot reach the terminal as a control sequence.
     """
     cells = [_HEADINGS] + [
         (
-            age(row.age_seconds),
-            _printable(row.reason),
+            duration(row.age_seconds),
+            printable(row.reason),
             row.entity_id or "-",
             str(row.receive_count),
             row.message_id,
-            _printable(row.detail or "-"),
+            printable(row.detail or "-"),
         )
         for row in oldest_first(rows)
     ]
@@ -86,17 +76,6 @@ def table(rows: Sequence[Row], *, width: int | None) -> str:
     return "\n".join(line[:width] for line in lines)
 
 
-def bar(done: int, total: int) -> str:
-    """Draw how many of about how many messages were looked at."""
-    total = max(done, total, 1)
-    filled = done * _BAR_CHARACTERS // total
-    return f"[{'#' * filled:.<{_BAR_CHARACTERS}}] {done}/{total}"
-
-
 def oldest_first(rows: Sequence[Row]) -> list[Row]:
-    """Put rows into the order in which their messages were first sent."""
+    """Sort rows by the time at which their messages were first sent."""
     return sorted(rows, key=lambda row: row.sent_at)
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)

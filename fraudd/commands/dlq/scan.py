@@ -1,50 +1,48 @@
-"""Goes through the dead-letter queue, and acts on the messages that are meant."""
+"""A scan of the dead-letter queue, which acts on the selected messages."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from fraudd.aws.dead_letters import DeadLetter, DeadLetters
 from fraudd.commands.dlq.rows import entity_of, reason_of
+from fraudd.commands.terminal import say
 from fraudd.errors import RunError, Unavailable
 
-#: The reason of what is no request at all: sent back as it is, it would return at once.
+#: The reason of malformed messages. Sent back unchanged, one would return at once.
 MALFORMED = "malformed"
-#: After so many messages that could not be settled, the others are not tried: it is an outage.
+#: After this many failures the scan stops: it is an outage.
 _MAX_FAILURES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Which messages are meant: all that fit, ``limit`` of them at most."""
+class Selection:
+    """The messages to handle: all that match, up to ``limit``."""
 
     entity: str | None = None
     reason: str | None = None
     limit: int | None = None
 
+    def matches(self, letter: DeadLetter) -> bool:
+        """Whether a message has the selected entity and reason."""
+        return (self.reason is None or reason_of(letter) == self.reason) and (
+            self.entity is None or entity_of(letter) == self.entity
+        )
 
-def fits(letter: DeadLetter, wanted: Wanted) -> bool:
-    """Whether a message is of the entity and has the reason that are asked for."""
-    return (wanted.reason is None or reason_of(letter) == wanted.reason) and (
-        wanted.entity is None or entity_of(letter) == wanted.entity
-    )
-
-
-def is_spared(letter: DeadLetter, wanted: Wanted) -> bool:
-    """Whether a message that fits is not sent back: malformed, and not asked for by that name."""
-    return reason_of(letter) == MALFORMED != wanted.reason
+    def names_malformed(self) -> bool:
+        """Whether malformed messages are selected by their reason."""
+        return self.reason == MALFORMED
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
-    """What came of a pass through the queue."""
+class Totals:
+    """The outcome of a scan."""
 
     seen: int = 0
-    picked: list[DeadLetter] = field(default_factory=list)
-    settled: int = 0
-    malformed_spared: int = 0
-    came_back: int = 0
+    selected: list[DeadLetter] = field(default_factory=list)
+    handled: int = 0
+    malformed_kept: int = 0
+    returned: int = 0
     hidden_elsewhere: int = 0
     failures: list[str] = field(default_factory=list)
 
@@ -53,13 +51,13 @@ Act = Callable[[DeadLetters, DeadLetter], Awaitable[None]]
 
 
 async def redrive(queue: DeadLetters, letter: DeadLetter) -> None:
-    """Send a message back, then delete it: a crash leaves it twice, never nowhere."""
+    """Send a message back, then delete it: a crash in between duplicates it, but never loses it."""
     await queue.send_back(letter)
     try:
         await queue.delete(letter)
     except (Unavailable, RunError) as error:
         raise Unavailable(
-            "dead-letter queue", f"sent back, but not deleted; it is there twice: {error}"
+            "dead-letter queue", f"sent back, but not deleted, so it exists twice: {error}"
         ) from error
 
 
@@ -68,91 +66,106 @@ async def purge(queue: DeadLetters, letter: DeadLetter) -> None:
     await queue.delete(letter)
 
 
-async def sift(
+async def scan(
     queue: DeadLetters,
-    wanted: Wanted,
+    selection: Selection,
     act: Act | None,
     *,
-    spare: bool,
+    redriving: bool,
     stopped: Callable[[], bool],
     progress: Callable[[int], None],
-) -> Tally:
-    """Go through the queue and act on what is wanted; without ``act``, look only.
+) -> Totals:
+    """Receive all messages and act on the selected ones; without ``act``, only select.
 
-    ``spare`` leaves malformed messages out that are not named. What cannot be settled is told in
-    the tally. ``progress`` is told how many messages were looked at.
+    ``redriving`` keeps malformed messages, unless they are selected by their reason. The totals
+    have every failure. ``progress`` gets the number of messages seen so far.
     """
-    tally = Tally()
-    acted_on: set[tuple[str, int]] = set()
+    totals = Totals()
+    handled: set[tuple[str, int]] = set()
     async with queue.look(stopped=stopped, warn=say) as look:
         try:
             async for batch in look.batches():
-                tally.seen += len(batch)
-                picked = _pick(batch, wanted, tally, spare=spare, acted_on=acted_on)
-                tally.picked += picked
+                totals.seen += len(batch)
+                selected = _select(batch, selection, totals, redriving=redriving, handled=handled)
+                totals.selected += selected
                 if act is not None:
-                    acted_on |= {_identity(letter) for letter in picked}
-                    for letter in await _act_on(queue, picked, act, tally):
+                    handled |= {_identity(letter) for letter in selected}
+                    for letter in await _act_on(queue, selected, act, totals):
                         look.settled(letter)
-                progress(tally.seen)
-                if len(tally.picked) == wanted.limit or len(tally.failures) >= _MAX_FAILURES:
+                progress(totals.seen)
+                is_full = len(totals.selected) == selection.limit
+                if is_full or len(totals.failures) >= _MAX_FAILURES:
                     break
         except (Unavailable, RunError) as error:
-            tally.failures.append(str(error))
-        tally.hidden_elsewhere = look.hidden_elsewhere
-    return tally
+            totals.failures.append(str(error))
+        totals.hidden_elsewhere = look.hidden_elsewhere
+    return totals
 
 
-def _pick(
+def _select(
     batch: Sequence[DeadLetter],
-    wanted: Wanted,
-    tally: Tally,
+    selection: Selection,
+    totals: Totals,
     *,
-    spare: bool,
-    acted_on: set[tuple[str, int]],
+    redriving: bool,
+    handled: set[tuple[str, int]],
 ) -> list[DeadLetter]:
-    """Choose from a batch, as far as the limit has room."""
-    picked = [letter for letter in batch if fits(letter, wanted)]
-    if spare:
-        tally.malformed_spared += sum(is_spared(letter, wanted) for letter in picked)
-        # What was sent back a moment ago and failed again would go round for ever.
-        tally.came_back += sum(_identity(letter) in acted_on for letter in picked)
-        picked = [
-            letter
-            for letter in picked
-            if not is_spared(letter, wanted) and _identity(letter) not in acted_on
-        ]
-    room = len(picked) if wanted.limit is None else wanted.limit - len(tally.picked)
-    return picked[:room]
+    """Select from a batch, up to the limit."""
+    selected = [letter for letter in batch if selection.matches(letter)]
+    if redriving:
+        selected = _redrivable(selected, selection, totals, handled)
+    room = len(selected)
+    if selection.limit is not None:
+        room = selection.limit - len(totals.selected)
+    return selected[:room]
+
+
+def _redrivable(
+    letters: Sequence[DeadLetter],
+    selection: Selection,
+    totals: Totals,
+    handled: set[tuple[str, int]],
+) -> list[DeadLetter]:
+    """Return the messages to send back, and count the others."""
+    redrivable = []
+    for letter in letters:
+        malformed = is_kept(letter, selection)
+        # A message that failed again after this scan sent it back would circulate forever.
+        returned = _identity(letter) in handled
+        totals.malformed_kept += malformed
+        totals.returned += returned
+        if not (malformed or returned):
+            redrivable.append(letter)
+    return redrivable
+
+
+def is_kept(letter: DeadLetter, selection: Selection) -> bool:
+    """Whether a redrive keeps a message: it is malformed, and not selected by its reason."""
+    return reason_of(letter) == MALFORMED and not selection.names_malformed()
 
 
 def _identity(letter: DeadLetter) -> tuple[str, int]:
-    """What a message keeps on its way through both queues."""
+    """Return what a message keeps on its way through both queues."""
     return letter.body, letter.first_sent_at
 
 
 async def _act_on(
-    queue: DeadLetters, letters: Sequence[DeadLetter], act: Act, tally: Tally
+    queue: DeadLetters, letters: Sequence[DeadLetter], act: Act, totals: Totals
 ) -> list[DeadLetter]:
-    """Act on messages at the same time; gives those that are settled."""
-    settled: list[DeadLetter] = []
+    """Act on messages concurrently; returns those that are handled."""
+    handled: list[DeadLetter] = []
 
-    async def settle(letter: DeadLetter) -> None:
+    async def handle(letter: DeadLetter) -> None:
         try:
             await act(queue, letter)
         except (Unavailable, RunError) as error:
-            # The others are brought to their end: cut off, they might be there twice.
-            tally.failures.append(f"message {letter.message_id}: {error}")
+            # The other tasks go on: a cancelled redrive might duplicate its message.
+            totals.failures.append(f"message {letter.message_id}: {error}")
         else:
-            settled.append(letter)
+            handled.append(letter)
 
     async with asyncio.TaskGroup() as group:
         for letter in letters:
-            group.create_task(settle(letter))
-    tally.settled += len(settled)
-    return settled
-
-
-def say(text: str) -> None:
-    """Tell the operator, apart from what is printed for others to read."""
-    print(f"fraudd: {text}", file=sys.stderr)
+            group.create_task(handle(letter))
+    totals.handled += len(handled)
+    return handled

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fraudd.commands.backfill.journal import Journal, Row, Unusable
+from fraudd.commands.backfill.journal import Journal, JournalError, Row
 
 IDS = ["shop-1", "shop-2", "shop-3"]
 DONE = Row("shop-1", "done", 0.5, "review", "m", "2026-11-24T08:00:00.000Z")
@@ -17,39 +17,39 @@ FAILED = Row("shop-2", "failed", error="entity_unknown: é")
 def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     with Journal(path, IDS) as journal:
-        assert (journal.asked, journal.ended) == (0, set())
-        journal.note(ended=[DONE])
-        journal.note(asked=2, ended=[FAILED])
+        assert (journal.requested, journal.ended) == (0, set())
+        journal.append(ended=[DONE])
+        journal.append(requested=2, ended=[FAILED])
     with Journal(path, IDS) as journal:
-        assert (journal.asked, journal.ended) == (2, {"shop-1", "shop-2"})
+        assert (journal.requested, journal.ended) == (2, {"shop-1", "shop-2"})
         assert list(journal.rows()) == [DONE, FAILED]
-        journal.note(asked=3)
+        journal.append(requested=3)
         assert list(journal.rows()) == [DONE, FAILED]
     with Journal(path, IDS) as journal:
-        assert journal.asked == 3
+        assert journal.requested == 3
 
 
 @pytest.mark.parametrize("kept", [1, 2, 8])
 def test_a_torn_last_line_counts_as_not_written(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "journal"
     with Journal(path, IDS) as journal:
-        journal.note(asked=1)
+        journal.append(requested=1)
         whole = path.read_bytes()
-        journal.note(asked=2)
+        journal.append(requested=2)
         torn = path.read_bytes()[: len(whole) + kept]
     path.write_bytes(torn)
     with Journal(path, IDS) as journal:
-        assert journal.asked == 1
-        journal.note(asked=3)
+        assert journal.requested == 1
+        journal.append(requested=3)
     with Journal(path, IDS) as journal:
-        assert journal.asked == 3
+        assert journal.requested == 3
 
 
 def test_a_torn_first_line_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     path.write_text('{"journal": "fra')
     with Journal(path, IDS) as journal:
-        assert journal.asked == 0
+        assert journal.requested == 0
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_torn_first_line_is_begun_anew(tmp_path: Path) -> None:
     [
         ("shop-1\n", "damaged"),
         ("[]\n", "damaged"),
-        ("{}\n", "is no journal"),
+        ("{}\n", "is not a journal"),
         ('{"journal": "fraudd backfill 1"}\n', "damaged"),
     ],
 )
@@ -66,7 +66,7 @@ def test_a_file_that_is_no_journal_is_left_as_it_is(
 ) -> None:
     path = tmp_path / "journal"
     path.write_text(content)
-    with pytest.raises(Unusable, match=says):
+    with pytest.raises(JournalError, match=says):
         Journal(path, IDS)
     assert path.read_text() == content
 
@@ -75,13 +75,13 @@ def test_the_journal_of_other_ids_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     with Journal(path, IDS):
         pass
-    with pytest.raises(Unusable, match="journal of other ids: remove it"):
+    with pytest.raises(JournalError, match=r"journal of other IDs\. Remove it"):
         Journal(path, IDS[:2])
 
 
 def test_two_backfills_do_not_share_a_journal(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    with Journal(path, IDS), pytest.raises(Unusable, match="another backfill is at work"):
+    with Journal(path, IDS), pytest.raises(JournalError, match="another backfill is using"):
         Journal(path, IDS)
     with Journal(path, IDS):
         pass
@@ -91,7 +91,7 @@ def test_two_backfills_do_not_share_a_journal(tmp_path: Path) -> None:
 def test_of_a_file_that_is_no_journal_no_last_line_is_cut(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "ids"
     path.write_bytes(content)
-    with pytest.raises(Unusable, match="is no journal of a backfill"):
+    with pytest.raises(JournalError, match="is not a journal of a backfill"):
         Journal(path, IDS)
     assert path.read_bytes() == content
 
@@ -99,13 +99,13 @@ def test_of_a_file_that_is_no_journal_no_last_line_is_cut(tmp_path: Path, conten
 def test_a_disk_that_takes_a_part_of_a_line_is_told_of_and_the_part_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     with Journal(path, IDS) as journal:
-        journal.note(asked=1)
+        journal.append(requested=1)
         with at_most(path.stat().st_size + 5), pytest.raises(OSError, match="too large"):
-            journal.note(ended=[DONE])
+            journal.append(ended=[DONE])
         # Somebody else may have been about to write, too.
-        journal.note(ended=[FAILED])
+        journal.append(ended=[FAILED])
     with Journal(path, IDS) as journal:
-        assert (journal.asked, list(journal.rows())) == (1, [FAILED])
+        assert (journal.requested, list(journal.rows())) == (1, [FAILED])
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from fraudd.commands.check.database import (
     judge_replica,
     judge_server,
 )
-from fraudd.commands.check.findings import Finding, Findings, Verdict
+from fraudd.commands.check.findings import Finding, Findings, Level
 from fraudd.commands.check.queues import (
     judge_dead_letters,
     judge_queue,
@@ -93,7 +93,7 @@ def config(**sections: dict[str, Any]) -> Config:
 
 
 def wrong(findings: Any) -> list[Finding]:
-    return [finding for finding in findings if finding.verdict != "ok"]
+    return [finding for finding in findings if finding.level != "ok"]
 
 
 def test_what_is_right_is_ok() -> None:
@@ -108,8 +108,8 @@ def test_what_is_right_is_ok() -> None:
 def test_a_key_of_ones_own_is_told_with_what_its_policy_must_say() -> None:
     own = replace(QUEUE, managed_encryption=False, kms_key="alias/fraudd")
     [finding] = judge_queue("queue", own, fed_by_topic=True)
-    assert finding.verdict == "ok"
-    assert "alias/fraudd, whose policy must let sns.amazonaws.com use it" in finding.detail
+    assert finding.level == "ok"
+    assert "alias/fraudd; its policy must allow sns.amazonaws.com to use it" in finding.detail
 
 
 def test_the_key_of_aws_does_where_no_topic_sends() -> None:
@@ -117,25 +117,25 @@ def test_the_key_of_aws_does_where_no_topic_sends() -> None:
     assert not wrong(judge_queue("dead-letter queue", dead, fed_by_topic=False))
 
 
-@pytest.mark.parametrize(("vital", "verdict"), [(True, "failed"), (False, "warning")])
-def test_a_redrive_policy_is_vital_where_nothing_else_names_a_dead_letter_queue(
-    vital: bool, verdict: Verdict
+@pytest.mark.parametrize(("required", "level"), [(True, "failed"), (False, "warning")])
+def test_a_redrive_policy_is_required_where_nothing_else_names_a_dead_letter_queue(
+    required: bool, level: Level
 ) -> None:
     queue = replace(QUEUE, dead_letter_arn=None, max_receive_count=None)
-    assert judge_redrive("queue", queue, vital=vital).verdict == verdict
+    assert judge_redrive("queue", queue, required=required).level == level
 
 
 @pytest.mark.parametrize("hours", [1, 4 * 24, 14 * 24])
 def test_dead_letters_must_be_kept_longer_than_any_queue_keeps_them(hours: int) -> None:
     dead = replace(DEAD, retention_seconds=hours * 3600)
     found = wrong(judge_dead_letters(dead, [QUEUE, replace(QUEUE, retention_seconds=60)]))
-    assert [finding.verdict for finding in found] == ["failed"][: hours <= 96]
+    assert [finding.level for finding in found] == ["failed"][: hours <= 96]
 
 
 @pytest.mark.parametrize(
-    ("table", "verdict", "says"),
+    ("table", "level", "says"),
     [
-        (replace(TABLE, status="CREATING"), "failed", "fraudd is CREATING: wait"),
+        (replace(TABLE, status="CREATING"), "failed", "fraudd is CREATING"),
         (replace(TABLE, status="UPDATING"), None, ""),
         (replace(TABLE, key=("entity_id S", "run_id S")), "failed", "entity_id S, run_id S, not"),
         (replace(TABLE, key=("entity_id N",)), "failed", "is entity_id N, not entity_id S"),
@@ -143,31 +143,37 @@ def test_dead_letters_must_be_kept_longer_than_any_queue_keeps_them(hours: int) 
             replace(TABLE, indexes={"by_state": replace(TABLE.indexes["by_state"],
                                                         status="CREATING")}),
             "failed",
-            "by_state is CREATING: wait",
+            "by_state is CREATING",
         ),
     ],
 )  # fmt: skip
 def test_a_table_is_judged_by_its_state_and_key(
-    table: TableState, verdict: Verdict | None, says: str
+    table: TableState, level: Level | None, says: str
 ) -> None:
     found = wrong(judge_table("fraudd", table))
-    assert [finding.verdict for finding in found] == ([verdict] if verdict else [])
+    assert [finding.level for finding in found] == ([level] if level else [])
     assert all(says in finding.detail for finding in found)
 
 
 def test_a_subscription_that_is_not_confirmed_brings_nothing() -> None:
     pending = Subscription(arn="PendingConfirmation", queue_arn=QUEUE.arn)
     [finding] = judge_subscription([pending], QUEUE, "arn:aws:sns:eu-central-1:1:fraudd-requests")
-    assert finding.verdict == "failed"
-    assert "subscribe it from the account that owns the queue" in finding.detail
+    assert finding.level == "failed"
+    assert "subscribe it from the account that owns the queue" in finding.fix
 
 
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("https://sqs.eu-west-1.amazonaws.com/1/fraudd", "[queue] url is of eu-west-1"),
-        ("https://eu-west-1.queue.amazonaws.com/1/fraudd", "[queue] url is of eu-west-1"),
-        ("https://vpce-0a1b.sqs.eu-west-1.vpce.amazonaws.com/1/fraudd", "is of eu-west-1"),
+        ("https://sqs.eu-west-1.amazonaws.com/1/fraudd", "[queue] url names the region eu-west-1"),
+        (
+            "https://eu-west-1.queue.amazonaws.com/1/fraudd",
+            "[queue] url names the region eu-west-1",
+        ),
+        (
+            "https://vpce-0a1b.sqs.eu-west-1.vpce.amazonaws.com/1/fraudd",
+            "names the region eu-west-1",
+        ),
         ("https://sqs.eu-central-1.amazonaws.com/1/fraudd", None),
         ("http://127.0.0.1:4566/000000000000/fraudd", None),
     ],
@@ -180,23 +186,23 @@ def test_a_queue_of_another_region_is_known_by_its_url(url: str, told: str | Non
 
 def test_what_is_no_arn_is_of_no_region() -> None:
     [finding] = wrong(judge_regions(config(topics={"requests_arn": "fraudd-requests"})))
-    assert "[topics] requests_arn is of no region" in finding.detail
+    assert "[topics] requests_arn names no region" in finding.detail
 
 
 @pytest.mark.parametrize(
-    ("vitals", "verdict", "says"),
+    ("vitals", "level", "says"),
     [
-        (replace(VITALS, connected=99), "warning", "nearly full"),
-        (replace(VITALS, max_connections=3), "failed", "raise the server's max_connections"),
+        (replace(VITALS, connected=99), "warning", "99 of 100 connections in use"),
+        (replace(VITALS, max_connections=3), "failed", "too many for this server"),
         (replace(VITALS, running=51), "warning", "above [database] busy_threads (50)"),
-        (replace(VITALS, own_zone_seconds=3600), "warning", "the server's own is SYSTEM"),
+        (replace(VITALS, own_zone_seconds=3600), "warning", "the server uses +01:00"),
     ],
 )
 def test_a_server_is_judged_by_its_room_load_and_zone(
-    vitals: ServerState, verdict: Verdict, says: str
+    vitals: ServerState, level: Level, says: str
 ) -> None:
     [finding] = wrong(judge_server(config(), vitals))
-    assert finding.verdict == verdict
+    assert finding.level == level
     assert says in finding.detail
 
 
@@ -215,20 +221,20 @@ def test_a_replica_that_is_said_to_be_one_is_right() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lag", "verdict"),
+    ("lag", "level"),
     [(0.0, "ok"), (5.0, "ok"), (6.0, "warning"), ("stopped", "failed"), ("not shown", "ok")],
 )
-def test_a_replica_is_judged_by_how_far_it_lags_behind(lag: Any, verdict: Verdict) -> None:
-    assert judge_lag(lag, 5.0).verdict == verdict
+def test_a_replica_is_judged_by_how_far_it_lags_behind(lag: Any, level: Level) -> None:
+    assert judge_lag(lag, 5.0).level == level
 
 
 def test_a_server_that_keeps_no_deadline_is_not_to_be_used() -> None:
-    assert judge_deadline(0.25).verdict == "ok"
-    assert judge_deadline(1.0).verdict == "failed"
+    assert judge_deadline(0.25).level == "ok"
+    assert judge_deadline(1.0).level == "failed"
 
 
 @pytest.mark.parametrize(
-    ("path", "mode", "verdicts"),
+    ("path", "mode", "levels"),
     [
         ("/etc/fraudd/shop/tokens", 0o100600, []),
         ("/etc/fraudd/shop/tokens", 0o100400, []),
@@ -240,13 +246,13 @@ def test_a_server_that_keeps_no_deadline_is_not_to_be_used() -> None:
         ("/run/credentials/fraudd@shop.service/tokens", 0o100440, []),
     ],
 )
-def test_a_secret_is_for_its_owner_alone(path: str, mode: int, verdicts: list[Verdict]) -> None:
-    assert [one.verdict for one in judge_mode("tokens", Path(path), mode)] == verdicts
+def test_a_secret_is_for_its_owner_alone(path: str, mode: int, levels: list[Level]) -> None:
+    assert [one.level for one in judge_mode("tokens", Path(path), mode)] == levels
 
 
-@pytest.mark.parametrize(("needed", "verdict"), [(True, "failed"), (False, "warning")])
+@pytest.mark.parametrize(("needed", "level"), [(True, "failed"), (False, "warning")])
 def test_what_may_not_be_seen_fails_only_where_the_daemon_must_see_it(
-    needed: bool, verdict: Verdict
+    needed: bool, level: Level
 ) -> None:
     def look() -> None:
         raise Denied("dynamodb:DescribeTable", "table fraudd", daemon_needs_it=needed)
@@ -255,12 +261,12 @@ def test_what_may_not_be_seen_fails_only_where_the_daemon_must_see_it(
     with findings.caught("table: "):
         look()
     [finding] = findings.all
-    assert finding.verdict == verdict
+    assert finding.level == level
     assert "give the role the right dynamodb:DescribeTable on table fraudd" in finding.detail
 
 
-def test_the_summary_counts_all_verdicts() -> None:
+def test_the_summary_counts_all_levels() -> None:
     findings = Findings(lambda _: None)
-    findings.add(Finding(verdict="ok", detail="a"), Finding(verdict="failed", detail="b"))
+    findings.add(Finding(level="ok", detail="a"), Finding(level="failed", detail="b"))
     assert findings.summary == "1 ok, 0 warning, 1 failed"
-    assert findings.bad
+    assert findings.any_failed

@@ -57,7 +57,7 @@ def test_a_plan_reads_like_a_change() -> None:
         Step(action="update", part=replace(part, kind="subscription"), changes=(filtered,)),
         Step(action="refuse", part=replace(part, kind="table"), problems=("do this",)),
     ]
-    assert list(provision.describe(steps, PLACE)) == [
+    assert list(provision.plan_lines(steps, PLACE)) == [
         "account 123456789012, region eu-central-1",
         "= topic        fraudd-shop-requests",
         "+ queue        fraudd-shop",
@@ -66,13 +66,13 @@ def test_a_plan_reads_like_a_change() -> None:
         '    FilterPolicy: {"lane": ["bulk"]} → none',
         "! table        fraudd-shop",
         "    do this",
-        "1 to create, 1 to update, 1 unchanged, 1 in the way",
+        "1 to create, 1 to update, 1 unchanged, 1 blocked",
     ]
 
 
 def test_where_all_is_as_it_must_be_there_is_nothing_to_change() -> None:
     steps = plan(PARTS, [part.attributes for part in PARTS])
-    assert list(provision.describe(steps, PLACE))[-1] == "nothing to change"
+    assert list(provision.plan_lines(steps, PLACE))[-1] == "nothing to change"
 
 
 def test_a_plan_for_programs_has_the_same_and_what_was_made() -> None:
@@ -115,7 +115,7 @@ def test_all_of_another_account_is_refused_part_by_part() -> None:
         "[topics] requests_arn",
         "[topics] completions_arn",
     ]
-    assert "the account of the credentials (999999999999)" in problems[0]
+    assert "the credentials are of account 999999999999" in problems[0]
 
 
 def test_a_topic_of_another_region_is_refused() -> None:
@@ -128,8 +128,8 @@ def test_a_topic_of_another_region_is_refused() -> None:
 
 def parsed(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    provision.add_parser(parser.add_subparsers())
-    return parser.parse_args(["provision", *arguments])
+    provision.add_arguments(parser)
+    return parser.parse_args(arguments)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def without(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("statements", "verdict"),
+    ("statements", "level"),
     [
         (OURS, "ok"),
         ([ROLE, OURS, TLS], "ok"),
@@ -71,13 +71,13 @@ def without(name: str) -> dict[str, Any]:
         ([OURS, OURS | {"Effect": "Deny", "NotPrincipal": "*", "Principal": None}], "warning"),
     ],
 )  # fmt: skip
-def test_a_policy_is_read_as_iam_reads_it(statements: Any, verdict: str) -> None:
+def test_a_policy_is_read_as_iam_reads_it(statements: Any, level: str) -> None:
     text = json.dumps({"Version": "2012-10-17", "Statement": statements})
     [finding] = judge_policy(text, queue_arn=QUEUE, topic_arn=TOPIC)
-    assert finding.verdict == verdict, finding.detail
+    assert finding.level == level, finding.detail
 
 
 def test_without_a_policy_no_topic_sends() -> None:
     [finding] = judge_policy(None, queue_arn=QUEUE, topic_arn=TOPIC)
-    assert finding.verdict == "failed"
-    assert "there is none" in finding.detail
+    assert finding.level == "failed"
+    assert "queue policy: none" in finding.detail
