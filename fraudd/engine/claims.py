@@ -35,8 +35,8 @@ from fraudd.telemetry import log
 _ROUNDS = 20
 
 _GIVEN_UP = {
-    "exhausted": "none of its {attempts} attempts came to an end: the process died each time",
-    "expired": "nobody began it within max_wait_seconds of its request",
+    "exhausted": "the process died in each of the {attempts} attempts",
+    "expired": "no daemon started the run within max_wait_seconds of its request",
 }
 
 
@@ -109,7 +109,7 @@ class Claims:
         for _ in range(_ROUNDS):
             match step:
                 case Retry(record):
-                    await self._guard.patiently(lease.message.part, lease.fresh)
+                    await self._guard.patiently(lease.message.part, lease.ensure_fresh)
                     decision = self._decide(lease, event, record)
                     if isinstance(decision, Claim) and decision.alone and not alone:
                         await wait_alone()
@@ -129,7 +129,7 @@ class Claims:
         """
         if event.run_id is None or self._limits.max_wait_seconds is not None:
             return _seen(await self._patient.get(event.entity_id), lease)
-        await self._guard.patiently(lease.message.part, lease.fresh)
+        await self._guard.patiently(lease.message.part, lease.ensure_fresh)
         return await self._claim(
             first_claim(event.entity_id, event.run_id, **self._terms(lease)), lease
         )

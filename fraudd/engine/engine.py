@@ -168,7 +168,7 @@ class Engine:
             rng=self._rng,
             skew=self._skew,
             terms=self._terms.requests,
-            room=lambda lane: self.samplers[lane].room(),
+            reserve=lambda lane: self.samplers[lane].room(),
             note_opened=self._note_opened,
         )
         settlement = Settlement(

@@ -1,4 +1,4 @@
-"""A request for a score: answered from the record, or a run is opened and its wake-up sent."""
+"""Answers a request for a score from the record, or starts a run and sends its wake-up message."""
 
 import math
 import random
@@ -19,25 +19,26 @@ from fraudd.prediction.transitions import deleted, opened, promoted, republished
 from fraudd.telemetry import log
 from fraudd.telemetry.clock_skew import ClockSkew
 
-#: A record that changes under every one of so many reads is not worth another.
+#: If a record changes between this number of reads and writes, the request fails.
 _ROUNDS = 5
-#: The longest that SQS keeps a message, in seconds: no older one can bring a forgotten run back.
+#: The longest that SQS keeps a message, in seconds. A tombstone must live longer than messages
+#: from before the deletion.
 MESSAGE_RETENTION_SECONDS = 14 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What a request came to, and the record it came to it by."""
+    """The status that a request gets, and the record behind it."""
 
     status: Literal["started", "calculating", "done", "failed"]
     record: Record
 
 
 class Intake:
-    """The admission: every request for a score, by HTTP or by event, enters here.
+    """Takes requests for scores, by HTTP and by event, and starts their runs.
 
-    ``room`` is entered while a run is being opened in a lane for who asks; it raises ``Full``.
-    ``note_opened`` is told of every run that was opened.
+    ``reserve`` returns a context for the start of a run in a lane. It raises ``Full`` if the lane
+    has no room. ``note_opened`` gets the record of each new run.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Intake:
         rng: random.Random,
         skew: ClockSkew,
         terms: RequestTerms,
-        room: Callable[[Lane], AbstractContextManager[None]],
+        reserve: Callable[[Lane], AbstractContextManager[None]],
         note_opened: Callable[[Record], None],
     ) -> None:
         self._store = store
@@ -58,11 +59,11 @@ class Intake:
         self._rng = rng
         self._skew = skew
         self._terms = terms
-        self._room = room
+        self._reserve = reserve
         self._note_opened = note_opened
 
     async def get(self, entity_id: str) -> Record | None:
-        """Give the record as a reader may see it. Raises ``Unavailable``."""
+        """Return the record as clients see it. Raises ``Unavailable``."""
         return unexpired(await self._store.get(entity_id), self._clock.now())
 
     async def request(
@@ -74,11 +75,11 @@ class Intake:
         traceparent: str | None = None,
         lane: Lane = "interactive",
     ) -> Response:
-        """Answer from the record, or open a run. Raises ``Unavailable`` where the store is out.
+        """Answer from the record, or start a run. An interactive request promotes a bulk run.
 
-        Of concurrent calls for one entity, at any number of daemons, one opens the run; it belongs
-        to the trace ``traceparent``. Raises ``Full`` where a run would be opened, and too many are
-        owed. A run that waits in the bulk lane is moved to who asks in the interactive one.
+        Of concurrent requests for one entity, at any number of daemons, one starts the run, as
+        part of the trace ``traceparent``. Raises ``Full`` if the run has no room in its lane, and
+        ``Unavailable`` if DynamoDB is unreachable.
         """
         if (blocked_by := self._skew.blocked_by) is not None:
             raise Unavailable("clock", blocked_by)
@@ -88,47 +89,48 @@ class Intake:
         stored = await self._store.get(entity_id)
         for _ in range(_ROUNDS):
             seen = unexpired(stored, self._clock.now())
-            verdict = on_request(
+            decision = on_request(
                 seen,
                 now=self._clock.now(),
                 max_age_seconds=max_age,
                 force=force,
                 retry_failed_after_seconds=self._terms.retry_failed_after_seconds,
             )
-            if verdict == "start":
-                # A caller who hangs up between the write and the wake-up would leave the run to
-                # the sweeper.
-                applied = await uncancelled(
-                    self.start_run(
-                        entity_id,
-                        stored,
-                        traceparent=traceparent,
-                        lane=lane,
-                        room=self._room(lane),
-                    )
+            if decision != "start":
+                assert seen is not None, "a request without a record starts a run"
+                match decision:
+                    case "pending":
+                        return Response(status="calculating", record=await self._wake(seen, lane))
+                    case "stored":
+                        return Response(status="done", record=seen)
+                    case "failed":
+                        return Response(status="failed", record=seen)
+            # If the client disconnected between the write and the wake-up message, only the
+            # sweeper would wake the run.
+            applied = await uncancelled(
+                self.start_run(
+                    entity_id,
+                    stored,
+                    traceparent=traceparent,
+                    lane=lane,
+                    reserved=self._reserve(lane),
                 )
-                stored = applied.record
-                if applied.done:
-                    assert stored is not None
-                    return Response(status="started", record=stored)
-                continue
-            assert seen is not None
-            if verdict == "pending":
-                return Response(status="calculating", record=await self._wake(seen, lane))
-            if verdict == "stored":
-                return Response(status="done", record=seen)
-            return Response(status="failed", record=seen)
+            )
+            stored = applied.record
+            if applied.done:
+                assert stored is not None, "an applied transition leaves a record"
+                return Response(status="started", record=stored)
         raise Unavailable("store", f"the record of {entity_id} changed under {_ROUNDS} reads")
 
     def retry_after_seconds(self, failed: Record) -> int:
-        """Give the seconds after which asking again starts a new run."""
+        """Return the seconds until the failure is so old that a request starts a new run."""
         since = (self._clock.now() - (failed.finished_at or 0)) / 1000
         return max(1, math.ceil(self._terms.retry_failed_after_seconds - since))
 
     async def delete(self, entity_id: str) -> None:
-        """Forget the entity, known or not; a pending run is dropped when its message comes.
+        """Delete the entity. A pending run is dropped when its message comes.
 
-        Raises ``Unavailable`` where the store is out; asking again is safe.
+        Idempotent, also for an unknown entity. Raises ``Unavailable``.
         """
         now = self._clock.now()
         await self._store.apply(
@@ -143,49 +145,45 @@ class Intake:
         *,
         traceparent: str | None,
         lane: Lane = "interactive",
-        room: AbstractContextManager[None] | None = None,
+        reserved: AbstractContextManager[None] | None = None,
     ) -> Applied:
-        """Open a run whatever is stored, provided the record still is as ``seen``.
+        """Start a run if the record has not changed since it was ``seen``.
 
-        Tells whether it did, and the record as it is now. Raises ``Unavailable``, and what
-        ``room`` raises, which is entered for the write.
+        ``reserved`` is entered for the write, and may raise ``Full``. Raises ``Unavailable``.
         """
         now = self._clock.now()
         run_id = new_ulid(now, self._rng.getrandbits(80))
         opening = opened(
             entity_id, seen, run_id=run_id, now=now, traceparent=traceparent, lane=lane
         )
-        with room or nullcontext():
+        with reserved or nullcontext():
             applied = await self._store.apply(opening)
             if applied.done and applied.record is not None:
                 self._note_opened(applied.record)
         if applied.done:
-            assert applied.record is not None
+            assert applied.record is not None, "an applied transition leaves a record"
             log.trace(applied.record.traceparent)
             log.info("run.opened", entity_id=entity_id, run_id=run_id)
             await self.publish(applied.record)
         return applied
 
     async def promote(self, record: Record) -> Applied:
-        """Move a run that is queued in the bulk lane to the interactive one, and wake it there.
-
-        Tells whether it did, and the record as it is now. Raises ``Unavailable``.
-        """
+        """Move a queued bulk run to the interactive lane. Raises ``Unavailable``."""
         applied = await self._store.apply(promoted(record, now=self._clock.now()))
         if applied.done:
-            assert applied.record is not None
+            assert applied.record is not None, "an applied transition leaves a record"
             log.trace(record.traceparent)
             log.info("run.promoted", entity_id=record.entity_id, run_id=record.run_id)
             await self.publish(applied.record)
         return applied
 
     async def _wake(self, record: Record, lane: Lane) -> Record:
-        """Send the wake-up of a pending run where whoever opened it could not, or in bulk."""
+        """Promote a bulk run, or send a wake-up message that was not sent. Return the record."""
         if record.state != "queued":
             return record
         if record.lane == "bulk" and lane == "interactive":
             after = (await uncancelled(self.promote(record))).record
-            # If the run has just ended, the answer is the record as it was read: pending.
+            # If the run has just ended, the response is the pending record as it was read.
             same = after is not None and after.run_id == record.run_id and after.pending
             return after if after is not None and same else record
         if record.published_at is None:
@@ -199,7 +197,7 @@ class Intake:
             await self.publish(record)
 
     async def publish(self, record: Record) -> None:
-        """Send the wake-up; where the topic is out the run stands in the record all the same."""
+        """Send the wake-up message. If SNS is unreachable, the record notes that it is missing."""
         try:
             await self._publisher.send(record)
         except Unavailable as error:

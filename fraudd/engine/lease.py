@@ -1,4 +1,4 @@
-"""Keeps one message in hand hidden from others, and the claim on its run alive."""
+"""Keeps one message in flight hidden in SQS, and the lease of its run alive."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,12 +12,12 @@ from fraudd.prediction.retry import MAX_HELD_SECONDS
 from fraudd.prediction.transitions import renewed
 from fraudd.telemetry import log
 
-#: Beats come at a third of the visibility and may take a sixth, so that one may fail.
-_BEAT_SHARE, _BEAT_TIMEOUT_SHARE = 3, 6
+#: A heartbeat comes each third of the visibility timeout and may take a sixth, so one may fail.
+_BEATS_PER_TIMEOUT, _BEAT_TIMEOUTS_PER_TIMEOUT = 3, 6
 
 
 class Lease:
-    """One message in hand; ``store`` and ``queue`` answer a beat, or raise ``Unavailable``."""
+    """One message in flight. ``store`` and ``queue`` raise ``Unavailable`` in an outage."""
 
     def __init__(
         self,
@@ -29,13 +29,13 @@ class Lease:
         token: str,
         visibility_timeout_seconds: float,
     ) -> None:
-        #: What the claim on the run, if it comes to one, is told from all others by.
+        #: The fencing token. It tells the claim of this job from all other claims.
         self.token = token
-        #: With the newest receipt there is.
+        #: The message with its newest receipt handle.
         self.message = message
-        #: The claim on the run, while it is to be renewed.
+        #: The claim on the run, as long as its lease is renewed.
         self.claim: Record | None = None
-        #: Why the work was cut off: somebody else holds the run, or SQS would take the message.
+        #: Why the job was cancelled: another claim holds the run, or SQS cannot hide it any longer.
         self.ended: Literal["lost", "held_too_long"] | None = None
         self._store = store
         self._queue = queue
@@ -47,9 +47,9 @@ class Lease:
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """Beat while the block runs; where the lease ends before it does, it is cancelled."""
+        """Renew while the block runs. If the lease ends first, the block is cancelled."""
         holder = asyncio.current_task()
-        assert holder is not None, "only a task can be cut off"
+        assert holder is not None, "only a task can be cancelled"
         async with asyncio.TaskGroup() as group:
             beats = group.create_task(self._beat_while_held(holder))
             try:
@@ -57,39 +57,39 @@ class Lease:
             finally:
                 beats.cancel()
 
-    async def fresh(self) -> None:
-        """See that enough of the visibility is left to begin with, else renew it.
+    async def ensure_fresh(self) -> None:
+        """Extend the visibility timeout if too little of it is left to start a run.
 
         Raises ``Unavailable``.
         """
-        left = self._visible_at - self._clock.now()
-        if left * _BEAT_SHARE < self.visibility_seconds * 1000:
+        remaining = self._visible_at - self._clock.now()
+        if remaining * _BEATS_PER_TIMEOUT < self.visibility_seconds * 1000:
             async with self._beating:
                 await self._hide()
 
     def until(self) -> int:
-        """Give the end that a claim made now may have: before the message is seen again."""
+        """Return the end of a lease that starts now: before the message is visible again."""
         return lease_end(self._visible_at)
 
     def take_over(self, newer: Message) -> None:
-        """Go on with a newer receipt of the same message."""
+        """Continue with a newer receipt handle of the same message."""
         self.message = newer
         self._visible_at = newer.received_at + int(self.visibility_seconds * 1000)
 
     async def seal(self) -> None:
-        """Renew the claim no more; the beat in flight has ended on return."""
+        """Stop renewing the claim. On return no heartbeat is under way."""
         async with self._beating:
             self.claim = None
 
     async def stop(self) -> None:
-        """Renew nothing more; the beat in flight has ended on return."""
+        """Stop all renewal. On return no heartbeat is under way."""
         async with self._beating:
             self.claim = None
             self._stopped = True
 
     async def _beat_while_held(self, holder: "asyncio.Task[object]") -> None:
         while self.ended is None:
-            await asyncio.sleep(self.visibility_seconds / _BEAT_SHARE)
+            await asyncio.sleep(self.visibility_seconds / _BEATS_PER_TIMEOUT)
             async with self._beating:
                 if self._stopped:
                     return
@@ -102,7 +102,7 @@ class Lease:
         return self._clock.now() - self.message.received_at > MAX_HELD_SECONDS * 1000
 
     async def _beat(self) -> None:
-        """Renew the visibility, then the claim: it too where the visibility could not be."""
+        """Extend the visibility timeout, then renew the claim, even if the first call fails."""
         if self.claim is not None:
             log.trace(self.claim.traceparent)
         try:
@@ -130,12 +130,12 @@ class Lease:
 
     @property
     def _names(self) -> dict[str, Any]:
-        """What a log line calls the run; nothing is known of it before it is claimed."""
+        """The fields that identify the run in a log line. Before the claim they are None."""
         claim = self.claim
         return {"entity_id": claim and claim.entity_id, "run_id": claim and claim.run_id}
 
     async def _hide(self) -> None:
-        """Hide the message for another visibility, counted from before the call."""
+        """Hide the message for another visibility timeout, which starts before the call."""
         now = self._clock.now()
         async with self._in_time("queue"):
             await self._queue.hide(self.message, self.visibility_seconds)
@@ -143,7 +143,7 @@ class Lease:
 
     @asynccontextmanager
     async def _in_time(self, part: str) -> AsyncIterator[None]:
-        seconds = self.visibility_seconds / _BEAT_TIMEOUT_SHARE
+        seconds = self.visibility_seconds / _BEAT_TIMEOUTS_PER_TIMEOUT
         try:
             async with asyncio.timeout(seconds):
                 yield

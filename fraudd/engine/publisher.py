@@ -1,4 +1,4 @@
-"""Sends the wake-ups of runs, each in its run's own lane."""
+"""Sends wake-up messages, each in the lane of its run."""
 
 from fraudd.ports import Queues, Topics
 from fraudd.prediction.events import wake_up
@@ -6,14 +6,14 @@ from fraudd.prediction.record import Lane, Record
 
 
 class Publisher:
-    """By the topic in the interactive lane, straight to its queue in the bulk lane."""
+    """Sends to the topic in the interactive lane, and to the queue itself in the bulk lane."""
 
     def __init__(self, topics: Topics, queues: Queues) -> None:
         self._topics = topics
         self._queues = queues
 
     async def send(self, record: Record) -> None:
-        """Send the wake-up of a pending run. Raises ``Unavailable``."""
+        """Send the wake-up message of a pending run. Raises ``Unavailable``."""
         if lane_of(record, self._queues) == "bulk":
             await self._queues["bulk"].send(wake_up(record))
         else:
@@ -21,5 +21,5 @@ class Publisher:
 
 
 def lane_of(record: Record, queues: Queues) -> Lane:
-    """Give the lane that a run is woken in: the other one where its own is not there any more."""
+    """Return the lane that wakes a run: interactive if the bulk lane is no longer configured."""
     return "bulk" if record.lane == "bulk" and "bulk" in queues else "interactive"

@@ -1,8 +1,8 @@
-"""How a message in hand is settled: after the record, and in one order, whatever fails.
+"""Settles messages in a fixed order: store, announce, delete.
 
-The verdict is stored, then announced, then the message is deleted. A crash between any two
-steps repeats the rest when the message comes back, and loses nothing. The heartbeat is stopped
-before a message is let go of, so that no late beat undoes what was decided.
+First the outcome is stored, then its completion event is published, then the message is deleted.
+After a crash between two steps, the message comes back and repeats the rest. The heartbeat ends
+before a message is deleted or released, so that a late heartbeat cannot hide the message again.
 """
 
 import random
@@ -29,7 +29,7 @@ Outcome = Literal[
     "released_before_run",
     "handed_over",
     "announced",
-    "opened",  # a run, for another service
+    "opened",  # a run, on another service's request
     "asked_again",
     "covered",
     "superseded",
@@ -39,14 +39,14 @@ Outcome = Literal[
     "bug",
 ]
 
-#: A claimed record changes under its holder only where others ask again: not so often.
+#: A claimed record changes only if another request comes, which does not happen this often.
 _ROUNDS = 20
 
 
 class Settlement:
-    """Ends runs and lets go of their messages. Every call may raise ``Unavailable``.
+    """Ends runs, and deletes or releases their messages. Every call may raise ``Unavailable``.
 
-    ``note_ended`` is told of every verdict as soon as it is stored.
+    ``publish`` sends a wake-up message. ``note_ended`` gets the record of each run that has ended.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Settlement:
         """Store the result of a claimed run, announce it, delete the message."""
         began = self._clock.monotonic()
         now = self._clock.now()
-        result = {**_identity(claim, now, self._terms.result_ttl_seconds), **result}
+        result = {**_common(claim, now, self._terms.result_ttl_seconds), **result}
         end = partial(completed, result=result, now=now)
         stored = await self._finish(lease, claim, end, lambda: self.delete(lease))
         self._metrics.run_seconds.labels("storing").observe(self._clock.monotonic() - began)
@@ -94,7 +94,7 @@ class Settlement:
                 await self.delete(lease)
 
         now = self._clock.now()
-        error = {**_identity(claim, now, self._terms.failed_ttl_seconds), **why}
+        error = {**_common(claim, now, self._terms.failed_ttl_seconds), **why}
         stored = await self._finish(lease, claim, partial(failed, error=error, now=now), settle)
         return "failed" if stored else "superseded"
 
@@ -116,7 +116,7 @@ class Settlement:
         return True
 
     async def announce(self, lease: Lease, record: Record, run_id: str) -> Outcome:
-        """Announce the end of a run once more, as the record has it; delete the message."""
+        """Publish the completion event of a run again, from its record. Delete the message."""
         await self._announce(record, run_id)
         await self.delete(lease)
         return "announced"
@@ -161,7 +161,7 @@ class Settlement:
             self._metrics.deleted.inc()
 
     async def delete(self, lease: Lease) -> None:
-        """Be done with a message."""
+        """Delete a message."""
         await lease.stop()
         await self._ports.queues[lease.message.lane].delete(lease.message)
         self._metrics.deleted.inc()
@@ -194,7 +194,7 @@ class Settlement:
         await lease.seal()
         seen: Record | None = claim
         for _ in range(_ROUNDS):
-            if seen is None or not _held(seen, claim):
+            if seen is None or not _is_claimed(seen, claim):
                 break
             next_run_id = new_ulid(self._clock.now(), self._rng.getrandbits(80))
             applied = await self._ports.store.apply(end(seen, next_run_id=next_run_id))
@@ -219,8 +219,8 @@ class Settlement:
         )
 
 
-def _held(record: Record, claim: Record) -> bool:
-    """Tell whether a record still is as the claim left it, but for who asked again."""
+def _is_claimed(record: Record, claim: Record) -> bool:
+    """Tell whether ``claim`` still holds the run. Other requests may have changed ``again``."""
     return (record.run_id, record.state, record.worker) == (
         claim.run_id,
         claim.state,
@@ -228,8 +228,8 @@ def _held(record: Record, claim: Record) -> bool:
     )
 
 
-def _identity(record: Record, now: int, ttl_seconds: float) -> dict[str, Any]:
-    """What a stored result and a stored error have in common: whose they are, how long kept."""
+def _common(record: Record, now: int, ttl_seconds: float) -> dict[str, Any]:
+    """The part that a stored result and a stored error have in common."""
     return {
         "run_id": record.run_id,
         "requested_at": record.requested_at,
