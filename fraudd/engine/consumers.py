@@ -164,7 +164,8 @@ class Consumers:
         assert poller is not None, "a poller is a task"
         self._receiving[poller] = self._clock.monotonic()
         self._lanes.began(poll, self._clock.monotonic())
-        self._guard.changed()
+        if poll.shared:
+            self._guard.changed()  # the bulk lane may be polled now
         count = None
         try:
             messages = await self._queues[poll.lane].receive(limit, wait_seconds=poll.wait_seconds)
@@ -178,7 +179,8 @@ class Consumers:
         finally:
             del self._receiving[poller]
             self._lanes.ended(poll, self._clock.monotonic(), messages=count)
-            self._guard.changed()
+            if poll.lane == "bulk":
+                self._guard.changed()  # after the breaker opened, the next poll waits for this one
 
     def _start(self, group: asyncio.TaskGroup, message: Message, permit: Permit) -> None:
         job = self._new_job(message, permit)
