@@ -1,9 +1,11 @@
 """The tree of packages: what belongs where, and the limits of size that keep it readable.
 
-`python -m tests.tree` prints the tree from the packages' docstrings, as CONTRIBUTING.md shows it.
+`python -m tests.tree` prints the tree from the packages' docstrings, and what is over a limit.
+With `--write`, it updates the tree that CONTRIBUTING.md shows.
 """
 
 import ast
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -76,5 +78,15 @@ def _parameters(function: Function) -> Sequence[str]:
     return [name for name in names if name not in ("self", "cls")]
 
 
+def write() -> None:
+    """Put the tree into CONTRIBUTING.md."""
+    text = CONTRIBUTING.read_text("utf-8")
+    before, fence, rest = text.partition("```\nfraudd/\n")
+    assert fence, "CONTRIBUTING.md has a block that begins with fraudd/"
+    CONTRIBUTING.write_text(f"{before}```\n{tree()}\n```{rest.partition('```')[2]}", "utf-8")
+
+
 if __name__ == "__main__":
-    print(tree())
+    if "--write" in sys.argv:
+        write()
+    print(tree(), *oversized(), sep="\n")

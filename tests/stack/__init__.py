@@ -1,1 +1,1 @@
-"""What a test brings up: AWS, a database, a configuration, a daemon, and those who talk to it."""
+"""The parts that a test runs on: AWS, a database, a configuration, a daemon, and its clients."""

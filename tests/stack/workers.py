@@ -1,4 +1,4 @@
-"""What processes share that run tests side by side on one machine."""
+"""Several processes run tests side by side on one machine: each has ports of its own."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ from itertools import count
 
 #: Below the ports that the kernel gives to outgoing connections.
 _FIRST_PORT, _PORTS_OF_A_WORKER, _WORKERS = 10_000, 1_000, 20
-#: The number of this worker of pytest-xdist; 0 if there is only one process.
+#: The number of this worker of pytest-xdist, or 0 if there is only one process.
 NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
 #: Runs that start together begin at different ports.
 _steps = count(os.getpid() * 37)
