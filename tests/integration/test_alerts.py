@@ -19,6 +19,8 @@ ALERTS = ROOT / "config" / "alerts.yaml"
 TESTS = ROOT / "config" / "alerts.test.yaml"
 DASHBOARD = ROOT / "config" / "grafana.json"
 RUNBOOK = ROOT / "docs" / "operations.md"
+#: Where the documents are published.
+DOCS_URL = "https://fraudd.readthedocs.io/en/latest/"
 #: What Prometheus and its client library know by themselves.
 FOREIGN = {
     "ALERTS",
@@ -95,10 +97,10 @@ def test_a_rule_says_how_bad_it_is_what_it_means_and_where_to_read_on(
     rule: Mapping[str, Any],
 ) -> None:
     assert rule["labels"] in ({"severity": "page"}, {"severity": "ticket"})
-    told = rule["annotations"]
-    assert told.keys() == {"summary", "description", "runbook"}
-    path, _, anchor = told["runbook"].partition("#")
-    assert ROOT / path == RUNBOOK
+    annotations = rule["annotations"]
+    assert annotations.keys() == {"summary", "description", "runbook_url"}
+    page, _, anchor = annotations["runbook_url"].partition("#")
+    assert page == f"{DOCS_URL}{RUNBOOK.stem}/"
     headings = re.findall(r"^#+ (.+)$", RUNBOOK.read_text("utf-8"), re.MULTILINE)
     anchors = {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
     assert anchor == rule["alert"].lower()
