@@ -31,7 +31,7 @@ from fraudd.prediction.retry import Limits
 from fraudd.prediction.transitions import claimed, first_claim, requested_again
 from fraudd.telemetry import log
 
-#: If a record changes between each of this many reads and writes, its message is released.
+#: If a record changes in each of these rounds of read and write, its message is released.
 _ROUNDS = 20
 
 _GIVEN_UP = {

@@ -74,7 +74,7 @@ class Settlement:
         now = self._clock.now()
         result = {**_common(claim, now, self._terms.result_ttl_seconds), **result}
         end = partial(completed, result=result, now=now)
-        stored = await self._finish(lease, claim, end, lambda: self.delete(lease))
+        stored = await self._finish(lease, claim, end)
         self._metrics.run_seconds.labels("storing").observe(self._clock.monotonic() - began)
         return "done" if stored else "superseded"
 
@@ -85,35 +85,11 @@ class Settlement:
 
         ``dead_letter`` keeps a copy of the message for the operator, with the reason on it.
         """
-
-        async def settle() -> None:
-            if dead_letter:
-                reason, detail = why["type"], why["detail"]
-                await self.dead_letter(lease, reason=reason, detail=detail, claim=claim)
-            else:
-                await self.delete(lease)
-
         now = self._clock.now()
         error = {**_common(claim, now, self._terms.failed_ttl_seconds), **why}
-        stored = await self._finish(lease, claim, partial(failed, error=error, now=now), settle)
+        end = partial(failed, error=error, now=now)
+        stored = await self._finish(lease, claim, end, dead_letter=why if dead_letter else None)
         return "failed" if stored else "superseded"
-
-    async def _finish(
-        self,
-        lease: Lease,
-        claim: Record,
-        end: Callable[..., Transition],
-        settle: Callable[[], Awaitable[None]],
-    ) -> bool:
-        """Store, announce, then settle the message. False if another claim holds the run by now.
-
-        ``end`` makes the transition from a record and a ``next_run_id``.
-        """
-        if (record := await self._store(lease, claim, end)) is None:
-            return False
-        await settle()
-        await self._wake_next(record, claim.run_id)
-        return True
 
     async def announce(self, lease: Lease, record: Record, run_id: str) -> Outcome:
         """Publish the completion event of a run again, from its record. Delete the message."""
@@ -183,7 +159,30 @@ class Settlement:
             detail=detail,
         )
 
-    async def _store(
+    async def _finish(
+        self,
+        lease: Lease,
+        claim: Record,
+        end: Callable[..., Transition],
+        *,
+        dead_letter: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Store, announce, then delete the message. False if another claim holds the run by now.
+
+        ``end`` makes the transition from a record and a ``next_run_id``. ``dead_letter`` has the
+        type and the detail to keep with a copy of the message.
+        """
+        if (record := await self._store_and_announce(lease, claim, end)) is None:
+            return False
+        if dead_letter is None:
+            await self.delete(lease)
+        else:
+            reason, detail = dead_letter["type"], dead_letter["detail"]
+            await self.dead_letter(lease, reason=reason, detail=detail, claim=claim)
+        await self._wake_next(record, claim.run_id)
+        return True
+
+    async def _store_and_announce(
         self, lease: Lease, claim: Record, end: Callable[..., Transition]
     ) -> Record | None:
         """Store the end of a run and announce it. None if another claim holds the run by now.

@@ -40,16 +40,16 @@ def delete_before_the_result_is_written(stack: ExitStack) -> None:
 
 @bug
 def announce_before_it_is_durable(stack: ExitStack) -> None:
-    real = Settlement._store
+    real = Settlement._store_and_announce
 
-    async def _store(
+    async def _store_and_announce(
         self: Settlement, lease: Lease, claim: Record, end: Callable[..., Transition]
     ) -> Record | None:
         sets: dict[str, Any] = dict(end(replace(claim, again=None), next_run_id="").sets)
         await self._ports.topics.announce(completion(replace(claim, **sets), source="mutant"))
         return await real(self, lease, claim, end)
 
-    put(stack, Settlement, "_store", _store)
+    put(stack, Settlement, "_store_and_announce", _store_and_announce)
 
 
 @bug
