@@ -66,8 +66,7 @@ class Engine:
             rng=rng,
             visibility_timeout_seconds=terms.visibility_timeout_seconds,
         )
-        prompt, patient = guarded(ports, guard.once), guarded(ports, guard.patiently)
-        self._prompt = prompt
+        self._prompt = prompt = guarded(ports, guard.once)
         self._publisher = Publisher(prompt.topics, prompt.queues)
         self._run_times = RunTimes()
         throughput = Throughput(
@@ -90,7 +89,7 @@ class Engine:
         self.consumers = Consumers(
             queues=prompt.queues,
             permits=permits,
-            worker=self._worker(prompt, patient, scorer, permits),
+            worker=self._worker(guarded(ports, guard.patiently), scorer, permits),
             new_job=self._new_job,
             guard=guard,
             clock=clock,
@@ -182,17 +181,15 @@ class Engine:
         )
         return intake, settlement
 
-    def _worker(
-        self, prompt: Ports, patient: Ports, scorer: Callable[[], Scorer], permits: Permits
-    ) -> Worker:
+    def _worker(self, patient: Ports, scorer: Callable[[], Scorer], permits: Permits) -> Worker:
         """Build the part that takes a message from its claim to its settlement."""
         guard, clock, terms = self._guard, self._clock, self._terms
         intake, settlement = self._intake_and_settlement(patient)
-        _, prompt_settlement = self._intake_and_settlement(prompt)
+        _, prompt_settlement = self._intake_and_settlement(self._prompt)
         return Worker(
             claims=Claims(
                 patient=patient.store,
-                prompt=prompt.store,
+                prompt=self._prompt.store,
                 intake=intake,
                 settlement=settlement,
                 guard=guard,
