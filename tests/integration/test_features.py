@@ -205,7 +205,7 @@ async def test_rows_out_of_order_fail_the_run_naming_file_and_reducer(
 ) -> None:
     bench.write("wrong", rows("at", f="gap_variation(at)") + " ORDER BY at DESC")
     await bench.check()
-    says = r"wrong\.sql: f = gap_variation\(at\) needs its rows in ascending order: ORDER BY"
+    says = r"wrong\.sql: f = gap_variation\(at\) needs its rows in ascending order: add ORDER BY"
     with pytest.raises(PermanentError, match=says) as failed:
         await bench.read("shop-1")
     assert failed.value.type == "bad_feature"

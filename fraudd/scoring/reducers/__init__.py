@@ -1,1 +1,1 @@
-"""Reducers: from many rows to one value."""
+"""Reducers: each turns a column of many rows into one value."""

@@ -111,9 +111,13 @@ def test_the_digest_changes_with_what_reduces_the_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("night_share(", "nightly(", "rhythm.sql:4: reducer nightly is unknown; there are benford"),
+        (
+            "night_share(",
+            "nightly(",
+            "rhythm.sql:4: reducer nightly is unknown: use one of benford",
+        ),
         (", 6.5", "", "rhythm.sql:4: night_share takes (COLUMN, HOUR)"),
-        (", 6.5", ", 25", "rhythm.sql:4: HOUR must be over 0 and under 24"),
+        (", 6.5", ", 25", "rhythm.sql:4: HOUR must be more than 0 and less than 24"),
         ("( created_at )", "(created_at, 1)", "rhythm.sql:5: gap_variation takes (COLUMN)"),
         (", 6.5", ", six", "rhythm.sql:4: must be '-- rows: FEATURE = REDUCER(COLUMN)' or"),
         (

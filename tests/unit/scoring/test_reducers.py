@@ -178,26 +178,26 @@ def test_no_rows_say_nothing(name: str) -> None:
 )
 @pytest.mark.parametrize("cuts", [[], [2], [1, 2, 3]])
 def test_rows_out_of_order_are_refused_wherever_they_are_cut(name: str, cuts: list[int]) -> None:
-    with pytest.raises(UnfitRows, match="ascending order: ORDER BY"):
+    with pytest.raises(UnfitRows, match="ascending order: add ORDER BY"):
         reduced(name, [1.0, 5.0, 4.0, 9.0], cuts)
 
 
 @pytest.mark.parametrize("name", OF_COUNTS)
 def test_what_is_no_count_is_refused(name: str) -> None:
-    with pytest.raises(UnfitRows, match="never under 0"):
+    with pytest.raises(UnfitRows, match="needs counts, which are 0 or more"):
         reduced(name, [-1.0, 2.0])
 
 
 @pytest.mark.parametrize(
     ("name", "number", "says"),
     [
-        ("median", None, "reducer median is unknown; there are benford, entropy, gap_variation"),
+        ("median", None, "reducer median is unknown: use one of benford, entropy, gap_variation"),
         ("night_share", None, r"night_share takes \(COLUMN, HOUR\)"),
         ("entropy", 2.0, r"entropy takes \(COLUMN\)"),
-        ("night_share", 24.0, "HOUR must be over 0 and under 24"),
+        ("night_share", 24.0, "HOUR must be more than 0 and less than 24"),
         ("velocity", 0.5, "SECONDS must be 1 or more"),
-        ("short_gap_share", 0.0, "SECONDS must be over 0"),
-        ("round_share", 0.0, "UNIT must be over 0"),
+        ("short_gap_share", 0.0, "SECONDS must be more than 0"),
+        ("round_share", 0.0, "UNIT must be more than 0"),
     ],
 )
 def test_what_is_no_reducer_is_refused_with_what_there_is(
