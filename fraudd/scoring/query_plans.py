@@ -1,4 +1,4 @@
-"""What the plan of a feature file says: whether one entity's score costs a whole table."""
+"""Finds feature files whose query plan reads a whole table for one entity."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,54 +7,53 @@ from typing import Any
 
 from fraudd.scoring.feature_files import FeatureFile
 
-#: What has no more rows is tiny: reading it whole takes half a millisecond, and a server that knows
-#: it to be so small may well prefer that to an index.
+#: A table with at most this number of rows is tiny: reading it takes half a millisecond. The server
+#: may prefer that to an index.
 TINY_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """A table that a statement reads from end to end, by itself or by one of its indexes."""
+    """A table of which a statement reads every row, directly or through an index."""
 
-    #: As the statement calls it: its alias, where it has one.
+    #: Its name in the statement, which may be an alias.
     table: str
-    #: The index that is read instead of the table.
+    #: The index that the statement reads instead of the table.
     index: str | None
-    #: Indexes on columns that have a condition, but which are not used.
+    #: Indexes on columns with a condition that the server does not use.
     unused_index: str | None
-    #: About so many, as the server believes.
+    #: The number of rows that the server expects.
     rows: int = field(compare=False)
 
     def is_choice(self, affected: Sequence[str], entities: Sequence[str]) -> bool:
-        """Whether a server that has an index prefers this for some, who have many of the rows."""
+        """Tell whether the server ignores a fitting index for large entities only."""
         return bool(self.unused_index) and not self.index and len(affected) < len(entities)
 
     def describe(self, file: FeatureFile, entities: Sequence[str]) -> str:
-        """Say what is wrong with a feature file, and what would help."""
-        table = _behind(self.table, file.sql)
-        add = f"add an index to {table} that begins with the column that leads to the entity"
+        """Describe what is wrong with a feature file, and what would help."""
+        table = _table_of(self.table, file.sql)
+        remedy = f"Add an index to {table} that begins with the column that leads to the entity."
         if self.index:
-            why = f"index {self.index} is read as a whole; {add}"
+            cause = f"it reads all of index {self.index}. {remedy}"
         elif self.unused_index:
-            why = (
-                f"index {self.unused_index} is not used: values of another type or collation are"
-                " compared with it, or so many rows are left that the server prefers to read all"
-                " (an index of every column that the file uses helps), or its statistics are old"
-                f" (ANALYZE TABLE {table})"
+            cause = (
+                f"the server does not use index {self.unused_index}. Either the SQL compares the"
+                " column with another type or collation: fix the SQL. Or too many rows match: add"
+                " an index with every column that the file uses. Or statistics are out of date:"
+                f" ANALYZE TABLE {table}."
             )
         else:
-            why = f"no index fits; {add}"
-        whom = ", ".join(entities)
-        return (
-            f"{file.name}: reads all of table {table}, about {self.rows:,} rows, for {whom}: {why}"
-        )
+            cause = f"no index fits. {remedy}"
+        names = ", ".join(entities)
+        size = f"about {self.rows:,} rows"
+        return f"{file.name}: reads all of table {table} ({size}) for {names}: {cause}"
 
 
 def scans(plan: Sequence[Mapping[str, Any]]) -> list[Scan]:
-    """Find what a plan reads as a whole and is not tiny.
+    """Return the tables that a plan reads whole, without tiny ones.
 
-    ``plan`` has the rows of ``EXPLAIN FORMAT=TRADITIONAL`` by column, as MariaDB or MySQL gives
-    them: https://dev.mysql.com/doc/refman/8.4/en/explain-output.html
+    ``plan`` has the rows of ``EXPLAIN FORMAT=TRADITIONAL`` by column, from MariaDB or MySQL:
+    https://dev.mysql.com/doc/refman/8.4/en/explain-output.html
     """
     return [
         Scan(
@@ -69,20 +68,20 @@ def scans(plan: Sequence[Mapping[str, Any]]) -> list[Scan]:
 
 
 def _reads_all(row: Mapping[str, Any]) -> bool:
-    # <derived2>, <subquery3>, <union1,2>: made by the statement itself, from rows of other lines.
+    # <derived2>, <subquery3>, <union1,2> are results of other lines, not tables.
     if not row["table"] or row["table"].startswith("<"):
         return False
-    # MySQL skips through a whole index whose first column has no condition; it calls that a range.
+    # If the first column of an index has no condition, MySQL skips through all of it: a "range".
     return row["type"] in ("ALL", "index") or "skip scan" in (row["Extra"] or "")
 
 
 def _count(rows: int | str) -> int:
-    """MariaDB writes a text, with a share behind the number where it filters: ``22 (5%)``."""
+    """Parse a number of rows. MariaDB writes text, with a share if it filters: ``22 (5%)``."""
     return int(str(rows).split(maxsplit=1)[0])
 
 
-def _behind(alias: str, sql: str) -> str:
-    """The table behind an alias; the alias itself where that is not plain to see."""
+def _table_of(alias: str, sql: str) -> str:
+    """Return the table of an alias, or the alias if the SQL is ambiguous."""
     named = rf"(?:\bFROM|\bJOIN|,)\s+([\w.$`]+)\s+(?:AS\s+)?`?{re.escape(alias)}`?(?![\w.$])"
-    tables = {found.replace("`", "") for found in re.findall(named, sql, re.IGNORECASE)}
+    tables = {name.replace("`", "") for name in re.findall(named, sql, re.IGNORECASE)}
     return tables.pop() if len(tables) == 1 else alias

@@ -232,8 +232,8 @@ PLANTS = [
         name="a feature that reads a whole table",
         act=feature("dear.sql", _WHOLE_TABLE),
         level="failed",
-        says="plans: dear.sql: reads all of table orders, about 0,0 rows, for shop-0, shop-0",
-        remedy="add an index to orders",
+        says="plans: dear.sql: reads all of table orders (about 0,0 rows) for shop-0, shop-0",
+        remedy="Add an index to orders",
     ),
     Plant(
         name="nobody to look at plans for",

@@ -91,9 +91,9 @@ async def test_a_whole_table_and_a_whole_index_are_named_with_what_would_help(
     assert report.marked("warning") == []
     found = report.marked("failed")
     assert len(found) == 2
-    start = "plans: dear.sql: reads all of table orders, about "
-    assert all(detail.startswith(start) and " rows, for shop-7: " in detail for detail in found)
-    reasons = ("no index fits; add an index", "index shop is read as a whole; add an index")
+    start = "plans: dear.sql: reads all of table orders (about "
+    assert all(detail.startswith(start) and " rows) for shop-7: " in detail for detail in found)
+    reasons = ("no index fits. Add an index", "it reads all of index shop. Add an index")
     for reason in reasons:
         assert any(reason in detail for detail in found)
 

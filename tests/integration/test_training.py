@@ -190,7 +190,7 @@ def test_no_label_that_was_known_only_later_is_used_in_training() -> None:
 
 
 def test_labels_that_do_not_suffice_are_refused() -> None:
-    with pytest.raises(Misconfigured, match="labels have to span more than 21 days"):
+    with pytest.raises(Misconfigured, match="labels must span more than 21 days"):
         train(vectors([1] * 30 + [2] * 30), label_delay_days=21, kinds={})
 
 

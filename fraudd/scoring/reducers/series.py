@@ -123,16 +123,16 @@ class Velocity:
     Time is divided into steps of a sixtieth of the window. A window begins where a step begins.
     So the result lies between the exact maxima for 59/60 of the window and for the whole window,
     and needs sixty counts, however many values there are.
-    """
 
-    # How it works, with six values and a window of 3 steps instead of 60:
-    #
-    #   step of the value   1  1  2  2  4  7
-    #   running count       1  2  3  4  5  6   all values up to this one
-    #   outside             0  0  0  0  2  5   those that are 3 steps older, or more
-    #   in the window       1  2  3  4  3  1   the difference: the largest, 4, is the result
-    #
-    # Between two pieces only the counts of the last sixty steps are kept.
+    How it works, with six values and a window of 3 steps instead of 60::
+
+        step of the value   1  1  2  2  4  7
+        running count       1  2  3  4  5  6   all values up to this one
+        outside             0  0  0  0  2  5   those that are 3 or more steps older
+        in the window       1  2  3  4  3  1   the difference: the largest, 4, is the result
+
+    Between two pieces only the counts of the last sixty steps are kept.
+    """
 
     def __init__(self, seconds: float) -> None:
         if seconds < 1:

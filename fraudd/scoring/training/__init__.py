@@ -1,1 +1,1 @@
-"""Training: from labels to a model."""
+"""Training: computes features for labels, trains a model, and measures it."""

@@ -1,4 +1,4 @@
-"""Labels, and the vectors that the feature SQL gives at each label's own time."""
+"""Reads labels, and computes the features of each label as of its own time."""
 
 import asyncio
 import csv
@@ -15,13 +15,13 @@ from fraudd.database.permits import Permits
 from fraudd.errors import Misconfigured, PermanentError
 from fraudd.scoring.features import SqlFeatures
 
-#: One snapshot for all labels would make an ALTER TABLE wait for as long as they take.
-_LABELS_A_SNAPSHOT = 50
+#: A snapshot makes an ALTER TABLE wait, so one for all labels would be too long.
+_LABELS_PER_SNAPSHOT = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """Whether an entity was a fraud at a time (epoch milliseconds)."""
+    """Whether an entity was fraudulent at a time (epoch milliseconds)."""
 
     entity_id: str
     as_of: int
@@ -30,7 +30,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vectors:
-    """A training set of n rows, f features: matrix (n, f) with NaN for missing, the rest (n,)."""
+    """A training set of n rows and f features. NaN in the matrix (n, f) is a missing value."""
 
     names: Sequence[str]
     matrix: NDArray[np.float64]
@@ -40,7 +40,7 @@ class Vectors:
 
 
 def read_labels(path: Path) -> list[Label]:
-    """Read ``entity_id,as_of,label`` rows. Raises ``Misconfigured`` with file and line."""
+    """Read rows of ``entity_id,as_of,label``. Raises ``Misconfigured`` with file and line."""
     try:
         with path.open(newline="", encoding="utf-8") as lines:
             return list(_labels(path, csv.DictReader(lines)))
@@ -57,14 +57,14 @@ async def gather(
 ) -> Vectors:
     """Compute the features of every label, on as many connections as the permits allow.
 
-    ``progress`` is told how many more are done. Raises what ``ports`` lists.
+    ``progress`` is called with the number of labels just done. Raises what ``ports`` lists.
     """
     names = sorted(features.files.features)
     matrix = np.empty((len(labels), len(names)))
-    chunks = iter(range(0, len(labels), _LABELS_A_SNAPSHOT))
+    chunks = iter(range(0, len(labels), _LABELS_PER_SNAPSHOT))
 
     async def fill(begin: int) -> None:
-        chunk = labels[begin : begin + _LABELS_A_SNAPSHOT]
+        chunk = labels[begin : begin + _LABELS_PER_SNAPSHOT]
         permit = await permits.acquire()
         try:
             async with connections.snapshot(permit) as snapshot:
@@ -76,7 +76,7 @@ async def gather(
         progress(len(chunk))
 
     async def fill_all() -> None:
-        # A permit for each chunk: while the database is busy there are fewer.
+        # Each chunk takes a permit of its own, so a busy database gets fewer connections.
         for begin in chunks:
             await fill(begin)
 
@@ -85,7 +85,7 @@ async def gather(
             for _ in range(permits.maximum):
                 group.create_task(fill_all())
     except ExceptionGroup as failures:
-        # One is told; the others met the same, or were cut off because of it.
+        # The others failed for the same reason, or were cancelled because of this one.
         raise failures.exceptions[0] from None
     return Vectors(
         names=names,
@@ -117,5 +117,6 @@ def _labels(path: Path, rows: "csv.DictReader[str]") -> Iterator[Label]:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise Misconfigured(
-                f"{path}:{rows.line_num}: {error}; a row is entity_id,as_of (RFC 3339),label (0, 1)"
+                f"{path}:{rows.line_num}: {error}."
+                " A row is entity_id,as_of (RFC 3339),label (0 or 1)."
             ) from None

@@ -1,4 +1,4 @@
-"""How well scores tell frauds from the rest: the measures that training reports."""
+"""Measures how well scores separate frauds from honest entities."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ Scores = NDArray[np.floating[Any]]
 
 
 def roc_auc(labels: Labels, scores: Scores) -> float:
-    """Chance that a fraud scores higher than an honest one, ties counting half; shapes (n,).
+    """Return the probability that a fraud scores higher than an honest entity (shapes (n,)).
 
-    NaN where there is no fraud, or nothing but frauds.
+    A tie counts half. The result is NaN if either class is empty.
     """
     _, group, size = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(size) - (size - 1) / 2)[group]
@@ -24,9 +24,9 @@ def roc_auc(labels: Labels, scores: Scores) -> float:
 
 
 def precision_recall(labels: Labels, scores: Scores) -> tuple[Scores, Scores, Scores]:
-    """Precision and recall of flagging all from each distinct score on; shapes (distinct,).
+    """Return (thresholds, precision, recall), with the highest threshold first.
 
-    Gives (thresholds, precision, recall), the highest threshold first.
+    Each distinct score is a threshold, and flags all scores at or above it.
     """
     order = np.argsort(-scores, kind="stable")
     sorted_scores, hits = scores[order], np.cumsum(labels[order])
@@ -36,13 +36,13 @@ def precision_recall(labels: Labels, scores: Scores) -> tuple[Scores, Scores, Sc
 
 
 def average_precision(labels: Labels, scores: Scores) -> float:
-    """Mean precision over the frauds as they are found: sum of precision x gain in recall."""
+    """Return the average precision: the sum of precision x gain in recall."""
     _, precision, recall = precision_recall(labels, scores)
     return float(np.sum(np.diff(recall, prepend=0.0) * precision))
 
 
-def threshold_for(precision_wanted: float, labels: Labels, scores: Scores) -> float:
-    """Lowest score from which on at least that share are frauds; 1.0 where there is none."""
+def threshold_for(min_precision: float, labels: Labels, scores: Scores) -> float:
+    """Return the lowest threshold with at least this precision, or 1.0 if none has it."""
     thresholds, precision, _ = precision_recall(labels, scores)
-    good = np.flatnonzero(precision >= precision_wanted)
-    return float(thresholds[good[-1]]) if good.size else 1.0
+    sufficient = np.flatnonzero(precision >= min_precision)
+    return float(thresholds[sufficient[-1]]) if sufficient.size else 1.0

@@ -1,4 +1,4 @@
-"""Trains the model, measures it on what came later, and writes both into one file."""
+"""Trains the model, measures it on later labels, and writes model and report to one file."""
 
 import json
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from fraudd.prediction.formats import rfc3339
 from fraudd.scoring.training.dataset import Vectors
 from fraudd.scoring.training.evaluation import average_precision, roc_auc, threshold_for
 
-#: Of what is flagged for review, and what is blocked, at least this share shall be frauds.
+#: The thresholds are chosen so that at least this share of the flagged entities are frauds.
 _REVIEW_PRECISION, _BLOCK_PRECISION = 0.3, 0.9
-#: The test takes this share of the label times: the latest ones.
+#: This share of the label times, the latest ones, is for the test.
 _TEST_SHARE = 0.25
 _DAY_MS = 24 * 3600 * 1000
-#: Small trees and few: labels are rare, and a score shall be explained by a handful of reasons.
-#: ``tree_method`` and ``base_score`` are set because their defaults change with versions and data.
+#: Few small trees, because labels are rare and a few reasons must explain a score.
+#: ``tree_method`` and ``base_score`` are set because their defaults depend on version and data.
 _PARAMETERS = {
     "objective": "binary:logistic",
     "tree_method": "hist",
@@ -38,37 +38,37 @@ _ROUNDS = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a model was trained on and what it is worth, measured on the later part."""
+    """The size of the training set, and the quality of the model on later labels."""
 
     train_rows: int
     test_rows: int
-    #: The first as_of of the test; no label that was known only later was used in training.
+    #: The first as_of of the test. Training used only labels that were known by then.
     test_from: str
     fraud_rate: float
     auc: float
     average_precision: float
     review_threshold: float
     block_threshold: float
-    #: Share of the frauds of each kind that reach the review threshold.
+    #: For each kind of fraud, the share that reaches the review threshold.
     recall: Mapping[str, float]
 
 
 def train(
     vectors: Vectors, *, label_delay_days: float, kinds: Mapping[str, str]
 ) -> tuple[xgboost.Booster, Report]:
-    """Train on the earlier part and measure on the later.
+    """Train on earlier labels and measure on later ones.
 
-    A label is known for sure ``label_delay_days`` after its time: rows whose label was not known
-    when the test begins are left out of training. ``kinds`` names the kind of fraud of each
-    entity, for the recall by kind. Raises ``Misconfigured`` where the labels do not suffice.
+    A label is final ``label_delay_days`` after its time. Training uses only labels that were
+    final when the test begins. ``kinds`` maps entities to kinds of fraud, for the report. Raises
+    ``Misconfigured`` if there are too few labels.
     """
     earlier, later = _split(vectors, label_delay_days)
     for part, name in ((earlier, "training"), (later, "test")):
         frauds = int(vectors.labels[part].sum())
         if frauds == 0 or frauds == part.sum():
             raise Misconfigured(
-                f"of {part.sum()} labels for the {name} {frauds} are frauds: there must be both;"
-                f" labels have to span more than {label_delay_days:g} days"
+                f"the {name} set has {part.sum()} labels, {frauds} of them fraud; it needs both"
+                f" classes. The labels must span more than {label_delay_days:g} days."
             )
     booster = xgboost.train(
         _PARAMETERS, _matrix(vectors, earlier), num_boost_round=_ROUNDS, verbose_eval=False
@@ -80,7 +80,7 @@ def train(
 def save(
     booster: xgboost.Booster, report: Report, path: Path, *, sql_digest: str, trained_at: int
 ) -> None:
-    """Write the model file, with all that it takes to use it; nobody ever reads half of one."""
+    """Write the model file with its report and thresholds. Readers never see a partial file."""
     booster.set_attr(
         trained_at=rfc3339(trained_at),
         sql_digest=sql_digest,
@@ -95,11 +95,11 @@ def save(
 
 
 def _split(vectors: Vectors, label_delay_days: float) -> tuple[NDArray[np.bool_], ...]:
-    """Choose the rows (n,) for training and for the test, by time."""
+    """Select the rows (n,) for training and those for the test, by time."""
     times = np.unique(vectors.as_of)
     test_from = times[int(len(times) * (1 - _TEST_SHARE))] if len(times) else 0
-    known_by = vectors.as_of + label_delay_days * _DAY_MS
-    return known_by <= test_from, vectors.as_of >= test_from
+    final_at = vectors.as_of + label_delay_days * _DAY_MS
+    return final_at <= test_from, vectors.as_of >= test_from
 
 
 def _matrix(vectors: Vectors, rows: NDArray[np.bool_]) -> xgboost.DMatrix:

@@ -123,16 +123,16 @@ def told(sql: str, row: dict[str, Any]) -> str:
 
 def test_the_sentence_names_file_table_rows_entities_and_remedy() -> None:
     assert told("SELECT 1 FROM orders", of_mariadb("orders", "ALL", "585104")) == (
-        "odd.sql: reads all of table orders, about 585,104 rows, for shop-1, shop-7:"
-        " no index fits; add an index to orders that begins with the column that leads to the"
-        " entity"
+        "odd.sql: reads all of table orders (about 585,104 rows) for shop-1, shop-7:"
+        " no index fits. Add an index to orders that begins with the column that leads to the"
+        " entity."
     )
-    assert "index shop is read as a whole; add an index to orders that begins" in told(
+    assert "it reads all of index shop. Add an index to orders that begins" in told(
         "SELECT 1 FROM orders", of_mysql("orders", "index", 585756, key="shop")
     )
     unused = told("SELECT 1 FROM orders", of_mysql("orders", "ALL", 585756, possible_keys="shop"))
-    assert "shop-7: index shop is not used: values of another type or collation" in unused
-    assert unused.endswith("(ANALYZE TABLE orders)")
+    assert "shop-7: the server does not use index shop. Either the SQL compares" in unused
+    assert unused.endswith("ANALYZE TABLE orders.")
 
 
 @pytest.mark.parametrize(
@@ -163,4 +163,4 @@ def test_what_a_server_does_for_those_alone_who_have_many_of_the_rows_is_its_cho
     ],
 )
 def test_a_table_is_called_by_its_name_where_that_is_plain_to_see(sql: str, table: str) -> None:
-    assert f"reads all of table {table}, " in told(sql, of_mysql("o", "ALL", 5000))
+    assert f"reads all of table {table} (" in told(sql, of_mysql("o", "ALL", 5000))
