@@ -31,8 +31,9 @@ from fraudd.prediction.retry import Limits
 from fraudd.prediction.transitions import claimed, first_claim, requested_again
 from fraudd.telemetry import log
 
-#: If a record changes in each of these rounds of read and write, its message is released.
-_ROUNDS = 20
+#: A round is a decision and its write. If the record changes in every round, the message is
+#: released.
+_MAX_ROUNDS = 20
 
 _GIVEN_UP = {
     "exhausted": "the process died in each of the {attempts} attempts",
@@ -49,7 +50,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The message needs no run, and is settled or released."""
+    """The message is settled or released, and there is no run to compute."""
 
     outcome: Outcome
 
@@ -106,29 +107,29 @@ class Claims:
         """
         step: Claimed | Settled | Retry = await self._first_step(lease, event)
         alone = False
-        for _ in range(_ROUNDS):
-            match step:
-                case Retry(record):
-                    await self._guard.patiently(lease.message.part, lease.ensure_fresh)
-                    decision = self._decide(lease, event, record)
-                    if isinstance(decision, Claim) and decision.alone and not alone:
-                        await wait_alone()
-                        alone = True
-                        step = _seen(await self._patient.get(event.entity_id), lease)
-                    else:
-                        step = await self._carry_out(lease, event, decision)
-                case end:
-                    return end
-        await self._settlement.release_message(lease, seconds=1)
-        return Settled("released_before_run")
+        rounds = 0
+        while isinstance(step, Retry):
+            rounds += 1
+            if rounds > _MAX_ROUNDS:
+                await self._settlement.release_message(lease, seconds=1)
+                return Settled("released_before_run")
+            await self._guard.patiently(lease.message.part, lease.ensure_fresh)
+            decision = self._decide(lease, event, step.record)
+            if isinstance(decision, Claim) and decision.alone and not alone:
+                await wait_alone()
+                alone = True
+                step = _claimed_or_retry(await self._patient.get(event.entity_id), lease)
+            else:
+                step = await self._carry_out(lease, event, decision)
+        return step
 
     async def _first_step(self, lease: Lease, event: RequestEvent) -> Claimed | Retry:
-        """Claim unread a run that nobody has claimed yet: nearly every run, and it saves a read.
+        """Claim the run without reading its record, which saves a read for nearly every run.
 
-        Whether a run has expired is known only from its record.
+        If runs expire, the record is read first, because only it tells when the run started.
         """
         if event.run_id is None or self._limits.max_wait_seconds is not None:
-            return _seen(await self._patient.get(event.entity_id), lease)
+            return _claimed_or_retry(await self._patient.get(event.entity_id), lease)
         await self._guard.patiently(lease.message.part, lease.ensure_fresh)
         return await self._claim(
             first_claim(event.entity_id, event.run_id, **self._terms(lease)), lease
@@ -147,12 +148,12 @@ class Claims:
         )
 
     def _steal_from(self) -> int:
-        """Give the time until which leases of other workers are not taken over."""
+        """Return the time until which no expired lease is taken over."""
         grace_seconds = self._guard.lease_grace_seconds()
         return self._clock.now() + int(grace_seconds * 1000) if grace_seconds else 0
 
     def _terms(self, lease: Lease) -> dict[str, Any]:
-        """The terms of a new claim: its fencing token and the end of its lease."""
+        """Return the terms of a new claim: its fencing token and the end of its lease."""
         return {"worker": lease.token, "now": self._clock.now(), "lease_until": lease.until()}
 
     async def _carry_out(
@@ -205,7 +206,7 @@ class Claims:
             record = (await uncancelled(self._prompt.apply(claim))).record
         except Unavailable:
             record = await self._patient.get(claim.entity_id)
-        return _seen(record, lease)
+        return _claimed_or_retry(record, lease)
 
     async def _settle(self, lease: Lease, applied: Applied, outcome: Outcome) -> Settled | Retry:
         """Delete the message if the write that serves it was applied."""
@@ -215,8 +216,8 @@ class Claims:
         return Settled(outcome)
 
 
-def _seen(record: Record | None, lease: Lease) -> Claimed | Retry:
-    """Take a record as claimed if it has our fencing token, however our claim got there."""
+def _claimed_or_retry(record: Record | None, lease: Lease) -> Claimed | Retry:
+    """Tell whether the record has our fencing token. A claim may be applied without a response."""
     if record is not None and record.worker == lease.token:
         return Claimed(record)
     return Retry(record)

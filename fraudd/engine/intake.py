@@ -19,8 +19,8 @@ from fraudd.prediction.transitions import deleted, opened, promoted, republished
 from fraudd.telemetry import log
 from fraudd.telemetry.clock_skew import ClockSkew
 
-#: If a record changes between this number of reads and writes, the request fails.
-_ROUNDS = 5
+#: If the record changes between read and write in every round, the request fails.
+_MAX_ROUNDS = 5
 #: The longest that SQS keeps a message, in seconds. A tombstone must live longer than messages
 #: from before the deletion.
 MESSAGE_RETENTION_SECONDS = 14 * 24 * 3600
@@ -87,7 +87,7 @@ class Intake:
             self._terms.default_max_age_seconds if max_age_seconds is None else max_age_seconds
         )
         stored = await self._store.get(entity_id)
-        for _ in range(_ROUNDS):
+        for _ in range(_MAX_ROUNDS):
             seen = unexpired(stored, self._clock.now())
             decision = on_request(
                 seen,
@@ -120,7 +120,7 @@ class Intake:
             if applied.done:
                 assert stored is not None, "an applied transition leaves a record"
                 return Response(status="started", record=stored)
-        raise Unavailable("store", f"the record of {entity_id} changed under {_ROUNDS} reads")
+        raise Unavailable("store", f"the record of {entity_id} changed during {_MAX_ROUNDS} reads")
 
     def retry_after_seconds(self, failed: Record) -> int:
         """Return the seconds until the failure is so old that a request starts a new run."""

@@ -40,7 +40,7 @@ class Lease:
         self._store = store
         self._queue = queue
         self._clock = clock
-        self.visibility_seconds = visibility_timeout_seconds
+        self._visibility_seconds = visibility_timeout_seconds
         self._visible_at = message.received_at + int(visibility_timeout_seconds * 1000)
         self._beating = asyncio.Lock()
         self._stopped = False
@@ -63,7 +63,7 @@ class Lease:
         Raises ``Unavailable``.
         """
         remaining = self._visible_at - self._clock.now()
-        if remaining * _BEATS_PER_TIMEOUT < self.visibility_seconds * 1000:
+        if remaining * _BEATS_PER_TIMEOUT < self._visibility_seconds * 1000:
             async with self._beating:
                 await self._hide()
 
@@ -74,7 +74,7 @@ class Lease:
     def take_over(self, newer: Message) -> None:
         """Continue with a newer receipt handle of the same message."""
         self.message = newer
-        self._visible_at = newer.received_at + int(self.visibility_seconds * 1000)
+        self._visible_at = newer.received_at + int(self._visibility_seconds * 1000)
 
     async def seal(self) -> None:
         """Stop renewing the claim. On return no heartbeat is under way."""
@@ -89,7 +89,7 @@ class Lease:
 
     async def _beat_while_held(self, holder: "asyncio.Task[object]") -> None:
         while self.ended is None:
-            await asyncio.sleep(self.visibility_seconds / _BEATS_PER_TIMEOUT)
+            await asyncio.sleep(self._visibility_seconds / _BEATS_PER_TIMEOUT)
             async with self._beating:
                 if self._stopped:
                     return
@@ -117,7 +117,7 @@ class Lease:
         if self.claim is None:
             return
         now = self._clock.now()
-        until = lease_end(now + int(self.visibility_seconds * 1000))
+        until = lease_end(now + int(self._visibility_seconds * 1000))
         try:
             async with self._in_time("store"):
                 applied = await self._store.apply(renewed(self.claim, lease_until=until))
@@ -138,12 +138,12 @@ class Lease:
         """Hide the message for another visibility timeout, which starts before the call."""
         now = self._clock.now()
         async with self._in_time("queue"):
-            await self._queue.hide(self.message, self.visibility_seconds)
-        self._visible_at = now + int(self.visibility_seconds * 1000)
+            await self._queue.hide(self.message, self._visibility_seconds)
+        self._visible_at = now + int(self._visibility_seconds * 1000)
 
     @asynccontextmanager
     async def _in_time(self, part: str) -> AsyncIterator[None]:
-        seconds = self.visibility_seconds / _BEAT_TIMEOUTS_PER_TIMEOUT
+        seconds = self._visibility_seconds / _BEAT_TIMEOUTS_PER_TIMEOUT
         try:
             async with asyncio.timeout(seconds):
                 yield

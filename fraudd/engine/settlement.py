@@ -40,7 +40,7 @@ Outcome = Literal[
 ]
 
 #: A claimed record changes only if another request comes, which does not happen this often.
-_ROUNDS = 20
+_MAX_ROUNDS = 20
 
 
 class Settlement:
@@ -192,7 +192,7 @@ class Settlement:
         """
         await lease.seal()
         seen: Record | None = claim
-        for _ in range(_ROUNDS):
+        for _ in range(_MAX_ROUNDS):
             if seen is None or not _is_claimed(seen, claim):
                 break
             next_run_id = new_ulid(self._clock.now(), self._rng.getrandbits(80))

@@ -157,7 +157,7 @@ def renew_no_lease(stack: ExitStack) -> None:
 def renew_no_visibility(stack: ExitStack) -> None:
     async def _hide(self: Lease) -> None:
         now = self._clock.now()
-        self._visible_at = now + int(self.visibility_seconds * 1000)
+        self._visible_at = now + int(self._visibility_seconds * 1000)
 
     put(stack, Lease, "_hide", _hide)
 
