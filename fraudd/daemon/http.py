@@ -100,7 +100,7 @@ class HttpServer:
         try:
             self._admission.tokens = valid = tokens(self._config)
         except Misconfigured as error:
-            log.error("tokens.not_reloaded", problems=error.problems)
+            log.error("tokens.reload_refused", problems=error.problems)
         else:
             log.info("tokens.reloaded", count=0 if valid is None else len(valid))
 

@@ -31,7 +31,7 @@ def listener(config: Config) -> socket.socket:
         raise
     address = address_of(given)
     if "listen" in config.http.model_fields_set and address != config.http.listen:
-        log.warning("daemon.other_address", address=address, listen=config.http.listen)
+        log.warning("daemon.address_mismatch", address=address, listen=config.http.listen)
     return given
 
 

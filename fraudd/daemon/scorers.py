@@ -78,7 +78,7 @@ class Scorers:
         self.model, self.features_version = loaded.model.version, loaded.model.features_version
         if not loaded.model.same_sql:
             log.warning(
-                "model.other_features_version", model=self.model, path=self._config.model.path
+                "model.features_version_mismatch", model=self.model, path=self._config.model.path
             )
 
     async def reload(self) -> None:

@@ -35,7 +35,7 @@ def notify(*assignments: str) -> None:
             manager.connect(address)
             manager.sendall(told)
     except OSError as error:
-        log.warning("systemd.not_notified", error=error.strerror, told=assignments[0])
+        log.warning("systemd.notify_failed", error=error.strerror, assignment=assignments[0])
 
 
 def handed_over() -> socket.socket | None:

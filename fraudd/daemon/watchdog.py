@@ -62,7 +62,7 @@ class Watchdog:
             return []
         if starving := self._deaf():
             if not self._starving:
-                log.error("watchdog.stalled", reason="the poll loop has not come round for long")
+                log.error("poll_loop.stalled")
             self._starving = True
             return []
         self._starving = starving

@@ -86,7 +86,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]
                     while await self._reader.read(_READ_BYTES):
                         pass
         except (OSError, MySQLError, TimeoutError) as error:
-            log.debug("connection.no_goodbye", error=str(error))
+            log.debug("connection.closed_by_server", error=str(error))
         finally:
             self.close()
 

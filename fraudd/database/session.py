@@ -170,7 +170,7 @@ class Session:
                     await asyncio.wait([call], timeout=_KILL_AGAIN_SECONDS)
         except TimeoutError:
             log.warning(
-                "statement.not_killed", error=f"still running after {self._deadline_seconds:g} s"
+                "statement.kill_failed", error=f"still running after {self._deadline_seconds:g} s"
             )
         call.cancel()
         await asyncio.wait([call])
@@ -183,9 +183,9 @@ class Session:
             await self._killer.kill(self._connection)
         except BackPressure as error:
             # If no connection becomes free, the statement ends at its own deadline.
-            log.debug("statement.not_killed_yet", error=str(error))
+            log.debug("statement.kill_delayed", error=str(error))
         except (Unavailable, RunError, TimeoutError) as error:
-            log.warning("statement.not_killed", error=str(error))
+            log.warning("statement.kill_failed", error=str(error))
             return False
         return True
 

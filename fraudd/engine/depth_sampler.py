@@ -96,7 +96,7 @@ class DepthSampler:
             self.depth = depth = await self._queue.depth()
         except Unavailable as error:
             self.depth = None
-            log.warning("queue.not_sampled", lane=self._lane, error=str(error))
+            log.warning("queue.sample_failed", lane=self._lane, error=str(error))
         else:
             # The sample may or may not include the runs that were opened during the call.
             opened_meanwhile = self.backlog.opened - opened_before

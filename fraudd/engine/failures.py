@@ -40,7 +40,7 @@ class Failures:
             ),
         )
         if isinstance(decision, LookAgain):
-            log.info("run.second_look", **job.names, seconds=decision.seconds)
+            log.info("run.recheck_scheduled", **job.names, seconds=decision.seconds)
             return decision
         if failure.kind != "permanent":
             self._guard.run_failed(claim.entity_id, f"{failure.type}: {failure.detail}")

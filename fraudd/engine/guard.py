@@ -93,9 +93,9 @@ class Guard:
             try:
                 return await self.once(part, attempt)
             except BackPressure as error:
-                log.debug("breaker.no_room", part=part, error=error.detail)
+                log.debug("breaker.too_many_connections", part=part, error=error.detail)
             except Unavailable as error:
-                log.debug("breaker.waiting", part=part, error=error.detail)
+                log.debug("breaker.trial_failed", part=part, error=error.detail)
                 continue
             finally:
                 self.breaker.left(part)

@@ -140,7 +140,7 @@ class Sweeper:
         try:
             depth = await self._queues[lane].depth()
         except Unavailable as error:
-            log.warning("queue.not_sampled", lane=lane, error=str(error))
+            log.warning("queue.sample_failed", lane=lane, error=str(error))
             return False
         return depth.visible == depth.in_flight == depth.delayed == 0
 

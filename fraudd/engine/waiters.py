@@ -86,7 +86,7 @@ class Waiters:
         try:
             record = await self._read(entity_id)
         except Unavailable as error:
-            log.debug("waiters.not_read", entity_id=entity_id, error=str(error))
+            log.debug("waiters.read_failed", entity_id=entity_id, error=str(error))
         except Exception:
             # Each waiter reads again, meets the same error, and answers its own request with it.
             self._give_up(entity_id)

@@ -139,4 +139,4 @@ class Worker:
         try:
             await self._prompt_settlement.release_run(job.lease, job.entity_id)
         except Unavailable as error:
-            log.warning("message.left", **job.names, error=str(error))
+            log.warning("message.not_released", **job.names, error=str(error))

@@ -53,7 +53,7 @@ def make_app(
             response = await visit.answered(handler)
         except asyncio.CancelledError:
             log.info(
-                "http.unanswered",
+                "http.aborted",
                 request_id=request_id,
                 method=request.method,
                 path=request.path[:200],

@@ -148,7 +148,7 @@ async def test_tokens_are_read_again_at_sighup(tmp_path: Path, config: Path, por
         assert [status(name) for name in (None, "first", "second")] == [401, 401, 200]
         file.write_text("second read\n")
         daemon.process.send_signal(signal.SIGHUP)
-        daemon.wait_for("tokens.not_reloaded")
+        daemon.wait_for("tokens.reload_refused")
         assert status("second") == 200
         assert daemon.end() == 0
     assert not [name for name in made if made[name]["token"] in daemon.printed()]

@@ -141,7 +141,7 @@ async def test_the_managers_address_counts_and_is_told(systemd: Manager, config:
         assert daemon.end() == 0
     lines = {line["event"]: line for line in map(json.loads, daemon.printed().splitlines())}
     assert lines["daemon.ready"]["address"] == f"{host}:{port}"
-    assert lines["daemon.other_address"]["listen"] == "127.0.0.1:0"
+    assert lines["daemon.address_mismatch"]["listen"] == "127.0.0.1:0"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])

@@ -153,7 +153,7 @@ async def test_for_who_hung_up_nothing_goes_on(
         caller.writer.transport.abort()
         await stuck.left.acquire()
     assert fraudd.sample("fraudd_http_requests_in_flight") == 0
-    [line] = (one for one in caplog.records if one.getMessage() == "http.unanswered")
+    [line] = (one for one in caplog.records if one.getMessage() == "http.aborted")
     fields = line.__dict__["fields"]
     assert fields["request_id"]
     assert (fields["method"], fields["path"]) == ("GET", "/v1/predictions/shop-1")

@@ -269,7 +269,7 @@ async def test_a_changed_token_file_is_read_at_sighup_and_a_bad_one_changes_noth
     token_file.write_text(f"reader read {TOKENS['admin']}\n")
     fraudd.daemon.reload()
     assert (await exchange(fraudd.port, by("reader", "read"))).status == 404
-    [line] = logged(caplog, "tokens.not_reloaded")
+    [line] = logged(caplog, "tokens.reload_refused")
     assert f"{token_file}:1: the third word must be a SHA-256" in str(line["problems"])
     assert TOKENS["admin"] not in str(line)
     token_file.write_text(good)

@@ -148,7 +148,7 @@ class _Server(web.Server):
             return False
         for connection in islice(self._connections, _LOOKED_AT):
             if cast(_Connection, connection).idle:
-                log.debug("http.made_room", address=connection.peername)
+                log.debug("http.idle_connection_closed", address=connection.peername)
                 connection.force_close()
                 self._connections.pop(connection)
                 return False
@@ -194,7 +194,9 @@ class _Connection(web.RequestHandler):
         if server.full():
             self.transport = cast(asyncio.Transport, transport)
             request_id = self._new_id()
-            log.warning("http.full", request_id=request_id, address=self.peername)
+            log.warning(
+                "http.connection_limit_reached", request_id=request_id, address=self.peername
+            )
             retry = {"Retry-After": "1"}
             full = Problem(503, "overloaded", "too many connections", headers=retry)
             self._refuse(full, request_id)
