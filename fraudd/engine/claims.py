@@ -185,9 +185,9 @@ class Claims:
             case RunAgain(record):
                 applied = await self._patient.apply(requested_again(record, now=self._clock.now()))
                 return await self._settle(lease, applied, "asked_again")
-            case StartRun(seen):
+            case StartRun(record):
                 applied = await self._intake.start_run(
-                    event.entity_id, seen, traceparent=event.traceparent
+                    event.entity_id, record, traceparent=event.traceparent
                 )
                 return await self._settle(lease, applied, "opened")
             case Promote(record):

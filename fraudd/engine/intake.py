@@ -88,23 +88,23 @@ class Intake:
         )
         stored = await self._store.get(entity_id)
         for _ in range(_MAX_ROUNDS):
-            seen = unexpired(stored, self._clock.now())
+            record = unexpired(stored, self._clock.now())
             decision = on_request(
-                seen,
+                record,
                 now=self._clock.now(),
                 max_age_seconds=max_age,
                 force=force,
                 retry_failed_after_seconds=self._terms.retry_failed_after_seconds,
             )
             if decision != "start":
-                assert seen is not None, "a request without a record starts a run"
+                assert record is not None, "a request without a record starts a run"
                 match decision:
                     case "pending":
-                        return Response(status="calculating", record=await self._wake(seen, lane))
+                        return Response(status="calculating", record=await self._wake(record, lane))
                     case "stored":
-                        return Response(status="done", record=seen)
+                        return Response(status="done", record=record)
                     case "failed":
-                        return Response(status="failed", record=seen)
+                        return Response(status="failed", record=record)
             # If the client disconnected between the write and the wake-up message, only the
             # sweeper would wake the run.
             applied = await uncancelled(
@@ -141,20 +141,20 @@ class Intake:
     async def start_run(
         self,
         entity_id: str,
-        seen: Record | None,
+        stored: Record | None,
         *,
         traceparent: str | None,
         lane: Lane = "interactive",
         reserved: AbstractContextManager[None] | None = None,
     ) -> Applied:
-        """Start a run if the record has not changed since it was ``seen``.
+        """Start a run if the record is still as it was read: ``stored``.
 
         ``reserved`` is entered for the write, and may raise ``Full``. Raises ``Unavailable``.
         """
         now = self._clock.now()
         run_id = new_ulid(now, self._rng.getrandbits(80))
         opening = opened(
-            entity_id, seen, run_id=run_id, now=now, traceparent=traceparent, lane=lane
+            entity_id, stored, run_id=run_id, now=now, traceparent=traceparent, lane=lane
         )
         with reserved or nullcontext():
             applied = await self._store.apply(opening)

@@ -17,7 +17,10 @@ _BEATS_PER_TIMEOUT, _BEAT_TIMEOUTS_PER_TIMEOUT = 3, 6
 
 
 class Lease:
-    """One message in flight. ``store`` and ``queue`` raise ``Unavailable`` in an outage."""
+    """The visibility timeout of one message, and the lease of its run.
+
+    ``store`` and ``queue`` raise ``Unavailable`` in an outage, they do not wait for its end.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class Lease:
         self.message = message
         #: The claim on the run, as long as its lease is renewed.
         self.claim: Record | None = None
-        #: Why the job was cancelled: another claim holds the run, or SQS cannot hide it any longer.
+        #: Why the job was cancelled: another claim holds the run, or the message was held too long.
         self.ended: Literal["lost", "held_too_long"] | None = None
         self._store = store
         self._queue = queue

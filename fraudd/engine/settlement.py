@@ -39,7 +39,7 @@ Outcome = Literal[
     "bug",
 ]
 
-#: A claimed record changes only if another request comes, which does not happen this often.
+#: A claimed record changes only if another request comes. That does not happen 20 times in a row.
 _MAX_ROUNDS = 20
 
 
@@ -191,17 +191,17 @@ class Settlement:
         made again from the changed record.
         """
         await lease.seal()
-        seen: Record | None = claim
+        record: Record | None = claim
         for _ in range(_MAX_ROUNDS):
-            if seen is None or not _is_claimed(seen, claim):
+            if record is None or not _is_claimed(record, claim):
                 break
             next_run_id = new_ulid(self._clock.now(), self._rng.getrandbits(80))
-            applied = await self._ports.store.apply(end(seen, next_run_id=next_run_id))
-            seen = applied.record
-            if applied.done and seen is not None:
-                self._note_ended(seen)
-                await self._announce(seen, claim.run_id)
-                return seen
+            applied = await self._ports.store.apply(end(record, next_run_id=next_run_id))
+            record = applied.record
+            if applied.done and record is not None:
+                self._note_ended(record)
+                await self._announce(record, claim.run_id)
+                return record
         log.warning("run.superseded", entity_id=claim.entity_id, run_id=claim.run_id)
         return None
 
@@ -228,7 +228,7 @@ def _is_claimed(record: Record, claim: Record) -> bool:
 
 
 def _common(record: Record, now: int, ttl_seconds: float) -> dict[str, Any]:
-    """The part that a stored result and a stored error have in common."""
+    """Return the attributes that a stored result and a stored error have in common."""
     return {
         "run_id": record.run_id,
         "requested_at": record.requested_at,

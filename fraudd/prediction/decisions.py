@@ -80,7 +80,7 @@ class Announce:
 class StartRun:
     """Another service requests a score, and no run is pending: start one, delete the message."""
 
-    seen: Record | None
+    record: Record | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,29 +22,28 @@ from fraudd.prediction.record import (
 
 def opened(
     entity_id: str,
-    seen: Record | None,
+    stored: Record | None,
     *,
     run_id: str,
     now: int,
     traceparent: str | None = None,
     lane: Lane = "interactive",
 ) -> Transition:
-    """Start a run if the record has not changed since it was ``seen`` (None: it was absent).
+    """Start a run if the record is still as it was read: ``stored`` (None: absent).
 
     A run without a ``traceparent`` starts its own trace.
     """
-    before: dict[str, Value | None] = {"run_id": None, "state": None, "deleted_at": None}
-    stale: tuple[str, ...] = ()
-    if seen is not None:
-        before = {name: getattr(seen, name) for name in before}
-        before["run_id"] = seen.run_id or None
-        stale = expired_outcomes(seen, now)
-    sets = _opening(entity_id, run_id, requested_at=now, now=now) | dict.fromkeys(stale)
+    expects: dict[str, Value | None] = {"run_id": None, "state": None, "deleted_at": None}
+    sets = _opening(entity_id, run_id, requested_at=now, now=now)
+    if stored is not None:
+        expects = {name: getattr(stored, name) for name in expects}
+        expects["run_id"] = stored.run_id or None
+        sets |= dict.fromkeys(expired_outcomes(stored, now))
     if traceparent is not None:
         sets["traceparent"] = traceparent
     if lane == "bulk":
         sets["lane"] = lane
-    return Transition(entity_id=entity_id, expects=before, sets=sets, proof="run_id")
+    return Transition(entity_id=entity_id, expects=expects, sets=sets, proof="run_id")
 
 
 def unpublished(record: Record) -> Transition:
@@ -190,28 +189,28 @@ def failed(record: Record, *, error: Json, now: int, next_run_id: str) -> Transi
 
 def backed_off(record: Record, *, not_before: int, overran: bool = False) -> Transition:
     """Queue the claimed run again. The next attempt starts at ``not_before``. This one counts."""
-    waiting: dict[str, Value | None] = {
+    sets: dict[str, Value | None] = {
         "state": "queued",
         "not_before": not_before,
         "overruns": record.overruns + overran,
         "again": None,
     }
-    return _left(record, waiting, proof="all")
+    return _left(record, sets, proof="all")
 
 
 def released(record: Record, *, not_before: int | None = None) -> Transition:
     """Queue the claimed run again. The attempt does not count, because the run did not fail."""
-    back: dict[str, Value | None] = {
+    sets: dict[str, Value | None] = {
         "state": "queued",
         "attempts": record.attempts - 1,
         "not_before": not_before,
         "again": None,
     }
-    return _left(record, back, proof="all")
+    return _left(record, sets, proof="all")
 
 
 def deleted(entity_id: str, *, now: int, expires_at: int) -> Transition:
-    """Delete an entity: its tombstone lives longer than every message sent before."""
+    """Delete an entity. Its tombstone lives longer than all messages sent before."""
     sets: dict[str, Value | None] = dict.fromkeys(field.name for field in fields(Record))
     del sets["entity_id"]
     sets |= {"state": "deleted", "deleted_at": now, "expires_at": expires_at}
@@ -221,7 +220,7 @@ def deleted(entity_id: str, *, now: int, expires_at: int) -> Transition:
 def _opening(
     entity_id: str, run_id: str, *, requested_at: int, now: int
 ) -> dict[str, Value | None]:
-    """The attributes of a run when it starts."""
+    """Return the attributes of a run when it starts."""
     return {
         "state": "queued",
         "run_id": run_id,
@@ -254,12 +253,12 @@ def _ended(
     next_run_id: str,
     proof: Proof,
 ) -> Transition:
-    """End the run. If a request comes before this write, ``again`` differs: it is refused."""
+    """End the run. The write is refused if a request changes ``again`` before it."""
     opening: dict[str, Value | None] = {}
     if record.again is not None:
         opening = _opening(record.entity_id, next_run_id, requested_at=record.again, now=now)
-    left = _left(record, {**outcome, **opening}, proof=proof)
-    return replace(left, expects={**left.expects, "again": record.again})
+    transition = _left(record, {**outcome, **opening}, proof=proof)
+    return replace(transition, expects={**transition.expects, "again": record.again})
 
 
 def _left(record: Record, sets: Mapping[str, Value | None], *, proof: Proof) -> Transition:
