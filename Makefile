@@ -108,12 +108,12 @@ prepare: setup .venv/installed-test $(TOOLS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "fraudd needs Python 3.11 or newer: set PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "installing fraudd into .venv"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet -c constraints.txt -e .
+	@$(BIN)/pip install --quiet -c constraints.txt -e '.[daemon]'
 	@touch $@
 
 .venv/installed-test: .venv/installed
 	@echo "installing what the tests need into .venv"
-	@$(BIN)/pip install --quiet -c constraints.txt -e '.[test]'
+	@$(BIN)/pip install --quiet -c constraints.txt -e '.[daemon,test]'
 	@touch $@
 
 .tools/emulator/installed: constraints-emulator.txt
