@@ -127,6 +127,11 @@ async def test_every_command_works_as_written(
 
 async def _execute(block: Block, url: str, folder: Path) -> None:
     code = block.code.replace(WRITTEN_FOR, url).replace(FOLDER, str(folder))
+    # The folder of this stack has another name than that of an instance.
+    code = code.replace(
+        "fraudd check shop",
+        f"CREDENTIALS_DIRECTORY={folder} fraudd check --config {folder}/fraudd.toml",
+    )
     code = re.sub(CALLING, rf"\1 --url {url}", code, flags=re.MULTILINE)
     process = await asyncio.create_subprocess_exec(
         *("bash", "-euo", "pipefail", "-c", code),
