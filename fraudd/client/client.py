@@ -117,7 +117,7 @@ class Client:
         try:
             prediction, _ = await self._long_poll("GET", _path(entity_id), query, None, wait)
         except Problem as problem:
-            if problem.slug == "never-asked":
+            if problem.slug == "no-prediction":
                 return None
             raise
         return prediction

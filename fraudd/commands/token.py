@@ -5,7 +5,7 @@ import json
 import random
 
 from fraudd.commands.arguments import describe
-from fraudd.web.auth import SCOPES, line_of, new_token, wrong_name, wrong_scopes
+from fraudd.web.auth import SCOPES, name_problem, new_token, scopes_problem, token_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Make a token and print it."""
     token = new_token(random.SystemRandom())
-    line = line_of(arguments.name, arguments.scope, token)
+    line = token_line(arguments.name, arguments.scope, token)
     if arguments.json:
         print(json.dumps({"token": token, "line": line}))
     else:
@@ -47,12 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _name(text: str) -> str:
-    if (problem := wrong_name(text)) is not None:
+    if (problem := name_problem(text)) is not None:
         raise argparse.ArgumentTypeError(problem)
     return text
 
 
 def _scopes(text: str) -> list[str]:
-    if (problem := wrong_scopes(text)) is not None:
+    if (problem := scopes_problem(text)) is not None:
         raise argparse.ArgumentTypeError(problem)
     return text.split(",")

@@ -15,8 +15,7 @@ from fraudd.ports import Clock
 from fraudd.telemetry import log
 from fraudd.telemetry.metrics import Metrics
 from fraudd.web.admission import Admission
-from fraudd.web.app import make_app, request_ids
-from fraudd.web.call import Handlers
+from fraudd.web.app import make_app, request_ids, routes
 from fraudd.web.server.drain import MAX_SECONDS as _DRAIN_SECONDS
 from fraudd.web.server.server import Runner, max_connections
 from fraudd.wiring import tokens
@@ -61,7 +60,7 @@ class HttpServer:
     @property
     def requests_in_flight(self) -> int:
         """The number of requests being processed, without those that only wait for a run."""
-        return self._admission.in_hand
+        return self._admission.in_flight
 
     @property
     def connections(self) -> int:
@@ -83,12 +82,12 @@ class HttpServer:
     def announce_drain(self) -> None:
         """Make each response from now on the last of its connection, and go on serving."""
         if self._runner is not None:
-            self._runner.say_goodbye()
+            self._runner.start_drain()
 
     async def drain(self, listening: socket.socket, *, patient: bool) -> None:
         """Accept no more connections, and close the open ones without losing a request."""
         assert self._runner is not None, "it was started"
-        await self._runner.part(listening, patient=patient)
+        await self._runner.drain(listening, patient=patient)
 
     async def close(self) -> None:
         """Close the connections that are left."""
@@ -105,18 +104,18 @@ class HttpServer:
             log.info("tokens.reloaded", count=0 if valid is None else len(valid))
 
     def _app(self, new_id: Callable[[], str]) -> web.Application:
-        handlers = Handlers(
+        api = routes(
             self._engine,
             metrics=self._metrics,
             status=self._status,
             unready=self._unready,
-            aside=self._admission.aside,
+            detached=self._admission.detached,
             max_wait_seconds=self._config.http.max_wait_seconds,
             test_entities=self._config.http.test_entities,
             authenticated=self._admission.tokens is not None,
         )
         return make_app(
-            handlers,
+            api,
             admission=self._admission,
             metrics=self._metrics,
             clock=self._clock,

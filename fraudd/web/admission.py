@@ -1,71 +1,80 @@
-"""Who is let in: by token and scope, at a bounded rate, no more at a time than can be served."""
+"""Admission: which requests are served, by token, rate, and number in flight."""
 
 import asyncio
 import ipaddress
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from fraudd.ports import Clock
 from fraudd.telemetry import log
 from fraudd.web.auth import Scope, Tokens
-from fraudd.web.buckets import Buckets
-from fraudd.web.problems import Problem
+from fraudd.web.problems import Problem, retryable
 
-#: Two seconds of work at some 2,000 look-ups a second: who waits longer has long hung up.
-MAX_IN_HAND = 4_000
-#: A little longer than the store's own time-outs; who only waits for a run has none.
+#: This is two seconds of work at 2,000 reads a second. Few clients wait longer than that.
+MAX_IN_FLIGHT = 4_000
+#: This is a little longer than the timeouts of the AWS clients.
 DEADLINE_SECONDS = 10.0
 _DEADLINE = web.RequestKey("deadline", asyncio.Timeout)
-#: A caller may save up this many seconds of its rate.
+#: A client that pauses may save up its rate for this time.
 _BURST_SECONDS = 2.0
-#: Failed authentications of an address: ten at once are a mistake, many more are not.
+#: Ten failed authentications of an address are a mistake. Many more are an attack.
 _FAILURES_BURST, _FAILURES_PER_SECOND = 10, 1.0
+#: A rate limiter remembers this number of clients, about 200 bytes each.
+_MAX_CLIENTS = 10_000
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: Names under which tokens are sent in URLs, RFC 6750's first.
+#: Names under which clients send tokens in URLs. The first is from RFC 6750.
 _TOKEN_KEYS = frozenset({"access_token", "token", "api_key", "apikey"})
 
 
 class Admission:
-    """Lets requests in. ``tokens`` may be replaced while it is open; None: anybody may call."""
+    """Admits requests. If ``tokens`` is None, every client is admitted.
+
+    ``tokens`` may be replaced at any time.
+    """
 
     def __init__(
         self, *, tokens: Tokens | None, requests_per_second: float | None, clock: Clock
     ) -> None:
         self.tokens = tokens
-        self.in_hand = 0
+        #: The number of requests that are being served and do not wait for a run.
+        self.in_flight = 0
         self._clock = clock
-        self._failures = Buckets(per_second=_FAILURES_PER_SECOND, burst=_FAILURES_BURST)
+        self._failures = RateLimiter(per_second=_FAILURES_PER_SECOND, burst=_FAILURES_BURST)
         self._rates = None
         if requests_per_second is not None:
             burst = max(1.0, requests_per_second * _BURST_SECONDS)
-            self._rates = Buckets(per_second=requests_per_second, burst=burst)
+            self._rates = RateLimiter(per_second=requests_per_second, burst=burst)
+        self._requests_per_second = requests_per_second
 
     def admit(self, request: web.Request, scope: Scope, request_id: str) -> str | None:
-        """Let a request in that needs a scope, or raise ``Problem`` 401, 403 or 429.
+        """Check the token and the rate of a request. Raises ``Problem`` 401, 403, or 429.
 
-        Gives the name of the caller's token; None where anybody may call.
+        Returns the name of the token, or None if no tokens are configured.
         """
         name = None
         if self.tokens is not None:
-            name = self._authenticated(request, self.tokens, scope, request_id)
+            name = self._authenticate(request, self.tokens, scope, request_id)
         if self._rates is not None:
-            caller = f"token {name}" if name else network(request.remote)
-            if wait := self._rates.take(caller, self._clock.monotonic()):
-                raise _slower("too-many-requests", "more requests than are allowed", wait)
+            client = f"token {name}" if name else network(request.remote)
+            if seconds := self._rates.take(client, self._clock.monotonic()):
+                limit = f"rate limit of {self._requests_per_second:g} requests/s exceeded"
+                raise _slow_down("too-many-requests", limit, seconds)
         return name
 
-    async def served(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Have a request answered: counted as in hand, by a deadline. Raises ``Problem`` 503."""
-        if self.in_hand >= MAX_IN_HAND:
-            raise _later("overloaded", "too many requests are in hand; ask again: it is safe")
-        self.in_hand += 1
+    async def serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Call the handler within the deadline, and count it. Raises ``Problem`` 503."""
+        if self.in_flight >= MAX_IN_FLIGHT:
+            detail = f"{MAX_IN_FLIGHT} requests are in flight. Retry after 1 s; retrying is safe."
+            raise retryable("overloaded", detail, 1)
+        self.in_flight += 1
         try:
             async with asyncio.timeout(DEADLINE_SECONDS) as deadline:
                 request[_DEADLINE] = deadline
@@ -73,29 +82,29 @@ class Admission:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            detail = f"no answer within {DEADLINE_SECONDS:g} s; ask again: it is safe"
-            raise _later("deadline", detail) from None
+            detail = f"no response within {DEADLINE_SECONDS:g} s. Retry; retrying is safe."
+            raise retryable("timeout", detail, 1) from None
         finally:
-            self.in_hand -= 1
+            self.in_flight -= 1
 
     @contextmanager
-    def aside(self, request: web.Request) -> Iterator[None]:
-        """Let a request wait for something: without a deadline, and not counted as in hand."""
+    def detached(self, request: web.Request) -> Iterator[None]:
+        """Let a request wait for a run: without a deadline, and not counted as in flight."""
         deadline = request[_DEADLINE]
         deadline.reschedule(None)
-        self.in_hand -= 1
+        self.in_flight -= 1
         try:
             yield
         finally:
-            self.in_hand += 1
+            self.in_flight += 1
             deadline.reschedule(asyncio.get_running_loop().time() + DEADLINE_SECONDS)
 
-    def _authenticated(
+    def _authenticate(
         self, request: web.Request, tokens: Tokens, scope: Scope, request_id: str
     ) -> str:
-        given = request.headers.getall("Authorization", [])
-        bearer = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
-        token = tokens.holder(bearer[1]) if bearer is not None else None
+        headers = request.headers.getall("Authorization", [])
+        bearer = _BEARER.fullmatch(headers[0]) if len(headers) == 1 else None
+        token = tokens.find(bearer[1]) if bearer is not None else None
         if token is not None and scope in token.scopes:
             return token.name
         if token is not None:
@@ -107,47 +116,81 @@ class Admission:
                 address=request.remote,
             )
             raise Problem(
-                403,
                 "scope-missing",
-                f"the token {token.name} has not the scope {scope}: its line in the token file"
-                " names those it has",
+                f"token '{token.name}' lacks the scope '{scope}';"
+                " add it to the token's line in the token file",
                 headers={"WWW-Authenticate": _challenge(error="insufficient_scope", scope=scope)},
             )
-        reason = "no token" if not given else "unknown token" if bearer else "not one bearer token"
-        raise self._failed(request, reason, request_id)
+        if not headers:
+            error = "no token"
+        elif bearer is None:
+            error = "the Authorization header is not one bearer token"
+        else:
+            error = "unknown token"
+        raise self._authentication_failed(request, error, request_id)
 
-    def _failed(self, request: web.Request, reason: str, request_id: str) -> Problem:
-        """Log a failed authentication, unless the address has had too many: then it is told so.
+    def _authentication_failed(self, request: web.Request, error: str, request_id: str) -> Problem:
+        """Log a failed authentication, up to the limit of the address.
 
-        A good token is let in all the same: callers behind one proxy have one address.
+        Above the limit the problem is 429. A valid token is still admitted, because the clients
+        behind a proxy share one address.
         """
-        if wait := self._failures.take(network(request.remote), self._clock.monotonic()):
-            return _slower("too-many-failures", "too many requests without a good token", wait)
+        if seconds := self._failures.take(network(request.remote), self._clock.monotonic()):
+            detail = "too many requests without a valid token"
+            return _slow_down("too-many-auth-failures", detail, seconds)
         log.warning(
-            "http.unauthenticated", request_id=request_id, error=reason, address=request.remote
+            "http.unauthenticated", request_id=request_id, error=error, address=request.remote
         )
-        error = {} if reason == "no token" else {"error": "invalid_token"}
+        attributes = {} if error == "no token" else {"error": "invalid_token"}
         return Problem(
-            401,
             "unauthenticated",
-            f"{reason}: send Authorization: Bearer and a token of this daemon",
-            headers={"WWW-Authenticate": _challenge(**error)},
+            f"{error}; send 'Authorization: Bearer TOKEN' with a token of this daemon",
+            headers={"WWW-Authenticate": _challenge(**attributes)},
         )
 
 
-def refuse_token_in_url(request: web.Request) -> None:
-    """Refuse a token where it does not belong: raises ``Problem`` 400."""
+class RateLimiter:
+    """A token bucket for each client: it holds ``burst`` and refills at ``per_second``.
+
+    Pure: time is an argument, in seconds of a monotonic clock.
+    """
+
+    def __init__(self, *, per_second: float, burst: float, max_clients: int = _MAX_CLIENTS) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._max_clients = max_clients
+        #: Level and time of the last request, in the order of these times.
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, client: str, now: float) -> float:
+        """Take one request from the client's bucket. Returns 0, or the seconds to wait.
+
+        A client that is not among the last ``max_clients`` has a full bucket again.
+        """
+        level, at = self._buckets.pop(client, (self._burst, now))
+        level = min(self._burst, level + (now - at) * self._per_second)
+        allowed = level >= 1
+        self._buckets[client] = (level - 1 if allowed else level, now)
+        if len(self._buckets) > self._max_clients:
+            self._buckets.popitem(last=False)
+        return 0.0 if allowed else (1 - level) / self._per_second
+
+
+def reject_token_in_url(request: web.Request) -> None:
+    """Raise ``Problem`` 400 if the query contains a token."""
     if request.query_string and not _TOKEN_KEYS.isdisjoint(request.query):
         raise Problem(
-            400,
             "token-in-url",
-            "a token in a URL ends up in logs and histories: send it as Authorization: Bearer,"
-            " and replace this one, it is no secret any more",
+            "the URL contains a token, and URLs are stored in logs. Send it as"
+            " 'Authorization: Bearer TOKEN', and replace the leaked token.",
         )
 
 
 def network(address: str | None) -> str:
-    """Give what is counted as one caller: an IPv4 address, or the /64 of an IPv6 one."""
+    """Return the key of a client without a token: an IPv4 address, or an IPv6 /64 network."""
     try:
         parsed = ipaddress.ip_address(address or "")
     except ValueError:
@@ -159,19 +202,13 @@ def network(address: str | None) -> str:
     return str(parsed)
 
 
-def _slower(slug: str, detail: str, wait_seconds: float) -> Problem:
+def _slow_down(slug: str, detail: str, wait_seconds: float) -> Problem:
     seconds = max(1, math.ceil(wait_seconds))
-    return Problem(
-        429, slug, f"{detail}; ask again in {seconds} s", headers={"Retry-After": str(seconds)}
-    )
+    return retryable(slug, f"{detail}; retry after {seconds} s", seconds)
 
 
-def _later(slug: str, detail: str) -> Problem:
-    return Problem(503, slug, detail, headers={"Retry-After": "1"})
-
-
-def _challenge(**more: str) -> str:
-    """RFC 6750, section 3."""
+def _challenge(**attributes: str) -> str:
+    """Write the ``WWW-Authenticate`` header (RFC 6750, section 3)."""
     return ", ".join(
-        ['Bearer realm="fraudd"', *(f'{key}="{value}"' for key, value in more.items())]
+        ['Bearer realm="fraudd"', *(f'{key}="{value}"' for key, value in attributes.items())]
     )

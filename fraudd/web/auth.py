@@ -1,6 +1,6 @@
-"""Who may call: tokens with scopes, of which fraudd keeps the SHA-256 alone.
+"""Authentication: tokens with scopes. fraudd stores only the SHA-256 of a token.
 
-Pure: the file's text and the randomness are arguments.
+Pure: the text of the file and the randomness are arguments.
 """
 
 import hashlib
@@ -17,16 +17,16 @@ from fraudd.errors import Misconfigured
 Scope = Literal["read", "request", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
-#: A name goes into logs and limits: nothing in it that could be taken for anything else.
+#: A name appears in logs and in rate limits, so it has no special characters.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
-#: So that a scanner for secrets knows one when it sees it.
+#: Secret scanners recognize a token by its prefix.
 _PREFIX = "fraudd_"
-#: 256 bits: nobody guesses one, so a plain SHA-256 keeps it as well as a slow hash would.
+#: Nobody can guess 256 bits, so a plain SHA-256 protects a token as well as a slow hash would.
 _TOKEN_BYTES = 32
 
-#: What anybody may see: probes know no token, and the others say nothing about anybody.
-_OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/"})
+#: Health checks have no token, and the document contains no data.
+_PUBLIC_ROUTES = frozenset({"/healthz", "/readyz", "/openapi.json", "/"})
 _SCOPE_OF_METHOD: dict[str, Scope] = {"POST": "request", "DELETE": "admin"}
 
 
@@ -40,7 +40,7 @@ class Token:
 
 
 class Tokens:
-    """The tokens that there are."""
+    """The tokens of a token file."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = tuple(tokens)
@@ -51,33 +51,35 @@ class Tokens:
     def __iter__(self) -> Iterator[Token]:
         return iter(self._tokens)
 
-    def holder(self, bearer: str) -> Token | None:
-        """Find whose token this is.
+    def find(self, bearer: str) -> Token | None:
+        """Find a token by its secret.
 
-        Every token is compared, each in constant time: how long it takes tells nothing.
+        All tokens are compared, each in constant time, so the duration reveals nothing.
         """
         digest = hashlib.sha256(bearer.encode("utf-8", "surrogateescape")).digest()
-        found = None
+        match = None
         for token in self._tokens:
             if hmac.compare_digest(token.digest, digest):
-                found = token
-        return found
+                match = token
+        return match
 
 
 def needed_scope(method: str, route: str | None) -> Scope | None:
-    """Give the scope that a call needs; None where anybody may call.
+    """Return the scope that a request needs, or None if it needs no token.
 
-    ``route`` is the one that was found, as ``/v1/predictions/{entity_id}``; None: there is none.
+    ``route`` is the path of the matching route, for example ``/v1/predictions/{entity_id}``. It is
+    None if no route matches.
     """
-    if route in _OPEN:
+    if route in _PUBLIC_ROUTES:
         return None
     return _SCOPE_OF_METHOD.get(method, "read")
 
 
 def parse(text: str, *, source: str) -> Tokens:
-    """Read a token file: lines ``name scope[,scope] sha256hex``, and comments after ``#``.
+    """Parse a token file: lines ``name scope[,scope] sha256hex``, and comments after ``#``.
 
-    Raises ``Misconfigured`` with every bad line's number; what may be a secret is not shown.
+    Raises ``Misconfigured`` with the number of every invalid line, but without its words: they
+    may be secret.
     """
     tokens: list[Token] = []
     problems: list[str] = []
@@ -85,64 +87,66 @@ def parse(text: str, *, source: str) -> Tokens:
         words = line.partition("#")[0].split()
         if not words:
             continue
-        wrong = _wrong(words) or _taken(words, tokens)
-        if wrong is None:
+        problem = _line_problem(words) or _duplicate(words, tokens)
+        if problem is None:
             tokens.append(_token(words))
         else:
-            problems.append(f"{source}:{number}: {wrong}")
+            problems.append(f"{source}:{number}: {problem}")
     if not tokens and not problems:
-        problems.append(f"{source}: no token in it; make one by fraudd token new NAME --scope read")
+        problems.append(
+            f"{source}: the file has no token. Run: fraudd token new NAME --scope read,request"
+        )
     if problems:
         raise Misconfigured(*problems)
     return Tokens(tokens)
 
 
 def new_token(rng: random.Random) -> str:
-    """Make a token; ``rng`` must be the system's."""
+    """Make a token. ``rng`` must be ``random.SystemRandom``."""
     return _PREFIX + urlsafe_b64encode(rng.randbytes(_TOKEN_BYTES)).decode().rstrip("=")
 
 
-def line_of(name: str, scopes: Sequence[Scope], token: str) -> str:
-    """Write the token's line for the file."""
+def token_line(name: str, scopes: Sequence[Scope], token: str) -> str:
+    """Return the line of a token for the token file."""
     return f"{name} {','.join(scopes)} {hashlib.sha256(token.encode()).hexdigest()}"
 
 
-def wrong_name(name: str) -> str | None:
-    """Say what is wrong with a token's name; None: nothing."""
+def name_problem(name: str) -> str | None:
+    """Return the reason why a token's name is invalid, or None."""
     if _NAME.fullmatch(name):
         return None
     return (
-        f"{name[:20]!r} is not a token's name: 1 to 40 characters of A-Z a-z 0-9 . _ -,"
-        " the first a letter or digit"
+        f"{name[:20]!r} is not a valid token name: use 1 to 40 characters of A-Z a-z 0-9 . _ -,"
+        " starting with a letter or digit"
     )
 
 
-def wrong_scopes(text: str) -> str | None:
-    """Say what is wrong with scopes, written ``scope[,scope]``; None: nothing."""
+def scopes_problem(text: str) -> str | None:
+    """Return the reason why scopes (``scope[,scope]``) are invalid, or None."""
     for scope in text.split(","):
         if scope not in SCOPES:
-            return f"{scope[:20]!r} is not a scope: they are {', '.join(SCOPES)}"
+            return f"{scope[:20]!r} is not a scope; the scopes are {', '.join(SCOPES)}"
     return None
 
 
-def _wrong(words: list[str]) -> str | None:
+def _line_problem(words: list[str]) -> str | None:
     if len(words) != 3:
-        return f"{len(words)} words; a line is: name scope[,scope] sha256hex"
-    # A name as long as a hash is one in the wrong place, or a token: it is not shown.
+        return f"{len(words)} words instead of 3; a line is: name scope[,scope] sha256hex"
+    # A name that is as long as a hash may be a misplaced hash or a token, so it is not shown.
     if len(words[0]) > 40 or len(words[1]) > 40:
-        return "a line is: name scope[,scope] sha256hex, in this order"
+        return "wrong order of words; a line is: name scope[,scope] sha256hex"
     if not _SHA256.fullmatch(words[2]):
         return "the third word must be a SHA-256: 64 digits of 0-9 a-f"
-    return wrong_name(words[0]) or wrong_scopes(words[1])
+    return name_problem(words[0]) or scopes_problem(words[1])
 
 
-def _taken(words: list[str], tokens: Sequence[Token]) -> str | None:
+def _duplicate(words: list[str], tokens: Sequence[Token]) -> str | None:
     new = _token(words)
     for token in tokens:
         if token.name == new.name:
-            return f"there is a token {token.name} already"
+            return f"duplicate name: an earlier line has the token {token.name}"
         if token.digest == new.digest:
-            return f"this is the token of {token.name}"
+            return f"duplicate token: it is the same as the token {token.name}"
     return None
 
 

@@ -1,24 +1,23 @@
-"""Errors as RFC 9457 problem documents, for everything that can go wrong with a request."""
+"""Errors as problem documents (RFC 9457)."""
 
 import json
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
 from fraudd.errors import Full, Unavailable
+from fraudd.web.openapi.problem_types import PROBLEM_TYPES, type_url
 
-#: Asking again this much later is soon enough for what passes by itself.
-_RETRY_SECONDS = 5
+#: Most short outages are over after this time.
+_UNAVAILABLE_SECONDS = 5
 
 
 class Problem(Exception):
-    """An answer that is an error. ``slug`` is stable: callers may tell problems apart by it."""
+    """An error response. ``slug`` is a key of ``PROBLEM_TYPES``, which gives status and title."""
 
     def __init__(
         self,
-        status: int,
         slug: str,
         detail: str,
         *,
@@ -26,30 +25,35 @@ class Problem(Exception):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
-        self.status = status
         self.slug = slug
         self.detail = detail
         self.errors = errors
         self.headers = headers or {}
 
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return PROBLEM_TYPES[self.slug].status
+
     def document(self, instance: str) -> dict[str, Any]:
-        """Give the problem document; ``instance`` is the path that was asked for, if known."""
+        """Return the problem document. ``instance`` is the requested path, if it is known."""
+        problem_type = PROBLEM_TYPES[self.slug]
         document: dict[str, Any] = {
-            "type": f"urn:fraudd:problem:{self.slug}",
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
+            "type": type_url(self.slug),
+            "title": problem_type.title,
+            "status": problem_type.status,
             "detail": self.detail,
             "instance": instance,
         }
         if self.errors:
             document["errors"] = list(self.errors)
         if (seconds := self.headers.get("Retry-After")) is not None:
-            # In a batch there is no header for each.
+            # A batch response has one header for all its entities.
             document["retry_after_seconds"] = int(seconds)
         return document
 
     def response(self, instance: str) -> web.Response:
-        """Answer with the problem document."""
+        """Return the problem document as a response."""
         return web.Response(
             status=self.status,
             body=json.dumps(self.document(instance)).encode(),
@@ -58,42 +62,54 @@ class Problem(Exception):
         )
 
 
-def unavailable(detail: str) -> Problem:
-    """Say that something is out of reach for now, and that asking again is safe."""
-    return Problem(503, "unavailable", detail, headers={"Retry-After": str(_RETRY_SECONDS)})
+def retryable(slug: str, detail: str, retry_after_seconds: int) -> Problem:
+    """Build a problem with ``Retry-After``."""
+    return Problem(slug, detail, headers={"Retry-After": str(retry_after_seconds)})
 
 
-def of_intake(error: Unavailable | Full) -> Problem:
-    """Translate why a request could not be taken."""
-    if isinstance(error, Unavailable):
-        blocked_by = "clock is off" if error.part == "clock" else f"{error.part} is out of reach"
-        return unavailable(f"the {blocked_by}; ask again: it is safe")
-    return Problem(
-        429,
-        "too-many-pending",
-        f"{error}; ask again in {error.retry_after_seconds} s",
-        headers={"Retry-After": str(error.retry_after_seconds)},
-    )
+def from_intake(error: Unavailable | Full) -> Problem:
+    """Translate the reason why a request was not accepted.
+
+    ``Unavailable.detail`` may contain addresses, so clients do not see it.
+    """
+    if isinstance(error, Full):
+        detail = f"{error}. Retry after {error.retry_after_seconds} s."
+        return retryable("too-many-pending", detail, error.retry_after_seconds)
+    cause = _UNAVAILABLE.get(error.part, f"the {error.part} is unreachable")
+    detail = f"{cause}. Retry after {_UNAVAILABLE_SECONDS} s; retrying is safe."
+    return retryable("unavailable", detail, _UNAVAILABLE_SECONDS)
 
 
-def of_aiohttp(error: web.HTTPException, request: web.Request) -> Problem:
-    """Translate what aiohttp itself refuses: unknown path or method, a body that is too large."""
+_UNAVAILABLE = {
+    "store": "DynamoDB is unreachable",
+    "topics": "SNS is unreachable",
+    "queue": "SQS is unreachable",
+    "bulk_queue": "SQS is unreachable",
+    "clock": "the clock of this daemon is wrong",
+}
+
+
+def from_aiohttp(error: web.HTTPException, request: web.Request) -> Problem:
+    """Translate an error that aiohttp itself raises, for example for an unknown path."""
     match error:
         case web.HTTPNotFound():
-            return Problem(
-                404, "no-such-path", f"there is nothing at {request.path[:200]}: see /openapi.json"
-            )
+            detail = f"no such path: {request.path[:200]}. See /openapi.json."
+            return Problem("no-such-path", detail)
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
             return Problem(
-                405,
                 "method-not-allowed",
-                f"{request.method[:20]} is not possible here; these are: {allowed}",
+                f"{request.method[:20]} is not allowed here; use one of: {allowed}",
                 headers={"Allow": allowed},
             )
         case web.HTTPRequestEntityTooLarge():
-            return Problem(413, "body-too-large", "the body must be no larger than 64 KiB")
+            return Problem("body-too-large", "the body must not be larger than 64 KiB")
         case web.HTTPExpectationFailed():
-            return Problem(417, "expectation-failed", "Expect may say 100-continue only")
+            return Problem("expectation-failed", "the only supported Expect is 100-continue")
         case _:
-            return Problem(error.status, "refused", error.reason)
+            return Problem("malformed-request", f"invalid request: {error.reason}")
+
+
+def internal_error(request_id: str) -> Problem:
+    """Build the problem of a bug in fraudd."""
+    return Problem("internal", f"internal error; the log has details for request {request_id}")

@@ -112,7 +112,7 @@ PLANTS = [
         act=secret("tokens", f"shop write {'0' * 64}\n"),
         level="failed",
         says="tokens: FOLDER/tokens:0: 'write' is not a scope",
-        remedy="they are read, request, admin",
+        remedy="the scopes are read, request, admin",
     ),
     Plant(
         name="tokens nobody may ask with",

@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from fraudd.web.openapi.problem_types import PROBLEMS_URL
 from tests.chaos.daemon import Daemon
 from tests.chaos.proxy import FaultProxy
 from tests.chaos.stage import VISIBILITY_SECONDS, Stage
 
 _LOAD = [f"shop-{n}" for n in range(24)]
 _EARLY = 5
-_UNAVAILABLE = "urn:fraudd:problem:unavailable"
+_UNAVAILABLE = f"{PROBLEMS_URL}unavailable"
 
 
 @asynccontextmanager

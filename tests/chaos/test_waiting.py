@@ -8,10 +8,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from fraudd.web.openapi.problem_types import PROBLEMS_URL
 from tests.chaos.daemon import Daemon
 from tests.chaos.stage import Stage
 
-_UNAVAILABLE = "urn:fraudd:problem:unavailable"
+_UNAVAILABLE = f"{PROBLEMS_URL}unavailable"
 #: What one who waits may cost, with what it took to read for all of them at once.
 _MAX_KB_EACH = 60.0
 

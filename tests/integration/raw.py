@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from fraudd.web.openapi.problem_types import PROBLEMS_URL
+
 #: Long enough for a slow machine; nothing waits for it but a failure.
 PATIENCE_SECONDS = 20.0
 
@@ -87,7 +89,7 @@ def refused(answer: Answer, status: int, slug: str) -> Any:
     assert answer.status == status, answer
     assert answer.headers["content-type"] == "application/problem+json"
     document = answer.json
-    assert document["type"] == f"urn:fraudd:problem:{slug}"
+    assert document["type"] == f"{PROBLEMS_URL}{slug}"
     assert (document["status"], bool(document["title"]), bool(document["detail"])) == (
         status,
         True,

@@ -13,6 +13,7 @@ from fraudd.aws.sns import SnsTopics
 from fraudd.config import Config
 from fraudd.prediction.events import RequestEvent
 from fraudd.web import admission, app
+from fraudd.web.openapi.problem_types import PROBLEMS_URL
 from fraudd.web.server import server
 from tests.integration.conftest import Fraudd, Inbox, Observer, Start, changed
 from tests.integration.raw import connected, exchange, head, refused
@@ -44,7 +45,7 @@ async def test_a_sender_of_slow_headers_is_cut_off(
                 await caller.send(b"a")
 
         dribbling = group.create_task(dribble())
-        refused(await caller.answer(), 408, "too-slow")
+        refused(await caller.answer(), 408, "slow-request")
         await caller.ended()
         dribbling.cancel()
 
@@ -57,7 +58,7 @@ async def test_slow_headers_after_a_good_request_are_cut_off_too(
         await caller.send(PROBE)
         assert (await caller.answer()).status == 200
         await caller.send(PROBE[:20])
-        refused(await caller.answer(), 408, "too-slow")
+        refused(await caller.answer(), 408, "slow-request")
         await caller.ended()
 
 
@@ -79,7 +80,7 @@ async def test_a_sender_of_a_slow_body_is_cut_off(
         await caller.send(head(POST, JSON, length))
         if length.startswith("Content"):
             await caller.send(b'{"entity_id"')
-        refused(await caller.answer(), 408, "too-slow")
+        refused(await caller.answer(), 408, "slow-request")
         assert await caller.ended() == b""
 
 
@@ -189,7 +190,7 @@ async def test_what_has_no_answer_in_time_is_503(
 ) -> None:
     monkeypatch.setattr(admission, "DEADLINE_SECONDS", 0.3)
     answer = await exchange(fraudd.port, LOOK_UP)
-    refused(answer, 503, "deadline")
+    refused(answer, 503, "timeout")
     assert answer.headers["retry-after"] == "1"
     async with asyncio.timeout(10):
         await stuck.left.acquire()
@@ -198,7 +199,7 @@ async def test_what_has_no_answer_in_time_is_503(
 async def test_with_too_many_requests_in_hand_the_next_is_refused_at_once(
     fraudd: Fraudd, stuck: Stuck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "MAX_IN_HAND", 3)
+    monkeypatch.setattr(admission, "MAX_IN_FLIGHT", 3)
     async with AsyncExitStack() as stack, asyncio.timeout(10):
         for _ in range(3):
             caller = await stack.enter_async_context(connected(fraudd.port))
@@ -275,7 +276,7 @@ async def test_no_more_runs_are_opened_than_may_be_pending(
     async with start(changed(config, http={"max_pending": 2})) as fraudd:
         assert [(await fraudd.ask(f"shop-{number}"))[0] for number in (1, 2)] == [202, 202]
         status, problem = await fraudd.ask("shop-3")
-        assert (status, problem["type"]) == (429, "urn:fraudd:problem:too-many-pending")
+        assert (status, problem["type"]) == (429, f"{PROBLEMS_URL}too-many-pending")
         assert "max_pending is 2" in problem["detail"]
         # What opens no run is answered.
         status, body = await fraudd.ask("shop-1")

@@ -46,7 +46,7 @@ def _body(call: str) -> bytes:
 def token_file(tmp_path: Path) -> Path:
     path = tmp_path / "tokens"
     path.write_text(
-        "".join(f"{auth.line_of(name, SCOPES[name], TOKENS[name])}\n" for name in SCOPES)
+        "".join(f"{auth.token_line(name, SCOPES[name], TOKENS[name])}\n" for name in SCOPES)
     )
     return path
 
@@ -75,28 +75,31 @@ async def test_without_a_token_nothing_is_told(
     refused(answer, 401, "unauthenticated")
     assert answer.headers["www-authenticate"] == 'Bearer realm="fraudd"'
     [line] = logged(caplog, "http.unauthenticated")
-    assert (line["reason"], line["address"]) == ("no token", "127.0.0.1")
+    assert (line["error"], line["address"]) == ("no token", "127.0.0.1")
+
+
+NOT_BEARER = "the Authorization header is not one bearer token"
 
 
 @pytest.mark.parametrize(
-    ("authorization", "reason"),
+    ("authorization", "error"),
     [
         (f"Bearer {TOKENS['unknown']}", "unknown token"),
         (f"Bearer {TOKENS['reader'][:-1]}", "unknown token"),
         (f"Bearer {TOKENS['reader']}x", "unknown token"),
         (f"Bearer {TOKENS['reader'].upper()}", "unknown token"),
-        (f"Bearer {TOKENS['reader']} {TOKENS['admin']}", "not one bearer token"),
-        (f"Bearer {TOKENS['reader']}, Bearer {TOKENS['admin']}", "not one bearer token"),
-        (f"Basic {TOKENS['reader']}", "not one bearer token"),
-        (f"{TOKENS['reader']}", "not one bearer token"),
-        ("Bearer", "not one bearer token"),
-        ("Bearer ", "not one bearer token"),
-        ("Bearer \xff\xfe", "not one bearer token"),
-        ("", "not one bearer token"),
+        (f"Bearer {TOKENS['reader']} {TOKENS['admin']}", NOT_BEARER),
+        (f"Bearer {TOKENS['reader']}, Bearer {TOKENS['admin']}", NOT_BEARER),
+        (f"Basic {TOKENS['reader']}", NOT_BEARER),
+        (f"{TOKENS['reader']}", NOT_BEARER),
+        ("Bearer", NOT_BEARER),
+        ("Bearer ", NOT_BEARER),
+        ("Bearer \xff\xfe", NOT_BEARER),
+        ("", NOT_BEARER),
     ],
 )
 async def test_what_is_no_token_of_ours_is_401_and_not_repeated(
-    fraudd: Fraudd, authorization: str, reason: str, caplog: pytest.LogCaptureFixture
+    fraudd: Fraudd, authorization: str, error: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "fraudd")
     data = CALLS["read"] + f"Authorization: {authorization}\r\n\r\n".encode("latin-1")
@@ -104,7 +107,7 @@ async def test_what_is_no_token_of_ours_is_401_and_not_repeated(
     refused(answer, 401, "unauthenticated")
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
     [line] = logged(caplog, "http.unauthenticated")
-    assert line["reason"] == reason
+    assert line["error"] == error
     told = f"{answer} {[record.__dict__ for record in caplog.records]}"
     for token in TOKENS.values():
         assert token[7:20] not in told
@@ -129,7 +132,7 @@ async def test_a_token_is_good_for_its_scopes_alone(
         discreet(answer)
         return
     document = refused(answer, 403, "scope-missing")
-    assert document["detail"].startswith(f"the token {name} has not the scope {call}: ")
+    assert document["detail"].startswith(f"token '{name}' lacks the scope '{call}'; ")
     assert f'error="insufficient_scope", scope="{call}"' in answer.headers["www-authenticate"]
     [line] = logged(caplog, "http.forbidden")
     assert (line["token"], line["scope"], line["address"]) == (name, call, "127.0.0.1")
@@ -151,7 +154,7 @@ async def test_no_header_but_the_token_gives_rights(fraudd: Fraudd, field: str) 
     call = head("GET /v1/predictions/shop-1 HTTP/1.1", field)
     refused(await exchange(fraudd.port, call), 401, "unauthenticated")
     with_token = call[:-2] + f"Authorization: Bearer {TOKENS['reader']}\r\n\r\n".encode()
-    refused(await exchange(fraudd.port, with_token), 404, "never-asked")
+    refused(await exchange(fraudd.port, with_token), 404, "no-prediction")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +199,7 @@ async def test_a_token_in_the_url_is_refused_with_the_reason_and_not_logged(
     url = f"{path}?{query.format(TOKENS['admin'])}"
     answer = await exchange(fraudd.port, head(f"GET {url} HTTP/1.1"))
     document = refused(answer, 400, "token-in-url")
-    assert "send it as Authorization: Bearer" in document["detail"]
+    assert "Send it as 'Authorization: Bearer" in document["detail"]
     told = f"{answer} {[record.__dict__ for record in caplog.records]}"
     assert TOKENS["admin"][7:20] not in told
 
@@ -212,7 +215,7 @@ async def test_guessing_is_slowed_down_by_address_and_holds_up_nobody_else(
     statuses = [answer.status for answer in answers]
     assert statuses[:10] == [401] * 10
     assert statuses.count(429) >= 50
-    refused(answers[-1], 429, "too-many-failures")
+    refused(answers[-1], 429, "too-many-auth-failures")
     assert int(answers[-1].headers["retry-after"]) >= 1
     assert len(logged(caplog, "http.unauthenticated")) == statuses.count(401)
     # A good token from there, and a bad one from elsewhere, are answered as ever.
@@ -263,7 +266,7 @@ async def test_a_changed_token_file_is_read_at_sighup_and_a_bad_one_changes_noth
 ) -> None:
     caplog.set_level(logging.INFO, "fraudd")
     good = token_file.read_text()
-    token_file.write_text(f"{good}{auth.line_of('late', ['read'], TOKENS['unknown'])}\n")
+    token_file.write_text(f"{good}{auth.token_line('late', ['read'], TOKENS['unknown'])}\n")
     fraudd.daemon.reload()
     assert (await exchange(fraudd.port, by("unknown", "read"))).status == 404
     token_file.write_text(f"reader read {TOKENS['admin']}\n")

@@ -9,6 +9,7 @@ import pytest
 from fraudd.client import Client
 from fraudd.config import Config
 from fraudd.errors import Misconfigured
+from fraudd.web.openapi.problem_types import PROBLEMS_URL
 from tests.conftest import Aws
 from tests.integration.conftest import Fraudd, Inbox, Observer, Start, changed
 
@@ -56,7 +57,7 @@ async def test_a_bulk_batch_passes_the_topic_by_in_few_calls(
 async def test_without_a_bulk_queue_there_is_no_bulk_lane(start: Start, config: Config) -> None:
     async with start(config) as fraudd:
         status, problem = await batch(fraudd, ["shop-1"], lane="bulk")
-        assert (status, problem["type"]) == (422, "urn:fraudd:problem:no-bulk-lane")
+        assert (status, problem["type"]) == (422, f"{PROBLEMS_URL}no-bulk-lane")
         assert "[queue] bulk_url" in problem["detail"]
         assert (await fraudd.look_up("shop-1"))[0] == 404
         assert "bulk_queue" not in await fraudd.status()
@@ -121,7 +122,7 @@ async def test_each_lane_has_its_own_room(start: Start, bulky: Config, observer:
         _, body = await batch(fraudd, ids, lane="bulk")
         refused = [one["problem"] for one in body["predictions"] if "problem" in one]
         assert {(one["status"], one["type"]) for one in refused} == {
-            (429, "urn:fraudd:problem:too-many-pending")
+            (429, f"{PROBLEMS_URL}too-many-pending")
         }
         assert len(refused) == 2
         assert all(one["retry_after_seconds"] >= 1 for one in refused)

@@ -72,7 +72,7 @@ async def test_a_batch_gives_each_its_answer_in_order(fraudd: Fraudd, observer: 
     assert unknown.pop("entity_id") == "shop-1"
     keys = "the keys are entity_id, max_age_seconds, force"
     for problem, pointer, says in (
-        (wrong, "/predictions/2/entity_id", "'no good' is not an entity_id"),
+        (wrong, "/predictions/2/entity_id", "'no good' is not a valid entity_id"),
         (unknown, "/predictions/4/max_age", f"unknown key; {keys}"),
         (nothing, "/predictions/5", "7: must be an object; its keys are entity_id, max_age"),
     ):
@@ -99,11 +99,15 @@ async def test_a_batch_of_a_hundred_starts_a_hundred_runs_and_no_more(fraudd: Fr
 @pytest.mark.parametrize(
     ("body", "pointer", "says"),
     [
-        ({"predictions": []}, "/predictions", "0 given: must be 1 to 100"),
-        ({"predictions": [{"entity_id": "a"}] * 101}, "/predictions", "101 given: must be 1 to"),
+        ({"predictions": []}, "/predictions", "0 items; the number of items must be 1 to 100"),
+        (
+            {"predictions": [{"entity_id": "a"}] * 101},
+            "/predictions",
+            "101 items; the number of items",
+        ),
         ({"predictions": {"entity_id": "a"}}, "/predictions", "must be a valid array"),
         ({"predictions": [{"entity_id": "a"}], "force": True}, "/force", "unknown key"),
-        ({}, "/predictions", "missing"),
+        ({}, "/predictions", "required key is missing"),
         ([{"entity_id": "a"}], "", '[{"entity_id": "a"}]: must be an object; its keys are'),
     ],
 )

@@ -14,6 +14,7 @@ from fraudd.config import Config
 from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import SKEW_MARGIN_MS
 from fraudd.prediction.transitions import claimed, failed, opened, unpublished
+from fraudd.web.openapi.problem_types import PROBLEMS_URL
 from tests.conftest import Aws
 from tests.integration.conftest import FEATURES, Fraudd, Inbox, Observer, Start, changed, subscribed
 
@@ -795,7 +796,7 @@ async def test_where_the_store_is_out_asking_is_answered_503_and_told_to_come_ag
         async with fraudd.http.post("/v1/predictions", json=body) as answer:
             assert answer.status == 503
             assert int(answer.headers["Retry-After"]) >= 1
-            assert (await answer.json())["type"] == "urn:fraudd:problem:unavailable"
+            assert (await answer.json())["type"] == f"{PROBLEMS_URL}unavailable"
 
 
 async def test_draining_finishes_what_is_in_hand_and_takes_nothing_more(

@@ -11,7 +11,7 @@ import pytest
 
 from fraudd.config import Config
 from fraudd.web import admission
-from fraudd.web.openapi.operations import CALLS
+from fraudd.web.openapi.operations import OPERATIONS
 from tests.conftest import ROOT, Aws
 from tests.integration.conftest import Start, changed
 
@@ -66,7 +66,7 @@ async def test_no_request_brings_what_the_document_does_not_say(
     print(printed)
     assert status == 0, printed
     assert report["complete"]
-    assert report["operations"]["tested"] == report["operations"]["total"] == len(CALLS) - 1
+    assert report["operations"]["tested"] == report["operations"]["total"] == len(OPERATIONS) - 1
     assert report["test_cases"]["generated"] >= cases
     assert {phase["status"] for phase in report["phases"].values()} == {"success"}
     warnings = {kind: told for kind, told in report["warnings"].items() if told}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fraudd.config import Config
+from fraudd.web.openapi.problem_types import PROBLEMS_URL
 from tests.integration.conftest import Fraudd, Start
 
 JSON = {"Content-Type": "application/json"}
@@ -28,7 +29,7 @@ async def refused(
         assert answer.headers["X-Request-Id"]
         assert answer.headers["Server"] == "fraudd"
         problem = await answer.json(content_type=None)
-        assert problem["type"] == f"urn:fraudd:problem:{slug}"
+        assert problem["type"] == f"{PROBLEMS_URL}{slug}"
         assert problem["status"] == status
         assert problem["title"]
         assert problem["detail"]
@@ -39,13 +40,13 @@ async def refused(
 @pytest.mark.parametrize(
     ("body", "pointer", "says"),
     [
-        ({"entity_id": "a b"}, "/entity_id", "'a b' is not an entity_id: 1 to 128 characters"),
+        ({"entity_id": "a b"}, "/entity_id", "'a b' is not a valid entity_id: 1 to 128 characters"),
         ({"entity_id": "a" * 129}, "/entity_id", "1 to 128 characters"),
         ({"entity_id": "a\n"}, "/entity_id", "1 to 128 characters"),
         ({"entity_id": ""}, "/entity_id", "1 to 128 characters"),
         ({"entity_id": 42}, "/entity_id", "42: must be a valid string"),
         ({"entity_id": None}, "/entity_id", "null: must be a valid string"),
-        ({}, "/entity_id", "missing"),
+        ({}, "/entity_id", "required key is missing"),
         ({"entity_id": "a", "max_age_seconds": -1}, "/max_age_seconds", "greater than or equal"),
         ({"entity_id": "a", "max_age_seconds": "1"}, "/max_age_seconds", "must be a valid number"),
         (
@@ -118,7 +119,7 @@ async def test_who_sends_no_content_type_is_told_to(fraudd: Fraudd) -> None:
         data=b'{"entity_id": "a"}',
         skip_auto_headers=["Content-Type"],
     )
-    assert problem["detail"] == "send Content-Type: application/json; there is none"
+    assert problem["detail"] == ("the Content-Type must be application/json, but it is missing")
 
 
 async def test_a_body_over_64_kib_is_413_and_one_of_64_kib_is_read(fraudd: Fraudd) -> None:
@@ -135,7 +136,7 @@ async def test_a_body_over_64_kib_is_413_and_one_of_64_kib_is_read(fraudd: Fraud
 async def test_an_unknown_path_is_404(fraudd: Fraudd, path: str) -> None:
     async with fraudd.http.get(path) as answer:
         assert answer.status == 404
-        assert (await answer.json(content_type=None))["type"] == "urn:fraudd:problem:no-such-path"
+        assert (await answer.json(content_type=None))["type"] == f"{PROBLEMS_URL}no-such-path"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ async def test_an_unknown_method_is_405_and_says_which_are_known(
 
 
 async def test_an_entity_nobody_asked_for_is_404(fraudd: Fraudd) -> None:
-    await refused(fraudd, "GET", "/v1/predictions/shop-7", 404, "never-asked")
+    await refused(fraudd, "GET", "/v1/predictions/shop-7", 404, "no-prediction")
 
 
 @pytest.mark.parametrize("entity", ["a%20b", "a" * 129, "-a", "a%2Fb", "%C3%A4"])

@@ -54,7 +54,7 @@ async def test_no_line_has_token_or_password_and_none_above_debug_a_feature(
     caplog.set_level(logging.DEBUG, "fraudd")
     (tmp_path / "telephone.sql").write_text(SQL)
     tokens = tmp_path / "tokens"
-    tokens.write_text(f"{auth.line_of('tester', ['read', 'request'], TOKEN)}\n")
+    tokens.write_text(f"{auth.token_line('tester', ['read', 'request'], TOKEN)}\n")
     guarded = changed(
         config,
         http={"tokens_credential": str(tokens)},

@@ -25,8 +25,8 @@ class Server:
 
     async def leave(self, *, patient: bool) -> None:
         """Let everybody go, and close."""
-        self._runner.say_goodbye()
-        await self._runner.part(self._listening, patient=patient)
+        self._runner.start_drain()
+        await self._runner.drain(self._listening, patient=patient)
         await self._runner.cleanup()
 
 

@@ -1,1 +1,1 @@
-"""The calls of the API, one file for each group."""
+"""The operations of the API, one module for each group."""

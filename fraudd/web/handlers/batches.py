@@ -1,4 +1,4 @@
-"""Asking for many scores at once."""
+"""Requests for many scores at once."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,63 +10,70 @@ from fraudd.engine.intake import Intake
 from fraudd.errors import Full, Unavailable
 from fraudd.prediction.formats import TRACEPARENT, parse_traceparent
 from fraudd.prediction.record import Lane
-from fraudd.web.problems import Problem, of_intake
-from fraudd.web.requests import PredictionRequest, Refused, ShownQuery, batch_request, query
-from fraudd.web.responses import Showing, answer
+from fraudd.web.problems import Problem, from_intake
+from fraudd.web.requests import (
+    InvalidRequest,
+    PredictionQuery,
+    PredictionRequest,
+    batch_request,
+    query,
+)
+from fraudd.web.responses import PredictionSerializer, json_response
 
 
 class Batches:
-    """The call about many entities."""
+    """The operation on many entities."""
 
-    def __init__(self, *, intake: Intake, showing: Showing, has_bulk_lane: bool) -> None:
+    def __init__(
+        self, *, intake: Intake, serializer: PredictionSerializer, has_bulk_lane: bool
+    ) -> None:
         self._has_bulk_lane = has_bulk_lane
         self._intake = intake
-        self._showing = showing
+        self._serializer = serializer
 
-    async def ask(self, request: web.Request) -> web.Response:
-        """Give what is stored, start runs for the rest; what cannot be asked for has a problem."""
-        features = query(request, ShownQuery).include is not None
-        lane, asked = await batch_request(request)
+    async def create(self, request: web.Request) -> web.Response:
+        """Return a prediction or a problem for each request of the batch, in order."""
+        features = query(request, PredictionQuery).include is not None
+        lane, items = await batch_request(request)
         if lane == "bulk" and not self._has_bulk_lane:
             raise Problem(
-                422,
                 "no-bulk-lane",
-                "there is no bulk lane here: leave lane out, or set [queue] bulk_url",
+                "this daemon has no bulk lane; omit lane, or set [queue] bulk_url",
             )
         traceparent = parse_traceparent(request.headers.get(TRACEPARENT))
-        shown: dict[int, Mapping[str, Any]] = {}
+        bodies: dict[int, Mapping[str, Any]] = {}
         by_entity: dict[str, dict[int, PredictionRequest]] = {}
-        for number, one in enumerate(asked):
-            if isinstance(one, Refused):
-                named = {} if one.entity_id is None else {"entity_id": one.entity_id}
-                shown[number] = {**named, "problem": one.problem.document(request.path)}
+        for number, item in enumerate(items):
+            if isinstance(item, InvalidRequest):
+                entity = {} if item.entity_id is None else {"entity_id": item.entity_id}
+                bodies[number] = {**entity, "problem": item.problem.document(request.path)}
             else:
-                by_entity.setdefault(one.entity_id, {})[number] = one
+                by_entity.setdefault(item.entity_id, {})[number] = item
 
-        async def ask_in_turn(requests: Mapping[int, PredictionRequest]) -> None:
-            for number, one in requests.items():
-                shown[number] = await self._ask(one, lane, request.path, traceparent, features)
+        async def create_in_turn(entity_items: Mapping[int, PredictionRequest]) -> None:
+            for number, item in entity_items.items():
+                bodies[number] = await self._create(item, lane, request.path, traceparent, features)
 
-        # An entity that comes twice is asked for twice, so that the first is who started its run.
-        await gather(ask_in_turn(requests) for requests in by_entity.values())
-        return answer({"predictions": [shown[number] for number in range(len(asked))]})
+        # Requests for the same entity run in turn, so that the first one starts the run.
+        await gather(create_in_turn(entity_items) for entity_items in by_entity.values())
+        return json_response({"predictions": [bodies[number] for number in range(len(items))]})
 
-    async def _ask(
+    async def _create(
         self,
-        one: PredictionRequest,
+        item: PredictionRequest,
         lane: Lane,
         path: str,
         traceparent: str | None,
         features: bool,
     ) -> Mapping[str, Any]:
         try:
-            given = await self._intake.request(
-                one.entity_id,
-                max_age_seconds=one.max_age_seconds,
-                force=one.force,
+            response = await self._intake.request(
+                item.entity_id,
+                max_age_seconds=item.max_age_seconds,
+                force=item.force,
                 traceparent=traceparent,
                 lane=lane,
             )
         except (Unavailable, Full) as error:
-            return {"entity_id": one.entity_id, "problem": of_intake(error).document(path)}
-        return self._showing.body(given.record, status=given.status, features=features)
+            return {"entity_id": item.entity_id, "problem": from_intake(error).document(path)}
+        return self._serializer.body(response.record, status=response.status, features=features)

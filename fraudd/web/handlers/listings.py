@@ -1,4 +1,4 @@
-"""Listing what is calculating, or has failed."""
+"""Lists of the predictions that are pending or have failed."""
 
 import base64
 import json
@@ -10,15 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fraudd.engine.listing import BEGINNING, LATEST, Kind, Listing, Place
 from fraudd.ports import Entry
 from fraudd.prediction.record import SHARDS
-from fraudd.web.problems import Problem
-from fraudd.web.requests import EntityId, ListQuery, query
-from fraudd.web.responses import Showing, answer, tagged
+from fraudd.web.requests import EntityId, ListQuery, invalid_field, query
+from fraudd.web.responses import PredictionSerializer, json_response, with_etag
 
 _KINDS: dict[str, Kind] = {"calculating": "pending", "failed": "failed"}
 
 
 class _Cursor(BaseModel):
-    """Where a list goes on, as a caller has it: opaque, and believed only as far as it fits."""
+    """The place where a page ends. Clients may send anything, so it is validated."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -30,47 +29,44 @@ class _Cursor(BaseModel):
 
 
 class Listings:
-    """The call about all entities in a status."""
+    """The operation on all entities with a status."""
 
-    def __init__(self, *, listing: Listing, showing: Showing) -> None:
+    def __init__(self, *, listing: Listing, serializer: PredictionSerializer) -> None:
         self._listing = listing
-        self._showing = showing
+        self._serializer = serializer
 
     async def list(self, request: web.Request) -> web.Response:
-        """Give a page of predictions, those asked for longest ago first."""
-        asked = query(request, ListQuery)
-        after = BEGINNING if asked.cursor is None else _place(asked.cursor, asked.status)
+        """Return a page of predictions, the oldest request first."""
+        parameters = query(request, ListQuery)
+        cursor, status = parameters.cursor, parameters.status
+        after = BEGINNING if cursor is None else _decode(cursor, status)
         records, place = await self._listing.page(
-            _KINDS[asked.status], limit=asked.limit, after=after
+            _KINDS[status], limit=parameters.limit, after=after
         )
-        features = asked.include is not None
+        features = parameters.include is not None
         page: dict[str, object] = {
-            "predictions": [self._showing.body(record, features=features) for record in records]
+            "predictions": [self._serializer.body(record, features=features) for record in records]
         }
         if place is not None:
-            page["cursor"] = _cursor(place, asked.status)
-        return tagged(request, answer(page))
+            page["cursor"] = _encode(place, status)
+        return with_etag(request, json_response(page))
 
 
-def _cursor(place: Place, status: str) -> str:
+def _encode(place: Place, status: str) -> str:
     after = [entry and (entry.listed_at, entry.entity_id) for entry in place]
-    written = json.dumps({"status": status, "after": after}, separators=(",", ":"))
-    return base64.urlsafe_b64encode(written.encode()).decode().rstrip("=")
+    text = json.dumps({"status": status, "after": after}, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _place(cursor: str, status: str) -> Place:
-    """Read a cursor; raises ``Problem`` 422."""
+def _decode(cursor: str, status: str) -> Place:
+    """Decode a cursor. Raises ``Problem`` 422."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        read = _Cursor.model_validate_json(base64.b64decode(padded, altchars=b"-_", validate=True))
+        text = base64.b64decode(padded, altchars=b"-_", validate=True)
+        decoded = _Cursor.model_validate_json(text)
     except (ValueError, ValidationError):
-        read = None
-    if read is None or read.status != status:
-        detail = "not a cursor of this list; take that of its last page, or none to begin anew"
-        raise Problem(
-            422,
-            "invalid-field",
-            "a field of the query is wrong; see errors",
-            errors=[{"pointer": "/cursor", "detail": detail}],
-        )
-    return tuple(entry and Entry(*entry) for entry in read.after)
+        decoded = None
+    if decoded is None or decoded.status != status:
+        detail = "not a cursor of this list; use that of the previous page, or omit it"
+        raise invalid_field("query", "/cursor", detail)
+    return tuple(entry and Entry(*entry) for entry in decoded.after)

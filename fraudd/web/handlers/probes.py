@@ -1,4 +1,4 @@
-"""What operators, balancers and Prometheus ask."""
+"""Operations for operators, load balancers, and Prometheus."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,17 +7,17 @@ from aiohttp import web
 
 from fraudd.telemetry.metrics import Metrics
 from fraudd.web.problems import Problem
-from fraudd.web.responses import answer
+from fraudd.web.responses import json_response
 
 #: https://prometheus.io/docs/instrumenting/exposition_formats/
 _PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Probes:
-    """The calls about the daemon.
+    """The operations on the daemon.
 
-    ``status`` says what it does right now, ``unready`` why it should get no requests (None: it
-    should), ``poll-loop-stalled`` whether it takes no messages although it should.
+    ``status`` returns the body of ``GET /v1/status``. ``unready`` returns why this daemon should
+    not receive requests, or None. ``stalled`` says whether the poll loop has stalled.
     """
 
     def __init__(
@@ -31,28 +31,28 @@ class Probes:
         self._metrics = metrics
         self._status = status
         self._unready = unready
-        self._deaf = stalled
+        self._stalled = stalled
 
-    async def status(self, _: web.Request) -> web.Response:
-        """Say what this daemon does right now."""
-        return answer(self._status())
+    async def get_status(self, _: web.Request) -> web.Response:
+        """Return the current state of this daemon."""
+        return json_response(self._status())
 
-    async def healthz(self, _: web.Request) -> web.Response:
-        """Say that the process answers and that its poll loop turns."""
-        if self._deaf():
-            raise Problem(
-                503, "poll-loop-stalled", "this daemon should poll for messages, and does not"
-            )
-        return answer({"status": "alive"})
-
-    async def readyz(self, _: web.Request) -> web.Response:
-        """Say whether this daemon should get requests."""
-        if (why := self._unready()) is not None:
-            raise Problem(503, "not-ready", why)
-        return answer({"status": "ready"})
-
-    async def metrics(self, _: web.Request) -> web.Response:
-        """Give the metrics to Prometheus."""
+    async def get_metrics(self, _: web.Request) -> web.Response:
+        """Return the metrics in the format of Prometheus."""
         return web.Response(
             body=self._metrics.exposition(), headers={"Content-Type": _PROMETHEUS_TEXT}
         )
+
+    async def get_liveness(self, _: web.Request) -> web.Response:
+        """Say whether the process responds and its poll loop runs."""
+        if self._stalled():
+            raise Problem(
+                "poll-loop-stalled", "the poll loop has stalled; this daemon receives no messages"
+            )
+        return json_response({"status": "alive"})
+
+    async def get_readiness(self, _: web.Request) -> web.Response:
+        """Say whether this daemon should receive requests."""
+        if (reason := self._unready()) is not None:
+            raise Problem("not-ready", reason)
+        return json_response({"status": "ready"})

@@ -1,13 +1,15 @@
-"""Examples of bodies, as the OpenAPI document shows them."""
+"""Examples of bodies for the OpenAPI document."""
 
 from typing import Any, Final
+
+from fraudd.web.openapi.problem_types import PROBLEM_TYPES, type_url
 
 Json = dict[str, Any]
 
 REQUESTS: Final[Json] = {
-    "any result will do": {"entity_id": "shop-42"},
-    "of the last day": {"entity_id": "shop-42", "max_age_seconds": 86400},
-    "a new one": {"entity_id": "shop-42", "force": True},
+    "a result of any age": {"entity_id": "shop-42"},
+    "a result of the last day": {"entity_id": "shop-42", "max_age_seconds": 86400},
+    "a new result": {"entity_id": "shop-42", "force": True},
 }
 DONE: Final[Json] = {
     "entity_id": "shop-42",
@@ -64,16 +66,18 @@ FAILED: Final[Json] = {
 }
 LISTING: Final[Json] = {"predictions": [FAILED], "cursor": "eyJpIjoxfQ"}
 BATCH_REQUESTS: Final[Json] = {
-    "two": {"predictions": [{"entity_id": "shop-42"}, {"entity_id": "shop 43"}]}
+    "two entities": {"predictions": [{"entity_id": "shop-42"}, {"entity_id": "shop 43"}]}
 }
-WRONG_FIELD: Final[Json] = {
-    "type": "urn:fraudd:problem:invalid-field",
-    "title": "Unprocessable Entity",
+INVALID_FIELD: Final[Json] = {
+    "type": type_url("invalid-field"),
+    "title": PROBLEM_TYPES["invalid-field"].title,
     "status": 422,
-    "detail": "a field of the body is wrong; see errors",
+    "detail": "the body has an invalid field; see errors",
     "instance": "/v1/batches",
-    "errors": [{"pointer": "/predictions/1/entity_id", "detail": "'shop 43' is not an entity_id"}],
+    "errors": [
+        {"pointer": "/predictions/1/entity_id", "detail": "'shop 43' is not a valid entity_id"}
+    ],
 }
 BATCH: Final[Json] = {
-    "predictions": [DONE, {"problem": WRONG_FIELD}],
+    "predictions": [DONE, {"problem": INVALID_FIELD}],
 }

@@ -1,4 +1,4 @@
-"""The calls of the API as data: what each takes, gives and refuses."""
+"""The operations of the API as data: parameters, responses, and problems of each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,108 +7,108 @@ from typing import Any, Literal
 
 from fraudd.web.openapi import examples
 
-#: What may come of any call: before its handler sees it, or when something breaks.
-ANY_CALL = (
-    "malformed-request", "token-in-url", "too-slow", "uri-too-long", "expectation-failed",
+#: Problems of every operation. They occur before the handler runs, or in case of a bug.
+ANY_OPERATION = (
+    "malformed-request", "token-in-url", "slow-request", "uri-too-long", "expectation-failed",
     "headers-too-large", "internal", "overloaded",
 )  # fmt: skip
-#: What else may come of a call that has a scope: whether or not the daemon asks for tokens,
-BEHIND_THE_DOOR = ("body-too-large", "unsupported-media-type", "too-many-requests", "deadline")
-#: and where it does.
-WITH_TOKEN = ("unauthenticated", "scope-missing", "too-many-failures")
-#: What else may come of a call with a body.
+#: Further problems of an operation that has a scope.
+WITH_SCOPE = ("body-too-large", "unsupported-media-type", "too-many-requests", "timeout")
+#: Further problems of an operation that has a scope, if the daemon requires tokens.
+WITH_TOKEN = ("unauthenticated", "scope-missing", "too-many-auth-failures")
+#: Further problems of an operation that has a body.
 WITH_BODY = ("not-json", "invalid-field")
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """An answer that is no problem; ``schema`` is a model's name, or a media type of its own."""
+class Response:
+    """A response that is no problem. ``schema`` is a component's name, or a media type."""
 
-    when: str
+    description: str
     schema: str | None = None
     examples: Mapping[str, Any] = field(default_factory=lambda: _NONE)
-    #: Always there, and sometimes there.
     headers: Sequence[str] = ()
-    maybe: Sequence[str] = ()
+    optional_headers: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call; without a ``scope`` it needs no token."""
+class Operation:
+    """One operation. It needs no token if ``scope`` is None."""
 
     method: str
     path: str
-    name: str
+    operation_id: str
     summary: str
     scope: Literal["read", "request", "admin"] | None
-    answers: Mapping[int, Answer]
+    responses: Mapping[int, Response]
     parameters: Sequence[str] = ()
     body: str | None = None
-    bodies: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+    body_examples: Mapping[str, Any] = field(default_factory=lambda: _NONE)
     problems: Sequence[str] = ()
 
 
 _READ_PROBLEMS = ("invalid-field", "unavailable")
+_NOT_MODIFIED = "Not modified: the body still matches `If-None-Match`."
 
-CALLS = (
-    Call(
+OPERATIONS = (
+    Operation(
         method="post",
         path="/v1/predictions",
-        name="ask",
-        summary="Ask: gives the stored result, or starts a run",
+        operation_id="createPrediction",
+        summary="Return the stored prediction, or start a run",
         scope="request",
         parameters=("Prefer", "include"),
         body="PredictionRequest",
-        bodies=examples.REQUESTS,
-        answers={
-            200: Answer(
-                when="A result that is fresh enough is stored. Or the last run failed a short while"
-                " ago: `Retry-After` says when asking again starts a new one.",
+        body_examples=examples.REQUESTS,
+        responses={
+            200: Response(
+                description="The stored result is fresh enough, or the last run failed recently."
+                " After a failure, `Retry-After` says when a request starts a new run.",
                 schema="Prediction",
                 examples={"done": examples.DONE, "failed": examples.FAILED},
-                maybe=("Retry-After", "Preference-Applied"),
+                optional_headers=("Retry-After", "Preference-Applied"),
             ),
-            202: Answer(
-                when="This call started the run, or one is pending already.",
+            202: Response(
+                description="A run is pending. Its status is `started` if this request started it.",
                 schema="Prediction",
                 examples={"started": examples.STARTED, "calculating": examples.CALCULATING},
                 headers=("Location", "Retry-After"),
-                maybe=("Preference-Applied",),
+                optional_headers=("Preference-Applied",),
             ),
         },
         problems=(*WITH_BODY, "too-many-pending", "unavailable"),
     ),
-    Call(
+    Operation(
         method="get",
         path="/v1/predictions",
-        name="list",
-        summary="List what is pending or failed, the oldest request first; it may lag a little",
+        operation_id="listPredictions",
+        summary="List pending or failed predictions, oldest request first",
         scope="read",
         parameters=("status", "limit", "cursor", "include", "If-None-Match"),
-        answers={
-            200: Answer(
-                when="A page. It may be short, even empty, and not the last one: that one has no"
-                " `cursor`.",
+        responses={
+            200: Response(
+                description="A page of predictions. The index may lag behind by a few seconds."
+                " A page may be short or even empty. Only the last page has no `cursor`.",
                 schema="Listing",
                 examples={"failed": examples.LISTING},
                 headers=("ETag",),
             ),
-            304: Answer(when="It still is what `If-None-Match` names.", headers=("ETag",)),
+            304: Response(description=_NOT_MODIFIED, headers=("ETag",)),
         },
         problems=_READ_PROBLEMS,
     ),
-    Call(
+    Operation(
         method="get",
         path="/v1/predictions/{entity_id}",
-        name="look_up",
-        summary="Look up; starts nothing",
+        operation_id="getPrediction",
+        summary="Return the prediction, without starting a run",
         scope="read",
         parameters=("entity_id", "Prefer", "include", "If-None-Match"),
-        answers={
-            200: Answer(
-                when="Somebody asked for this entity.",
+        responses={
+            200: Response(
+                description="The prediction of the entity.",
                 schema="Prediction",
                 examples={
                     "done": examples.DONE,
@@ -116,85 +116,105 @@ CALLS = (
                     "failed": examples.FAILED,
                 },
                 headers=("ETag",),
-                maybe=("Retry-After", "Preference-Applied"),
+                optional_headers=("Retry-After", "Preference-Applied"),
             ),
-            304: Answer(
-                when="It still is what `If-None-Match` names.",
+            304: Response(
+                description=_NOT_MODIFIED,
                 headers=("ETag",),
-                maybe=("Retry-After", "Preference-Applied"),
+                optional_headers=("Retry-After", "Preference-Applied"),
             ),
         },
-        problems=("never-asked", *_READ_PROBLEMS),
+        problems=("no-prediction", *_READ_PROBLEMS),
     ),
-    Call(
+    Operation(
         method="delete",
         path="/v1/predictions/{entity_id}",
-        name="forget",
-        summary="Forget the entity, known or not; a pending run is dropped",
+        operation_id="deletePrediction",
+        summary="Delete the record of an entity, and drop its pending run",
         scope="admin",
         parameters=("entity_id",),
-        answers={204: Answer(when="It is forgotten.")},
+        responses={
+            204: Response(description="The record is deleted, or there was none."),
+        },
         problems=_READ_PROBLEMS,
     ),
-    Call(
+    Operation(
         method="post",
         path="/v1/batches",
-        name="ask_batch",
-        summary="Ask for up to 100 entities at once",
+        operation_id="createBatch",
+        summary="Request the scores of up to 100 entities",
         scope="request",
         parameters=("include",),
         body="BatchRequest",
-        bodies=examples.BATCH_REQUESTS,
-        answers={
-            200: Answer(
-                when="An answer for each entity, in order. One that is refused has a `problem`;"
-                " the others go through.",
+        body_examples=examples.BATCH_REQUESTS,
+        responses={
+            200: Response(
+                description="A prediction or a `problem` for each entity, in the order of the"
+                " request. A problem of one entity does not affect the others.",
                 schema="Batch",
-                examples={"one wrong": examples.BATCH},
+                examples={"one invalid entity": examples.BATCH},
             )
         },
         problems=(*WITH_BODY, "no-bulk-lane", "unavailable"),
     ),
-    Call(
+    Operation(
         method="get",
         path="/v1/status",
-        name="status",
-        summary="What this daemon does right now",
+        operation_id="getStatus",
+        summary="Return the current state of this daemon",
         scope="read",
-        answers={200: Answer(when="As it stands.", schema="Status")},
+        responses={
+            200: Response(description="The current state of this daemon.", schema="Status"),
+        },
     ),
-    Call(
+    Operation(
         method="get",
         path="/metrics",
-        name="metrics",
-        summary="Metrics for Prometheus",
+        operation_id="getMetrics",
+        summary="Return the metrics for Prometheus",
         scope="read",
-        answers={200: Answer(when="As they stand.", schema="text/plain")},
+        responses={
+            200: Response(description="The current metrics of this daemon.", schema="text/plain"),
+        },
     ),
-    Call(
+    Operation(
         method="get",
         path="/healthz",
-        name="healthz",
-        summary="Whether the process lives",
+        operation_id="getLiveness",
+        summary="Check whether the process is alive",
         scope=None,
-        answers={200: Answer(when="It does.", schema="Probe", examples={"": {"status": "alive"}})},
+        responses={
+            200: Response(
+                description="The process is alive and its poll loop is running.",
+                schema="Probe",
+                examples={"": {"status": "alive"}},
+            )
+        },
         problems=("poll-loop-stalled",),
     ),
-    Call(
+    Operation(
         method="get",
         path="/readyz",
-        name="readyz",
-        summary="Whether this daemon should get requests",
+        operation_id="getReadiness",
+        summary="Check whether this daemon should receive requests",
         scope=None,
-        answers={200: Answer(when="Yes.", schema="Probe", examples={"": {"status": "ready"}})},
+        responses={
+            200: Response(
+                description="The daemon is ready for requests.",
+                schema="Probe",
+                examples={"": {"status": "ready"}},
+            )
+        },
         problems=("not-ready",),
     ),
-    Call(
+    Operation(
         method="get",
         path="/openapi.json",
-        name="openapi",
-        summary="This document",
+        operation_id="getOpenApi",
+        summary="Return this OpenAPI document",
         scope=None,
-        answers={200: Answer(when="This document.", schema="application/json")},
+        responses={
+            200: Response(description="The OpenAPI document.", schema="application/json"),
+        },
     ),
 )

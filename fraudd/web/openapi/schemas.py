@@ -1,21 +1,25 @@
-"""The bodies of responses, as types: the OpenAPI document is generated from them.
+"""Types of the response bodies. The OpenAPI document is generated from them.
 
-The responses are written elsewhere (``fraudd/prediction/body.py``, ``Daemon``), without the cost
-of building these types. A test checks real responses against them.
+The bodies themselves are built elsewhere, for example in ``fraudd/prediction/body.py``. Building
+these types for each response would cost time. A test checks real responses against them.
+
+The names of the components in the document are those of the classes without ``Schema``.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from fraudd.prediction.formats import ULID
 from fraudd.prediction.record import ENTITY_ID, Lane
-from fraudd.web.openapi.problem_types import TYPES, URN
+from fraudd.web.openapi.problem_types import PROBLEM_TYPES, type_url
+
+SUFFIX: Final = "Schema"
 
 ENTITY_ID_SCHEMA: dict[str, Any] = {
     "type": "string",
     "pattern": f"^{ENTITY_ID.pattern}$",
-    "description": "A shop or a user; the first character is a letter or digit.",
+    "description": "ID of a shop or a user. The first character is a letter or digit.",
     "examples": ["shop-42"],
 }
 EntityId = Annotated[str, WithJsonSchema(ENTITY_ID_SCHEMA)]
@@ -23,14 +27,14 @@ RunId = Annotated[
     str,
     Field(
         pattern=f"^{ULID.pattern}$",
-        description="One computation, from request to result (a ULID).",
+        description="ID of a run, which is one computation of a score (a ULID).",
         examples=["01M882XAC44Z2ZSZT7E7GR8CYW"],
     ),
 ]
 Time = Annotated[
     str,
     Field(
-        description="RFC 3339, UTC.",
+        description="Time in UTC (RFC 3339).",
         examples=["2026-11-24T08:00:00.000Z"],
         json_schema_extra={"format": "date-time"},
     ),
@@ -38,27 +42,32 @@ Time = Annotated[
 Milliseconds = Annotated[int, Field(ge=0)]
 Seconds = Annotated[
     int,
-    Field(ge=1, le=300, description="About how long until the run has ended; as `Retry-After`."),
+    Field(ge=1, le=300, description="Estimated seconds until the run ends, as in `Retry-After`."),
 ]
-Traceparent = Annotated[str, Field(description="W3C trace context of the run.")]
 
 
-def maybe(description: str | None = None) -> Any:
-    """Make a key that is not in every answer; it is absent then, not null."""
+def optional(description: str | None = None) -> Any:
+    """Declare a key that some responses do not have. It is then absent, not null."""
     return Field(default=None, description=description)
 
 
-class Reason(BaseModel):
-    """A feature and its share in the score."""
+class _Schema(BaseModel):
+    model_config = ConfigDict(model_title_generator=lambda cls: cls.__name__.removesuffix(SUFFIX))
+
+
+class ReasonSchema(_Schema):
+    """A reason code: a feature and its contribution to the score."""
 
     feature: str
-    value: float | None = Field(description="null where it is missing")
-    contribution: float = Field(description="log-odds (SHAP); above 0 speaks for fraud")
+    value: float | None = Field(description="Value of the feature, or null if it is missing.")
+    contribution: float = Field(
+        description="SHAP value (log-odds). A positive value raises the fraud score."
+    )
     text: str
 
 
-class Timing(BaseModel):
-    """Where a run's time went, in milliseconds."""
+class TimingSchema(_Schema):
+    """Time that each phase of the run took, in milliseconds."""
 
     waited: Milliseconds
     claiming: Milliseconds
@@ -66,151 +75,171 @@ class Timing(BaseModel):
     database: Milliseconds
     model: Milliseconds
     total: Milliseconds
-    files: dict[str, Milliseconds] = Field(description="of each feature file")
+    files: dict[str, Milliseconds] = Field(description="Time of each feature file.")
 
 
-class Result(BaseModel):
-    """A score, why, and where the time went."""
+class ResultSchema(_Schema):
+    """A score, its reason codes, and the time that it took."""
 
     score: float = Field(ge=0, le=1)
     decision: Literal["approve", "review", "block"]
-    model: str = Field(description="the version of the model")
+    model: str = Field(description="Version of the model.")
     as_of: Time
     scored_at: Time
-    reasons: list[Reason] = Field(max_length=5)
-    timing_ms: Timing
-    features: dict[str, float | None] = maybe(
-        "all of them by name, where `include=features` asks for them"
+    reasons: list[ReasonSchema] = Field(max_length=5)
+    timing_ms: TimingSchema
+    features: dict[str, float | None] = optional(
+        "Values of all features. Present only with `include=features`."
     )
 
 
-class RunError(BaseModel):
-    """Why a run failed."""
+class RunErrorSchema(_Schema):
+    """The error of a failed run."""
 
     type: str = Field(examples=["entity_unknown"])
     detail: str
     attempts: int = Field(ge=0)
 
 
-class Prediction(BaseModel):
+class PredictionSchema(_Schema):
     """The newest run of an entity, and its last result."""
 
     entity_id: EntityId
     status: Literal["started", "calculating", "done", "failed"]
     run_id: RunId
     requested_at: Time
-    started_at: Time = maybe()
-    finished_at: Time = maybe()
-    attempts: int = Field(ge=0, description="how often a consumer claimed the run")
-    estimated_seconds: Seconds = maybe()
-    test: bool = maybe("true of a test entity")
-    result: Result = maybe("the last good one: while a run is pending, the previous one")
-    error: RunError = maybe("of `failed`")
+    started_at: Time = optional()
+    finished_at: Time = optional()
+    attempts: int = Field(ge=0, description="Number of times that a consumer claimed the run.")
+    estimated_seconds: Seconds = optional()
+    test: bool = optional("Present and true only if the entity is a test entity.")
+    result: ResultSchema = optional(
+        "Last result. It belongs to an earlier run if `status` is not `done`."
+    )
+    error: RunErrorSchema = optional("Why the run failed. Present only if `status` is `failed`.")
 
 
-class FieldError(BaseModel):
-    """A field that is wrong."""
+class FieldErrorSchema(_Schema):
+    """An invalid field of a request."""
 
-    pointer: str = Field(description="JSON pointer; empty is the whole body")
-    detail: str = Field(description="what is wrong with it, and what is right")
+    pointer: str = Field(description="JSON pointer to the field. Empty for the whole body.")
+    detail: str = Field(description="The error, and the values that are valid.")
 
 
-class Problem(BaseModel):
-    """An answer that is an error (RFC 9457)."""
+class ProblemSchema(_Schema):
+    """An error response (RFC 9457)."""
 
-    type: Literal[tuple(f"{URN}{slug}" for slug in TYPES)]  # type: ignore[valid-type]
-    title: str
+    type: Literal[tuple(map(type_url, PROBLEM_TYPES))] = Field(  # type: ignore[valid-type]
+        description="Problem type. The URL is that of its description."
+    )
+    title: str = Field(description="Summary of the problem type.")
     status: int = Field(ge=400, le=599)
-    detail: str
-    instance: str = Field(description="the path that was asked for")
-    errors: list[FieldError] = maybe("of `invalid-field`")
-    retry_after_seconds: int = maybe("as `Retry-After`: asking again before is of no use")
+    detail: str = Field(description="Explanation of this occurrence.")
+    instance: str = Field(description="Path of the request.")
+    errors: list[FieldErrorSchema] = optional(
+        "Invalid fields. Present only if the type is `invalid-field`."
+    )
+    retry_after_seconds: int = optional("Seconds to wait before a retry, as in `Retry-After`.")
 
 
-class Refused(BaseModel):
-    """An entity of a batch that was not asked for, and why."""
+class BatchProblemSchema(_Schema):
+    """An entity of a batch that has a problem instead of a prediction."""
 
-    entity_id: EntityId = maybe()
-    problem: Problem
-
-
-class Batch(BaseModel):
-    """One answer for each entity, in the order of the request."""
-
-    predictions: list[Prediction | Refused] = Field(max_length=100)
+    entity_id: EntityId = optional()
+    problem: ProblemSchema
 
 
-class Listing(BaseModel):
-    """A page of predictions, the oldest request first."""
+class BatchSchema(_Schema):
+    """A prediction or a problem for each entity, in the order of the request."""
 
-    predictions: list[Prediction] = Field(max_length=100)
-    cursor: str = maybe("gives the next page; absent on the last one")
-
-
-class Permits(BaseModel):
-    """Connections to the database that this daemon may have."""
-
-    max: int
-    limit: int = Field(description="as the database's load allows")
-    in_use: int
+    predictions: list[PredictionSchema | BatchProblemSchema] = Field(max_length=100)
 
 
-class Pool(BaseModel):
-    """Consumers, and how many of them have a message in hand."""
+class ListingSchema(_Schema):
+    """A page of predictions, oldest request first."""
 
-    count: int
-    busy: int
+    predictions: list[PredictionSchema] = Field(max_length=100)
+    cursor: str = optional("Cursor of the next page. Absent on the last page.")
 
 
-class Job(BaseModel):
-    """A message in hand."""
+class PermitsSchema(_Schema):
+    """Connection permits of this daemon."""
+
+    max: int = Field(description="Configured maximum number of permits.")
+    limit: int = Field(
+        description="Connection limit now in force, between 1 and `max`."
+        " It falls if the database is busy."
+    )
+    in_use: int = Field(description="Number of permits in use.")
+
+
+class ConsumersSchema(_Schema):
+    """Consumers of this daemon."""
+
+    count: int = Field(description="Number of consumers.")
+    busy: int = Field(description="Number of consumers that process a message.")
+
+
+class RunSchema(_Schema):
+    """A run that this daemon computes now."""
 
     entity_id: EntityId
     run_id: RunId
     lane: Lane
     phase: str
-    seconds: float = Field(ge=0)
+    seconds: float = Field(ge=0, description="Seconds since the message was received.")
 
 
-class QueueDepth(BaseModel):
-    """About how many messages there are."""
+class QueueDepthSchema(_Schema):
+    """Approximate number of messages in a queue."""
 
     visible: int
     in_flight: int
     delayed: int
-    dead_lettered: int = maybe("with `queue`: the lanes share a dead-letter queue")
+    dead_lettered: int = optional(
+        "Messages in the dead-letter queue. The lanes share it, so only `queue` has this key."
+    )
 
 
-class Reload(BaseModel):
-    """What became of the last reload of feature SQL and model."""
+class ReloadSchema(_Schema):
+    """Outcome of the last reload of feature SQL and model."""
 
     outcome: Literal["done", "refused"]
     at: Time
-    problems: list[str] = Field(description="why it was refused; what was in use serves on")
+    problems: list[str] = Field(
+        description="Reasons for a refused reload. The previous SQL and model stay in use."
+    )
 
 
-class Status(BaseModel):
-    """What this daemon does right now."""
+class StatusSchema(_Schema):
+    """Current state of this daemon."""
 
     version: str
     model: str
-    features_version: str = Field(description="stands for the feature SQL in use")
-    reload: Reload | None = Field(description="null where there was none")
+    features_version: str = Field(description="Digest of the feature SQL in use.")
+    reload: ReloadSchema | None = Field(description="Last reload, or null if there was none.")
     state: Literal["serving", "draining"]
     started_at: Time
     breaker: Literal["closed", "outage", "fault"]
-    blocked_by: str | None = Field(description="why this daemon takes no messages now")
-    permits: Permits
-    database_connections: int
-    consumers: Pool
-    runs: list[Job]
-    queue: QueueDepth | None = Field(description="null until it was seen")
-    bulk_queue: QueueDepth | None = maybe("where there is a bulk lane; null until it was seen")
-    waiters: int = Field(description="requests that wait for the end of a run")
+    blocked_by: str | None = Field(
+        description="Reason why this daemon receives no messages, or null."
+    )
+    permits: PermitsSchema
+    database_connections: int = Field(description="Number of open database connections.")
+    consumers: ConsumersSchema
+    runs: list[RunSchema]
+    queue: QueueDepthSchema | None = Field(
+        description="Depth of the interactive lane's queue, or null before the first sample."
+    )
+    bulk_queue: QueueDepthSchema | None = optional(
+        "Depth of the bulk lane's queue, or null before the first sample."
+        " Absent if there is no bulk lane."
+    )
+    waiters: int = Field(description="Number of requests that wait for the end of a run.")
     estimated_seconds: Seconds
 
 
-class Probe(BaseModel):
-    """Of a probe."""
+class ProbeSchema(_Schema):
+    """Response of a health check."""
 
     status: Literal["alive", "ready"]

@@ -1,8 +1,8 @@
-"""How the HTTP server lets its callers go, so that none of them loses a request.
+"""How the HTTP server drains its connections without losing a request.
 
-A connection that is closed while a request is on its way to it loses that request. So callers are
-told first (``Connection: close``), nothing that was accepted stays unanswered, and what is closed
-in the end has been silent for long.
+If a server closes a connection while a request is in transit, that request is lost. So every
+response first announces the end of its connection (``Connection: close``). Every accepted request
+is answered. The server only closes connections that have been silent for long.
 """
 
 import asyncio
@@ -10,75 +10,85 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-#: Who keeps a connection, and asks at least this often, is told before it is closed.
+#: A client that sends a request at least this often learns that its connection will close.
 _IDLE_SECONDS = 2.0
-#: Who connects sends a request at once; a client that connects ahead of time waits for one.
+#: A client that has just connected usually sends a request at once.
 _FIRST_REQUEST_SECONDS = 1.0
-#: Requests in hand get this long; none takes as long, but those that come too slowly.
+#: Requests in flight get this time. Only a request that arrives slowly takes as long.
 _LAST_SECONDS = 5.0
-#: The parting takes no longer than this.
+#: The drain takes at most this time.
 MAX_SECONDS = _IDLE_SECONDS + _LAST_SECONDS
-#: So many turns of the loop make a connection of what was accepted; asyncio needs two.
+#: asyncio needs two turns of the loop to make connections of the accepted sockets.
 _TURNS = 3
 
 
 class Connection(Protocol):
-    """One caller's connection, as far as it matters here."""
+    """A client's connection, as the drain sees it."""
 
     @property
     def made_at(self) -> float:
         """When it was made, by the loop's clock."""
 
     @property
-    def gone(self) -> bool:
-        """Whether it is closed already."""
+    def closed(self) -> bool:
+        """Whether it is closed."""
 
     @property
-    def owed(self) -> bool:
-        """Whether a request is being answered, or has begun to come."""
+    def busy(self) -> bool:
+        """Whether a request is being served, or is arriving."""
 
     @property
-    def fresh(self) -> bool:
-        """Whether no request has come on it yet."""
+    def unused(self) -> bool:
+        """Whether no request has arrived on it yet."""
 
 
-class Departure:
-    """Waits for callers to go; each of them is given its last answer meanwhile.
+class Drain:
+    """Waits until the connections have ended. Each client gets its last response meanwhile.
 
-    ``connected`` gives the connections that there are, ``lost`` is set whenever one is gone.
+    ``connections`` returns the open connections. ``lost`` is set when one of them ends.
     """
 
-    def __init__(self, connected: Callable[[], Sequence[Connection]], lost: asyncio.Event) -> None:
-        self._connected = connected
+    def __init__(
+        self, connections: Callable[[], Sequence[Connection]], lost: asyncio.Event
+    ) -> None:
+        self._open_connections = connections
         self._lost = lost
         self._loop = asyncio.get_running_loop()
 
-    async def of_the_idle(self, since: float) -> None:
-        """Wait for those who were connected when it was announced, while others still come."""
+    async def wait_for_idle(self, since: float) -> None:
+        """Wait for the connections made before ``since``. New clients may still connect."""
         await self._wait(
-            lambda one, now: since + _IDLE_SECONDS - now if one.made_at <= since else 0.0
+            lambda connection, now: (
+                since + _IDLE_SECONDS - now if connection.made_at <= since else 0.0
+            )
         )
 
-    async def of_the_rest(self, listener: socket.socket) -> None:
-        """Accept nobody any more, and wait for all who are owed an answer."""
+    async def finish(self, listener: socket.socket) -> None:
+        """Stop accepting connections, and wait until every accepted request is answered."""
         self._loop.remove_reader(listener)
         for _ in range(_TURNS):
             await asyncio.sleep(0)
         until = self._loop.time() + _LAST_SECONDS
 
-        def patience(one: Connection, now: float) -> float:
-            if one.owed:
+        def patience(connection: Connection, now: float) -> float:
+            if connection.busy:
                 return until - now
-            return one.made_at + _FIRST_REQUEST_SECONDS - now if one.fresh else 0.0
+            if connection.unused:
+                return connection.made_at + _FIRST_REQUEST_SECONDS - now
+            return 0.0
 
         await self._wait(patience)
 
     async def _wait(self, patience: Callable[[Connection, float], float]) -> None:
-        """Wait until nobody is worth waiting for: ``patience`` says how many seconds each is."""
+        """Wait for the connections, each up to the seconds that ``patience`` returns for it."""
         while True:
             self._lost.clear()
             now = self._loop.time()
-            seconds = [patience(one, now) for one in self._connected() if not one.gone]
+            seconds = [
+                patience(connection, now)
+                for connection in self._open_connections()
+                if not connection.closed
+            ]
             longest = max(seconds, default=0.0)
             if longest <= 0:
                 return

@@ -1,6 +1,6 @@
-"""What is refused before any handler sees it, as problem documents: nonsense, and too much of it.
+"""Requests that are rejected before routing: malformed, too slow, or too large.
 
-Without aiohttp's banner, and without an echo of what was sent.
+Their responses are problem documents. They contain neither aiohttp's banner nor the client's bytes.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,71 +10,71 @@ from aiohttp import HttpVersion10, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from fraudd.telemetry import log
-from fraudd.web.headers import complete
-from fraudd.web.problems import Problem, of_aiohttp
+from fraudd.web.problems import Problem, from_aiohttp
+from fraudd.web.responses import add_default_headers
 
-#: The longest request line: an entity, or a cursor, takes a few hundred bytes.
+#: Maximum length of the request line. An entity or a cursor takes a few hundred bytes.
 LINE_BYTES = 4_096
-#: One header, so many of them, and all together.
+#: Maximum length of a header, number of headers, and length of all headers.
 FIELD_BYTES, FIELDS, HEADER_BYTES = 8_190, 64, 32 * 1024
 
-Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def refusals_as_problems(
-    answer: Answer, new_id: Callable[[], str], parting: Callable[[], bool]
-) -> Answer:
-    """Refuse HTTP/0.9; and what aiohttp refuses before any middleware sees it, as ``Expect: x``.
+def with_rejections(
+    handler: Handler, new_id: Callable[[], str], draining: Callable[[], bool]
+) -> Handler:
+    """Wrap aiohttp's handler: reject HTTP/0.9, and turn aiohttp's own errors into problems.
 
-    While ``parting`` an answer is the last of its connection.
+    aiohttp raises some errors before any middleware runs, for example for ``Expect: x``. While
+    ``draining()``, every response closes its connection.
     """
 
-    async def answered(request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
         try:
             if request.version >= HttpVersion10:
-                response = await answer(request)
-                if parting():
+                response = await handler(request)
+                if draining():
                     response.force_close()
                 return response
-            problem = malformed(None)
+            problem = parser_problem(None)
         except web.HTTPException as error:
-            problem = of_aiohttp(error, cast(web.Request, request))
+            problem = from_aiohttp(error, cast(web.Request, request))
         request_id = new_id()
-        log_malformed(problem.slug, request_id, request.remote)
-        return last_answer(problem, request_id)
+        log_rejected(problem.slug, request_id, request.remote)
+        return closing_response(problem, request_id)
 
-    return answered
+    return handle
 
 
-def last_answer(problem: Problem, request_id: str) -> web.Response:
-    """Give the answer to what no handler saw; the connection ends with it."""
+def closing_response(problem: Problem, request_id: str) -> web.Response:
+    """Respond to a request that was rejected before routing, then close the connection."""
     response = problem.response("")
-    complete(response.headers, request_id)
+    add_default_headers(response.headers, request_id)
     response.force_close()
     return response
 
 
-def log_malformed(reason: str, request_id: str, address: str | None) -> None:
-    """Log what no handler saw; whoever was answered names it by the request's id."""
-    log.info("http.malformed", error=reason, request_id=request_id, address=address)
+def log_rejected(error: str, request_id: str, address: str | None) -> None:
+    """Log a request that was rejected before routing."""
+    log.info("http.malformed", error=error, request_id=request_id, address=address)
 
 
-def malformed(error: BaseException | None) -> Problem:
-    """Say what the parser refused, without a word of what was sent."""
+def parser_problem(error: BaseException | None) -> Problem:
+    """Build the problem of a request that aiohttp's parser rejected."""
     if isinstance(error, LineTooLong):
         if error.args[1] == LINE_BYTES:
-            return Problem(414, "uri-too-long", f"the URL must be under {LINE_BYTES} bytes")
-        return too_large()
+            return Problem("uri-too-long", f"the URL must be shorter than {LINE_BYTES} bytes")
+        return headers_too_large()
     if isinstance(error, HttpProcessingError) and error.message.startswith("Too many headers"):
-        return too_large()
-    return Problem(400, "malformed-request", "this is not HTTP/1.1 as RFC 9112 has it")
+        return headers_too_large()
+    return Problem("malformed-request", "the request is not valid HTTP/1.1 (RFC 9112)")
 
 
-def too_large() -> Problem:
-    """Say how large headers may be."""
+def headers_too_large() -> Problem:
+    """Build the problem of headers that exceed a limit."""
     return Problem(
-        431,
         "headers-too-large",
-        f"headers must be {FIELDS} at most, each under {FIELD_BYTES} bytes,"
-        f" together under {HEADER_BYTES}",
+        f"a request may have up to {FIELDS} headers, each shorter than {FIELD_BYTES} bytes,"
+        f" and shorter than {HEADER_BYTES} bytes in total",
     )

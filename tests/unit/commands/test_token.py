@@ -15,7 +15,7 @@ def test_a_new_token_is_let_in_by_the_line_that_comes_with_it(
     first, second = capsys.readouterr().out.splitlines()
     token = first.split()[-1]
     line = second.partition(":")[2]
-    holder = parse(line, source="tokens").holder(token)
+    holder = parse(line, source="tokens").find(token)
     assert holder is not None
     assert (holder.name, set(holder.scopes)) == ("shop-backend", {"read", "request"})
     assert token not in second
@@ -24,16 +24,16 @@ def test_a_new_token_is_let_in_by_the_line_that_comes_with_it(
 def test_the_token_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["token", "new", "ops", "--scope", "admin", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert parse(told["line"], source="tokens").holder(told["token"]) is not None
+    assert parse(told["line"], source="tokens").find(told["token"]) is not None
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["a b", "--scope", "read"], "is not a token's name"),
-        (["a\nb", "--scope", "read"], "is not a token's name"),
-        (["a" * 41, "--scope", "read"], "is not a token's name"),
-        (["a", "--scope", "write"], "'write' is not a scope: they are read, request, admin"),
+        (["a b", "--scope", "read"], "is not a valid token name"),
+        (["a\nb", "--scope", "read"], "is not a valid token name"),
+        (["a" * 41, "--scope", "read"], "is not a valid token name"),
+        (["a", "--scope", "write"], "'write' is not a scope; the scopes are read, request, admin"),
         (["a", "--scope", ""], "is not a scope"),
         (["a"], "--scope"),
     ],

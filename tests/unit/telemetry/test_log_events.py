@@ -9,8 +9,11 @@ import pytest
 from tests.sources import calls, quoted, table
 
 LEVELS = frozenset({"debug", "info", "warning", "error"})
+_REQUEST = {"request_id", "method", "path", "milliseconds", "address", "token"}
 #: Fields that a call takes from elsewhere, by how it spells them.
 STARRED = {
+    "context.fields(now)": _REQUEST,
+    "context.fields(self._clock.monotonic())": _REQUEST,
     "job.names": {"entity_id", "run_id"},
     "self._names": {"entity_id", "run_id"},
     "timing": {"waited", "claiming", "connecting", "database", "model", "total"},

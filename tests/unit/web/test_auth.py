@@ -8,7 +8,7 @@ import pytest
 
 from fraudd.errors import Misconfigured
 from fraudd.web import auth
-from fraudd.web.auth import line_of, needed_scope, new_token, parse
+from fraudd.web.auth import needed_scope, new_token, parse, token_line
 
 
 def digest(token: str) -> str:
@@ -38,14 +38,14 @@ def test_a_token_is_found_by_its_hash_alone() -> None:
         ("two", "analyst", {"read"}),
         ("three", "ops", {"read", "request", "admin"}),
     ):
-        holder = tokens.holder(token)
+        holder = tokens.find(token)
         assert holder is not None
         assert (holder.name, set(holder.scopes)) == (name, scopes)
 
 
 @pytest.mark.parametrize("token", ["", "One", "one ", digest("one"), "\udcff", "shop-backend"])
 def test_nothing_else_is_a_token(token: str) -> None:
-    assert parse(FILE, source="tokens").holder(token) is None
+    assert parse(FILE, source="tokens").find(token) is None
 
 
 @pytest.mark.parametrize("token", ["one", "two", "three", "none of them"])
@@ -63,14 +63,14 @@ def test_every_token_is_compared_in_constant_time_whichever_it_is(
             return hmac.compare_digest(kept, given)
 
     monkeypatch.setattr(auth, "hmac", Watched)
-    parse(FILE, source="tokens").holder(token)
+    parse(FILE, source="tokens").find(token)
     assert compared == [
         hashlib.sha256(known.encode()).digest() for known in ("one", "two", "three")
     ]
 
 
 def test_a_token_does_not_show_its_hash() -> None:
-    holder = parse(FILE, source="tokens").holder("one")
+    holder = parse(FILE, source="tokens").find("one")
     assert digest("one") not in repr(holder)
     assert str(bytes.fromhex(digest("one"))) not in repr(holder)
 
@@ -78,18 +78,27 @@ def test_a_token_does_not_show_its_hash() -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("a read", "2 words; a line is: name scope[,scope] sha256hex"),
+        ("a read", "2 words instead of 3; a line is: name scope[,scope] sha256hex"),
         (f"a read {digest('x')} more", "4 words"),
-        (f"{digest('x')} read a", "in this order"),
-        (f"a {digest('x')} read", "in this order"),
+        (f"{digest('x')} read a", "wrong order of words"),
+        (f"a {digest('x')} read", "wrong order of words"),
         ("a read fraudd_secret", "the third word must be a SHA-256: 64 digits of 0-9 a-f"),
         (f"a read {digest('x')[1:]}", "the third word must be a SHA-256"),
-        (f"a read,write {digest('x')}", "'write' is not a scope: they are read, request, admin"),
+        (
+            f"a read,write {digest('x')}",
+            "'write' is not a scope; the scopes are read, request, admin",
+        ),
         (f"a read, {digest('x')}", "'' is not a scope"),
-        (f"-a read {digest('x')}", "'-a' is not a token's name"),
-        (f"a\x1b[0m read {digest('x')}", "is not a token's name"),
-        (f"shop-backend read {digest('x')}", "there is a token shop-backend already"),
-        (f"other read {digest('one')}", "this is the token of shop-backend"),
+        (f"-a read {digest('x')}", "'-a' is not a valid token name"),
+        (f"a\x1b[0m read {digest('x')}", "is not a valid token name"),
+        (
+            f"shop-backend read {digest('x')}",
+            "duplicate name: an earlier line has the token shop-backend",
+        ),
+        (
+            f"other read {digest('one')}",
+            "duplicate token: it is the same as the token shop-backend",
+        ),
     ],
 )
 def test_a_bad_line_is_told_with_its_number_and_without_its_hash(line: str, says: str) -> None:
@@ -109,14 +118,14 @@ def test_all_bad_lines_are_told_at_once() -> None:
 @pytest.mark.parametrize("text", ["", "# none yet\n"])
 def test_a_file_without_a_token_lets_nobody_in_and_is_refused(text: str) -> None:
     [told] = problems(text)
-    assert "no token in it; make one by fraudd token new" in told
+    assert "the file has no token. Run: fraudd token new" in told
 
 
 def test_a_new_token_works_by_its_line() -> None:
     token = new_token(random.Random(1))
-    line = line_of("shop-backend", ["read", "request"], token)
+    line = token_line("shop-backend", ["read", "request"], token)
     assert token not in line
-    holder = parse(line, source="tokens").holder(token)
+    holder = parse(line, source="tokens").find(token)
     assert holder is not None
     assert (holder.name, set(holder.scopes)) == ("shop-backend", {"read", "request"})
 

@@ -1,7 +1,7 @@
-"""The OpenAPI document: valid, with examples that are, and with every call and problem."""
+"""The OpenAPI document: valid, with valid examples, and with every operation and problem."""
 
 import ast
-import inspect
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -11,14 +11,18 @@ from unittest.mock import MagicMock
 import pytest
 from openapi_spec_validator import validate
 
-from fraudd.web import call as handlers
-from fraudd.web.call import Handlers
+from fraudd import web
+from fraudd.web.app import routes
 from fraudd.web.openapi import document as openapi
-from fraudd.web.openapi.operations import CALLS
-from fraudd.web.openapi.problem_types import TYPES
+from fraudd.web.openapi.operations import OPERATIONS
+from fraudd.web.openapi.problem_types import PROBLEM_TYPES
 from tests.contract import assert_is
 
 DOCUMENT = openapi.document(authenticated=True)
+#: The first word of a description is none of these prepositions and pronouns.
+NO_FIRST_WORD = frozenset(
+    ("of", "as", "to", "with", "from", "in", "it", "for", "by", "at", "on"),
+)
 
 
 def test_it_is_valid_openapi() -> None:
@@ -27,16 +31,18 @@ def test_it_is_valid_openapi() -> None:
 
 def examples() -> Iterator[Any]:
     """Every example and the schema it is an example of."""
-    for call in CALLS:
-        operation = DOCUMENT["paths"][call.path][call.method]
-        bodies = [operation["requestBody"]] if "requestBody" in operation else []
-        for described in [*operation["responses"].values(), *bodies]:
-            for content in described.get("content", {}).values():
+    for operation in OPERATIONS:
+        described = DOCUMENT["paths"][operation.path][operation.method]
+        bodies = [described["requestBody"]] if "requestBody" in described else []
+        for part in [*described["responses"].values(), *bodies]:
+            for content in part.get("content", {}).values():
                 schema = content["schema"].get("$ref", "").rpartition("/")[2]
                 for name, example in content.get("examples", {}).items():
                     component = example.get("$ref", "").rpartition("/")[2]
-                    found = DOCUMENT["components"]["examples"][component] if component else example
-                    yield pytest.param(schema, found["value"], id=f"{call.name}-{name}")
+                    value = DOCUMENT["components"]["examples"][component] if component else example
+                    yield pytest.param(
+                        schema, value["value"], id=f"{operation.operation_id}-{name}"
+                    )
 
 
 @pytest.mark.parametrize(("schema", "value"), [*examples()])
@@ -50,66 +56,110 @@ def test_what_a_schema_forbids_is_noticed(wrong: Any) -> None:
         assert_is("PredictionRequest", wrong)
 
 
-def raised_problems() -> dict[str, int]:
-    """Slug and status of every problem that the source makes."""
-    found = {}
-    for path in Path(handlers.__file__).parent.glob("**/*.py"):
+def sources() -> Iterator[Path]:
+    """Every module of the HTTP API that may raise a problem."""
+    described = {"problem_types.py", "operations.py", "document.py", "examples.py"}
+    for path in Path(web.__file__).parent.glob("**/*.py"):
+        if path.name not in described:
+            yield path
+
+
+def raised_slugs() -> set[str]:
+    """The slug of every problem that the sources build."""
+    slugs = set()
+    for path in sources():
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(
-                    func=ast.Name(id="Problem"),
-                    args=[ast.Constant(value=int(status)), ast.Constant(value=str(slug)), *_],
+                    func=ast.Name(id="Problem" | "retryable" | "_slow_down"),
+                    args=[ast.Constant(value=str(slug)), *_],
                 ):
-                    found[slug] = status
-    return found
+                    slugs.add(slug)
+    return slugs
 
 
-def test_every_problem_is_in_the_table_with_its_status() -> None:
-    raised = raised_problems()
-    assert len(raised) > 8
-    assert {slug: TYPES[slug][0] for slug in raised if slug in TYPES} == raised
-
-
-def test_every_problem_of_the_table_may_be_raised() -> None:
-    described = {"problem_types.py", "calls.py", "openapi.py", "examples.py"}
-    source = "".join(
-        path.read_text()
-        for path in Path(handlers.__file__).parent.glob("**/*.py")
-        if path.name not in described
-    )
-    assert [slug for slug in TYPES if f'"{slug}"' not in source] == []
+def test_the_problems_that_are_raised_are_those_of_the_table() -> None:
+    assert raised_slugs() == set(PROBLEM_TYPES)
 
 
 def test_every_problem_is_in_the_document_with_its_status() -> None:
-    told = {
+    shown = {
         (slug, int(status))
-        for call in CALLS
-        for status, answer in DOCUMENT["paths"][call.path][call.method]["responses"].items()
-        for content in answer.get("content", {}).values()
+        for operation in OPERATIONS
+        for status, response in DOCUMENT["paths"][operation.path][operation.method][
+            "responses"
+        ].items()
+        for content in response.get("content", {}).values()
         for slug in content.get("examples", {})
-        if slug in TYPES
+        if slug in PROBLEM_TYPES
     }
     elsewhere = {("no-such-path", 404), ("method-not-allowed", 405)}
-    assert told | elsewhere == {(slug, status) for slug, (status, _) in TYPES.items()}
-    assert all(HTTPStatus(status).phrase for status, _ in TYPES.values())
+    statuses = {slug: problem_type.status for slug, problem_type in PROBLEM_TYPES.items()}
+    assert shown | elsewhere == set(statuses.items())
+    assert all(HTTPStatus(status).phrase for status in statuses.values())
 
 
-def test_every_call_is_in_the_document_and_nothing_else() -> None:
-    given = {name: MagicMock() for name in inspect.signature(Handlers).parameters}
-    built = cast(Any, Handlers)(**given)
-    served = built.routes()
-    told = {(call.method.upper(), call.path) for call in CALLS}
-    assert {(route.method, route.path) for route in served if route.path != "/"} == told
+def test_every_operation_is_in_the_document_and_nothing_else() -> None:
+    options = dict.fromkeys(
+        (
+            "metrics",
+            "status",
+            "unready",
+            "detached",
+            "max_wait_seconds",
+            "test_entities",
+            "authenticated",
+        ),
+        MagicMock(),
+    )
+    served = cast(Any, routes)(MagicMock(), **options)
+    described = {(operation.method.upper(), operation.path) for operation in OPERATIONS}
+    assert {(route.method, route.path) for route in served if route.path != "/"} == described
 
 
-def test_calls_take_a_token_only_where_the_daemon_asks_for_one() -> None:
-    with_tokens = [
-        call.name
-        for call in CALLS
-        if DOCUMENT["paths"][call.path][call.method]["security"] == [{"token": []}]
-    ]
-    assert {call.name for call in CALLS} - set(with_tokens) == {"healthz", "readyz", "openapi"}
+def test_operations_take_a_token_only_if_the_daemon_requires_one() -> None:
+    with_tokens = {
+        operation.operation_id
+        for operation in OPERATIONS
+        if DOCUMENT["paths"][operation.path][operation.method]["security"] == [{"token": []}]
+    }
+    public = {operation.operation_id for operation in OPERATIONS} - with_tokens
+    assert public == {"getLiveness", "getReadiness", "getOpenApi"}
     assert "401" in DOCUMENT["paths"]["/v1/status"]["get"]["responses"]
     without = openapi.document(authenticated=False)
     assert "401" not in without["paths"]["/v1/status"]["get"]["responses"]
     assert without["paths"]["/v1/status"]["get"]["security"] == []
+
+
+def test_operation_ids_are_verbs_with_nouns_and_unique() -> None:
+    ids = [operation.operation_id for operation in OPERATIONS]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"(create|get|list|delete)([A-Z][A-Za-z]+)", name) for name in ids)
+
+
+def test_components_have_short_names() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    assert {"Prediction", "Problem", "Status", "PredictionRequest"} <= schemas.keys()
+    assert not [name for name in schemas if name.endswith("Schema")]
+    assert all(schema["title"] == name for name, schema in schemas.items())
+
+
+def descriptions(value: Any) -> Iterator[str]:
+    """Every summary and description of the document."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            if name in ("description", "summary") and isinstance(part, str):
+                yield from re.split(r"\n+(?:- )?(?=[A-Z`])", part.strip().removeprefix("- "))
+            elif name not in ("example", "examples", "value"):
+                yield from descriptions(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from descriptions(part)
+
+
+def test_descriptions_are_sentences() -> None:
+    texts = {*descriptions(DOCUMENT)}
+    assert len(texts) > 50
+    assert [text for text in texts if len(text.split()) < 3] == []
+    assert [text for text in texts if text.split()[0].lower() in NO_FIRST_WORD] == []
+    assert [text for text in texts if "; or: " in text] == []

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fraudd.prediction.record import ENTITY_ID
-from fraudd.web.requests import BatchRequest, PredictionRequest
+from fraudd.web.requests import BatchRequest, PredictionRequest, preferred_wait
 from tests.contract import is_valid
 
 JSON = st.recursive(
@@ -82,3 +82,49 @@ def test_an_entity_id_is_one_in_a_body_if_it_is_one_in_a_path(entity_id: str) ->
 def test_no_age_is_endless(number: str) -> None:
     with pytest.raises(ValidationError):
         PredictionRequest.model_validate_json(f'{{"entity_id": "a", "max_age_seconds": {number}}}')
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ([], None),
+        (["wait=10"], 10),
+        (["Wait=10"], 10),
+        (["wait = 10"], 10),
+        (['wait="10"'], 10),
+        (["wait=0"], 0),
+        (["respond-async, wait=10"], 10),
+        (["respond-async", "wait=10"], 10),
+        (["handling=lenient; a=1;b, wait=10 ; x=y"], 10),
+        ([",, wait=10"], 10),
+        (["foo=, wait=10"], 10),
+        # Of several the first counts.
+        (["wait=1, wait=10"], 1),
+        (["wait", "wait=10"], None),
+        # No number of seconds.
+        (["wait"], None),
+        (["wait="], None),
+        (["wait=soon"], None),
+        (["wait=-1"], None),
+        (["wait=1.5"], None),
+        (["wait=9999999999"], None),
+        (["await=10"], None),
+        # Other preferences are not parsed, so a comma in a quoted string counts, too.
+        (["(), wait=10"], 10),
+        (['foo="a, b", wait=10'], 10),
+        (['foo="a, wait=1", wait=10'], 1),
+    ],
+)
+def test_the_wait_is_read_as_rfc_7240_writes_it(headers: list[str], seconds: int | None) -> None:
+    assert preferred_wait(headers) == seconds
+
+
+@given(st.lists(st.text(alphabet='wait=10;, \t"\\a()'), max_size=5))
+def test_no_header_breaks_the_reader(headers: list[str]) -> None:
+    assert (preferred_wait(headers) or 0) >= 0
+
+
+@pytest.mark.parametrize("unit", [" ", "\t;", "a=", 'a="', "a;b;", "\\", "a ", ", "])
+def test_no_header_takes_long(unit: str) -> None:
+    """A quadratic reader would take minutes over these."""
+    assert preferred_wait([unit * 100_000 + "("]) is None
