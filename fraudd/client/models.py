@@ -9,7 +9,7 @@ from typing import Any, Literal
 class Problem(Exception):
     """A call that did not succeed.
 
-    ``slug`` is stable (``invalid-field``, ``unauthenticated``; ``docs/reference.md`` lists all).
+    ``slug`` is stable (``invalid-field``, ``unauthenticated``; ``docs/problems.md`` lists all).
     ``status`` is the HTTP status. Without a response they are ``unreachable`` and 0.
     """
 

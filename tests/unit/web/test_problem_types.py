@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fraudd.client.models import PROBLEMS_URL as CLIENT_PROBLEMS_URL
-from fraudd.web.openapi.problem_types import PROBLEM_TYPES, PROBLEMS_URL, type_url
+from fraudd.client.models import parse_problem
+from fraudd.web.openapi.problem_types import PROBLEM_TYPES, type_url
+from fraudd.web.problems import Problem
 from tests import pages
 
 
@@ -40,4 +41,6 @@ def test_whoever_is_to_retry_after_a_time_learns_it() -> None:
 
 
 def test_the_client_reads_types_as_the_daemon_writes_them() -> None:
-    assert CLIENT_PROBLEMS_URL == PROBLEMS_URL
+    for slug, problem_type in PROBLEM_TYPES.items():
+        problem = parse_problem(Problem(slug, "detail").document("/"), status=0)
+        assert (problem.slug, problem.status) == (slug, problem_type.status)
