@@ -1,1 +1,1 @@
-"""The local stack and the demo: everything on one machine."""
+"""The local stack and the demo platform: all of fraudd on one machine."""

@@ -1,4 +1,4 @@
-"""Programs from Debian's packages, unpacked into a folder: nothing is installed, nobody is root."""
+"""Unpacks programs from Debian packages into a folder, without root and without installing."""
 
 import shutil
 import subprocess
@@ -9,10 +9,10 @@ from fraudd.errors import Misconfigured
 
 
 def unpacked(tools: Path, name: str, packages: Sequence[Sequence[str]], *, otherwise: str) -> Path:
-    """Give the folder ``tools/name`` with the packages in it, fetched the first time.
+    """Return the folder ``tools/name`` with the unpacked packages, and fetch them if needed.
 
-    Of each package the first name that this machine's archive knows is taken. Raises
-    ``Misconfigured`` where there is no way to fetch them, ``otherwise`` being the remedy.
+    Each package has a list of names: the first one in this machine's archive is used. Raises
+    ``Misconfigured`` if they cannot be fetched. ``otherwise`` then tells the user what to do.
     """
     folder = tools / name
     if not folder.exists():
@@ -27,8 +27,8 @@ def checked(
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a program to its end. Raises ``Misconfigured`` with its last lines where it fails."""
-    done = subprocess.run(
+    """Run a program to its end. Raises ``Misconfigured`` with its last lines if it fails."""
+    process = subprocess.run(
         arguments,
         cwd=folder,
         env=environment,
@@ -37,27 +37,27 @@ def checked(
         errors="replace",
         check=False,
     )
-    if done.returncode != 0:
-        last = (done.stderr or done.stdout).strip().splitlines()[-3:]
-        raise Misconfigured(f"{problem}: {' / '.join(last)}")
+    if process.returncode != 0:
+        last_lines = (process.stderr or process.stdout).strip().splitlines()[-3:]
+        raise Misconfigured(f"{problem}: {' / '.join(last_lines)}")
 
 
 def _fetch(tools: Path, name: str, packages: Sequence[Sequence[str]], otherwise: str) -> None:
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        raise Misconfigured(f"no {name} on PATH, and no apt-get to fetch one: {otherwise}")
+        raise Misconfigured(f"found neither {name} nor apt-get, which could fetch it. {otherwise}")
     part, apt = tools / f"{name}.part", tools / f"{name}.apt"
     for folder in (part, apt):
         shutil.rmtree(folder, ignore_errors=True)
     for folder in (part, apt / "lists" / "partial", apt / "cache" / "archives" / "partial"):
         folder.mkdir(parents=True)
-    # Lists and cache of our own, so that neither root nor a recent `apt update` is needed.
+    # With package lists of our own, this needs neither root access nor a recent `apt update`.
     options = [
         f"-oDir::State::Lists={apt / 'lists'}",
         f"-oDir::Cache={apt / 'cache'}",
         "-oDebug::NoLocking=1",
         "-oAPT::Sandbox::User=root",
     ]
-    problem = f"cannot fetch {name} with apt-get; {otherwise}"
+    problem = f"cannot fetch {name} with apt-get. {otherwise} apt-get said"
     checked(["apt-get", *options, "-qq", "update"], problem)
     names = [_first_known(options, candidates) for candidates in packages]
     checked(["apt-get", *options, "-qq", "download", *names], problem, folder=apt)
@@ -68,11 +68,11 @@ def _fetch(tools: Path, name: str, packages: Sequence[Sequence[str]], otherwise:
 
 
 def _first_known(options: Sequence[str], candidates: Sequence[str]) -> str:
-    """Choose the name that this machine's archive has."""
+    """Return the first name that is in this machine's archive."""
     for name in candidates:
-        shown = subprocess.run(
+        package = subprocess.run(
             ["apt-cache", *options, "show", name], capture_output=True, check=False
         )
-        if shown.returncode == 0 and shown.stdout:
+        if package.returncode == 0 and package.stdout:
             return name
     return candidates[-1]

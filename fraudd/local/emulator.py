@@ -1,4 +1,4 @@
-"""The AWS emulator (ministack): a process with a virtual environment of its own."""
+"""The AWS emulator: ministack, in a virtual environment of its own."""
 
 import urllib.error
 import urllib.request
@@ -9,13 +9,13 @@ from fraudd.local.process import Command
 
 
 def command(tools: Path, folder: Path, *, port: int) -> Command:
-    """Say how to start the emulator on 127.0.0.1, with its state below ``folder``.
+    """Return the command that starts the emulator on 127.0.0.1, with its state in ``folder``.
 
-    Raises ``Misconfigured`` where it is not installed.
+    Raises ``Misconfigured`` if it is not installed.
     """
     program = tools / "emulator" / "bin" / "ministack"
     if not program.exists():
-        raise Misconfigured(f"no AWS emulator at {program}: run 'make setup'")
+        raise Misconfigured(f"no AWS emulator at {program}. Run 'make setup'.")
     state = folder / "state"
     state.mkdir(parents=True, exist_ok=True)
     return Command(
@@ -27,7 +27,7 @@ def command(tools: Path, folder: Path, *, port: int) -> Command:
             "BIND_HOST": "127.0.0.1",
             "MINISTACK_HOST": "127.0.0.1",
             "SERVICES": "dynamodb,sns,sqs,sts",
-            # Listeners that nobody here needs.
+            # The demo does not need these listeners.
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
             "PERSIST_STATE": "1",

@@ -1,4 +1,4 @@
-"""A private MariaDB: the one on this machine, or one unpacked from Debian's packages, no root."""
+"""A private MariaDB: an installed one, or one unpacked from Debian packages without root."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 from fraudd.local import debian
 from fraudd.local.process import Command, answers
 
-#: Debian's and Ubuntu's names; libraries were renamed when time became 64 bits wide.
+#: Names in Debian and Ubuntu. Libraries got new names when time became 64 bits wide.
 _PACKAGES = (
     ("mariadb-server-core", "mariadb-server-core-10.6"),
     ("mariadb-client-core", "mariadb-client-core-10.6"),
@@ -22,23 +22,23 @@ _PACKAGES = (
     ("libmariadb3",),
 )
 _OTHERWISE = (
-    "install MariaDB 10.6 or newer,"
-    " or name a server with FRAUDD_MYSQL=mysql://user:password@host:port/database"
+    "Install MariaDB 10.6 or newer,"
+    " or name a server with FRAUDD_MYSQL=mysql://user:password@host:port/database."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """Where MariaDB's programs are, and what they need in their environment."""
+    """The paths of MariaDB's programs."""
 
     server: Path
     install_db: Path
-    #: ``usr`` of an unpacked installation; None of one that this machine has.
+    #: The ``usr`` folder of an unpacked installation, or None if MariaDB is installed.
     base: Path | None
 
     @property
     def environment(self) -> Mapping[str, str] | None:
-        """The environment that finds the unpacked libraries."""
+        """The environment in which the programs find unpacked libraries."""
         if self.base is None:
             return None
         folders = sorted(str(path) for path in (self.base / "lib").glob("*-linux-gnu*"))
@@ -46,7 +46,7 @@ class Installation:
 
 
 def find(tools: Path) -> Installation:
-    """Find MariaDB on this machine, else unpack it below ``tools``. Raises ``Misconfigured``."""
+    """Find MariaDB on this machine, or unpack it below ``tools``. Raises ``Misconfigured``."""
     path = f"{os.defpath}:/usr/local/sbin:/usr/sbin:/sbin"
     server = shutil.which("mariadbd") or shutil.which("mariadbd", path=path)
     install_db = shutil.which("mariadb-install-db") or shutil.which("mariadb-install-db", path=path)
@@ -59,7 +59,7 @@ def find(tools: Path) -> Installation:
 
 
 def command(installation: Installation, folder: Path, *, port: int) -> Command:
-    """Say how to start MariaDB on 127.0.0.1 with its data below ``folder``, made if need be."""
+    """Return the command that starts MariaDB on 127.0.0.1. Creates its data folder if needed."""
     data = folder / "data"
     if not (data / "mysql").exists():
         _install_db(installation, data)
@@ -77,7 +77,7 @@ def command(installation: Installation, folder: Path, *, port: int) -> Command:
             "--local-infile=1",
             "--skip-log-bin",
             "--innodb-buffer-pool-size=512M",
-            # The demo is made anew in a minute: a power cut may cost its last second.
+            # A power cut may lose the last second. The demo data can be generated again.
             "--innodb-flush-log-at-trx-commit=2",
         ],
         environment=installation.environment,
@@ -87,7 +87,7 @@ def command(installation: Installation, folder: Path, *, port: int) -> Command:
 
 
 def _tmp(folder: Path) -> Path:
-    """A folder for temporary tables: a server that starts deletes those of all others there."""
+    """Return a folder for temporary tables. A starting server deletes all tables it finds there."""
     tmp = folder / "tmp"
     tmp.mkdir(parents=True, exist_ok=True)
     return tmp
@@ -118,7 +118,7 @@ def _install_db(installation: Installation, data: Path) -> None:
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         ],
-        "cannot make MariaDB's data folder",
+        "cannot create MariaDB's data folder",
         environment=installation.environment,
     )
     part.rename(data)

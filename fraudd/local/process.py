@@ -1,4 +1,4 @@
-"""A server of our own: started in the background, waited for, and stopped whatever happens."""
+"""Starts a server in the background, waits until it is up, and always stops it."""
 
 import shutil
 import socket
@@ -11,17 +11,17 @@ from pathlib import Path
 
 from fraudd.errors import Misconfigured
 
-#: A server that is not up by then will not come up.
+#: A server that is not up after this time has failed.
 _START_SECONDS = 30.0
-#: A server that has not stopped by then is asked again, and killed soon after.
+#: A server gets SIGTERM twice, with these times to stop, then SIGKILL.
 _STOP_SECONDS, _HURRY_SECONDS = 60.0, 5.0
-#: Has the kernel send SIGTERM to a server should we be killed (util-linux).
-_DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
+#: The kernel sends SIGTERM to a server if its parent is killed (setpriv is in util-linux).
+_DIES_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """How to start a server, and how to see that it is up."""
+    """How to start a server, and how to check that it is up."""
 
     name: str
     arguments: Sequence[str]
@@ -32,14 +32,15 @@ class Command:
 
 @contextmanager
 def running(command: Command) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server as long as the block does. Raises ``Misconfigured`` where it does not come up.
+    """Run a server during the block. Raises ``Misconfigured`` if it does not start.
 
-    It gets a session of its own, so that Ctrl-C reaches us alone and we stop all in order.
+    The server gets a session of its own. So Ctrl-C reaches only this process, which stops all
+    servers in order.
     """
     command.log.parent.mkdir(parents=True, exist_ok=True)
     with command.log.open("wb") as log:
         process = subprocess.Popen(
-            [*_DIES_WITH_US, *command.arguments],
+            [*_DIES_WITH_PARENT, *command.arguments],
             env=command.environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -54,11 +55,11 @@ def running(command: Command) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a server: SIGTERM, once more where somebody is impatient, SIGKILL at last."""
-    for patience in (_STOP_SECONDS, _HURRY_SECONDS):
+    """Stop a server: SIGTERM, SIGTERM again on a second Ctrl-C, then SIGKILL."""
+    for seconds in (_STOP_SECONDS, _HURRY_SECONDS):
         process.terminate()
         try:
-            process.wait(patience)
+            process.wait(seconds)
         except (KeyboardInterrupt, subprocess.TimeoutExpired):
             continue
         return
@@ -67,12 +68,12 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def tail(log: Path, lines: int = 5) -> str:
-    """Give the last lines of a log."""
+    """Return the last lines of a log."""
     return "\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:])
 
 
-def taken(port: int) -> bool:
-    """Tell whether somebody listens on a port of 127.0.0.1 already."""
+def in_use(port: int) -> bool:
+    """Tell whether a port of 127.0.0.1 is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -83,7 +84,7 @@ def taken(port: int) -> bool:
 
 
 def answers(port: int) -> bool:
-    """Tell whether something accepts connections on a port of 127.0.0.1."""
+    """Tell whether a server accepts connections on a port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -97,5 +98,5 @@ def _wait_until_up(command: Command, process: subprocess.Popen[bytes]) -> None:
             return
         time.sleep(0.05)
     raise Misconfigured(
-        f"{command.name} did not come up; its log {command.log} ends:\n{tail(command.log)}"
+        f"{command.name} did not start. Its log {command.log} ends:\n{tail(command.log)}"
     )

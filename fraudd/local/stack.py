@@ -1,6 +1,6 @@
-"""The local stack: database, demo platform, emulator, topics, queue, table, model, configuration.
+"""Starts the local stack: database, demo platform, AWS emulator, model and configuration.
 
-Each step is done only where its outcome is not there already, so a second start takes seconds.
+A step runs only if its result is missing, so a second start takes seconds.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from fraudd.scoring import feature_files as files
 _REGION = "eu-central-1"
 _NAME = "fraudd-shop"
 _VISIBILITY_SECONDS = 120
-#: Days after which the demo's truth about a shop is known: chargebacks come late.
+#: Days after which a label of the demo is final. Chargebacks are reported late.
 _LABEL_DELAY_DAYS = 21.0
 
 _CONFIG = """\
-# Made by the local stack at each start; config/fraudd.toml explains every key.
+# The local stack writes this file at each start. config/fraudd.toml explains every key.
 [http]
 listen = "127.0.0.1:{http_port}"
 
@@ -41,7 +41,7 @@ endpoint_url = "{endpoint_url}"
 [queue]
 url = "{aws.queue_url}"
 bulk_url = "{aws.bulk_url}"
-# Shorter than in production: stopping waits for the outstanding poll.
+# Shorter than in production, because stopping waits for the current poll.
 wait_seconds = 2
 visibility_timeout_seconds = {visibility}
 
@@ -72,30 +72,30 @@ format = "text"
 
 @contextmanager
 def up(settings: Settings) -> Iterator[Path]:
-    """Bring everything up but the daemon, as long as the block lasts; gives the configuration.
+    """Run everything except the daemon during the block, and yield the configuration file.
 
-    Raises ``Misconfigured`` with what to do.
+    Raises ``Misconfigured`` with a remedy.
     """
     progress = Progress(SystemClock())
     settings.state.mkdir(exist_ok=True)
-    with _alone(settings), _database(settings, progress) as admin:
+    with _exclusive(settings), _database(settings, progress) as admin:
         command = emulator.command(
             settings.tools, settings.state / "emulator", port=settings.aws_port
         )
         with running(command):
             progress.say(f"AWS emulator at 127.0.0.1:{settings.aws_port}")
-            yield asyncio.run(_prepared(settings, admin, progress))
+            yield asyncio.run(_prepare(settings, admin, progress))
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """Hold the state folder: two stacks on one would break each other's data."""
+def _exclusive(settings: Settings) -> Iterator[None]:
+    """Lock the state folder, because two stacks would corrupt each other's data."""
     with (settings.state / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Misconfigured(
-                f"another local stack uses {settings.state}: stop it first"
+                f"another local stack uses {settings.state}. Stop it first."
             ) from None
         yield
 
@@ -118,7 +118,7 @@ def _database(settings: Settings, progress: Progress) -> Iterator[DatabaseServer
         )
 
 
-async def _prepared(settings: Settings, admin: DatabaseServer, progress: Progress) -> Path:
+async def _prepare(settings: Settings, admin: DatabaseServer, progress: Progress) -> Path:
     now = datetime.fromtimestamp(SystemClock().now() / 1000, UTC)
     stamp = await seeding.seed(settings, admin, now=now, progress=progress)
     user, password_file = await seeding.reader(settings, admin, progress)
@@ -129,7 +129,7 @@ async def _prepared(settings: Settings, admin: DatabaseServer, progress: Progres
             http_port=settings.http_port,
             region=_REGION,
             endpoint_url=endpoint_url,
-            aws=await _provisioned(endpoint_url),
+            aws=await _provision(endpoint_url),
             visibility=_VISIBILITY_SECONDS,
             database=admin,
             user=user,
@@ -137,12 +137,12 @@ async def _prepared(settings: Settings, admin: DatabaseServer, progress: Progres
             features=settings.root / "config" / "features",
         )
     )
-    progress.say("topics, queues and table are there")
-    await _trained(settings, path, admin, stamp, progress)
+    progress.say("topics, queues and table exist")
+    await _train(settings, path, admin, stamp, progress)
     return path
 
 
-async def _provisioned(endpoint_url: str) -> Provisioned:
+async def _provision(endpoint_url: str) -> Provisioned:
     terms = AwsTerms(
         region=_REGION,
         endpoint_url=endpoint_url,
@@ -155,21 +155,21 @@ async def _provisioned(endpoint_url: str) -> Provisioned:
         return await provision(clients, _NAME, visibility_timeout_seconds=_VISIBILITY_SECONDS)
 
 
-async def _trained(
+async def _train(
     settings: Settings, path: Path, admin: DatabaseServer, stamp: str, progress: Progress
 ) -> None:
-    """Train a model, unless there is one of these data and this SQL."""
-    loaded = config.load(path)
-    made_of = f"{stamp}\n{files.load(loaded.features.directory).digest}"
+    """Train a model, unless it exists and was trained on the same data and SQL."""
+    configuration = config.load(path)
+    sources = f"{stamp}\n{files.load(configuration.features.directory).digest}"
     note = settings.state / "model.made-of"
-    if loaded.model.path.exists() and note.exists() and note.read_text() == made_of:
+    if configuration.model.path.exists() and note.exists() and note.read_text() == sources:
         return
     report = await train_model(
-        loaded,
+        configuration,
         settings.state / "labels.csv",
         label_delay_days=_LABEL_DELAY_DAYS,
         kinds=await seeding.scenarios(admin),
         progress=progress.counter("features of labels"),
     )
-    note.write_text(made_of)
+    note.write_text(sources)
     progress.say("model:\n" + summary(report))

@@ -96,7 +96,7 @@ def test_a_taken_port_is_told_with_the_variable_that_changes_it(
         assert demo.process.wait(PATIENCE_SECONDS) == 78
     port = int(ports[name])
     assert demo.printed() == (
-        f"fraudd: port {port} is taken: choose another one with {name}={port + 1}\n"
+        f"fraudd: port {port} is in use. Choose another one, for example {name}={port + 1}.\n"
     )
 
 
