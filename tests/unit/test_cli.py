@@ -269,4 +269,4 @@ def test_the_demo_runs_in_a_checkout_only(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["demo"]) == 78
-    assert "no checkout of fraudd" in capsys.readouterr().err
+    assert "is not a checkout of fraudd" in capsys.readouterr().err
