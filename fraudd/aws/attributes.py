@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redrive:
-    """The redrive policy of a queue; both fields are None if it has no policy."""
+    """The redrive policy of a queue. Both fields are None if it has no policy."""
 
     #: ARN of the dead-letter queue.
     target: str | None
@@ -29,7 +29,7 @@ def string_attributes(attributes: Mapping[str, str]) -> dict[str, Any]:
 
 
 def parse_redrive_policy(policy: str | None) -> Redrive:
-    """Parse the attribute ``RedrivePolicy`` of a queue; None: the queue has no policy."""
+    """Parse the attribute ``RedrivePolicy`` of a queue. None: the queue has no policy."""
     fields: Mapping[str, Any] = json.loads(policy or "{}")
     count = fields.get("maxReceiveCount")
     return Redrive(
@@ -46,6 +46,6 @@ async def dead_letter_url(sqs: "SQSClient", url: str, redrive: Redrive) -> str:
     """
     if redrive.target is None:
         raise Misconfigured(
-            f"{url} has no redrive policy: give it one, or set [queue] dead_letter_url"
+            f"the queue {url} has no redrive policy: set one, or set [queue] dead_letter_url"
         )
     return (await sqs.get_queue_url(QueueName=redrive.target.rpartition(":")[2]))["QueueUrl"]

@@ -1,4 +1,4 @@
-"""The dead-letter queue, as an operator looks through it and empties it."""
+"""The dead-letter queue, as operators scan and empty it."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,34 +15,34 @@ from fraudd.prediction.events import SENT
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.type_defs import MessageAttributeValueTypeDef, MessageTypeDef
 
-#: How long what is looked at is hidden from others. Ten thousand messages are looked through in
-#: less, over slow lines too; whoever looks after a look that was killed waits no longer.
+#: The visibility timeout of scanned messages. A scan of ten thousand messages takes less, even
+#: over a slow network. After a killed scan, the next one waits no longer than this.
 HIDDEN_SECONDS = 300
-#: The least that makes SQS ask all of its servers.
+#: The shortest long poll, which makes SQS ask all of its servers.
 _WAIT_SECONDS = 1
-#: Receives in a row that bring nothing new, while the count says that something is there.
+#: Receives in a row without new messages, although the count is not zero.
 _MAX_FRUITLESS = 3
-#: Of one receive, and of one batch.
-_BATCH = 10
+#: The maximum of one receive, and of one batch.
+_BATCH_SIZE = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """One message of the dead-letter queue."""
+    """A message of the dead-letter queue."""
 
     message_id: str
     receipt_handle: str
     body: str
-    #: As SQS gave them, to be sent again as they are.
+    #: In the form of SQS, so that a copy has the same.
     attributes: "Mapping[str, MessageAttributeValueTypeDef]"
-    #: How often SQS handed it out, each look at it included.
+    #: The number of receives, which includes each scan.
     receive_count: int
-    #: When it was sent to the queue that it lay in first (epoch milliseconds).
+    #: When it was sent to its first queue (epoch milliseconds).
     enqueued_at: int
 
     @property
     def texts(self) -> Mapping[str, str]:
-        """The attributes that are text."""
+        """The attributes of type String."""
         return {
             name: value["StringValue"]
             for name, value in self.attributes.items()
@@ -51,13 +51,13 @@ class DeadLetter:
 
     @property
     def first_sent_at(self) -> int:
-        """When it was first sent (epoch milliseconds), however often it was copied since."""
-        told = self.texts.get(SENT, "")
-        return int(told) if told.isdecimal() else self.enqueued_at
+        """When the first copy of the message was sent (epoch milliseconds)."""
+        sent = self.texts.get(SENT, "")
+        return int(sent) if sent.isdecimal() else self.enqueued_at
 
 
 class DeadLetters:
-    """Looks at messages, sends them back, deletes them; raises ``Unavailable`` or ``RunError``."""
+    """The dead-letter queue. Methods raise ``Unavailable`` or ``RunError``."""
 
     def __init__(self, clients: Clients, *, url: str, main_url: str) -> None:
         self._sqs = clients.sqs
@@ -66,23 +66,24 @@ class DeadLetters:
         self._main_url = main_url
 
     @asynccontextmanager
-    async def look(
+    async def scan(
         self, *, stopped: Callable[[], bool], warn: Callable[[str], None]
-    ) -> AsyncIterator["Look"]:
-        """Look through the queue; what is not settled by the end is visible again after it."""
-        look = Look(self, stopped=stopped)
+    ) -> AsyncIterator["Scan"]:
+        """Scan the queue. At the end, messages that remain in the queue become visible again."""
+        scan = Scan(self, stopped=stopped)
         try:
-            yield look
+            yield scan
         finally:
-            if left := await self.show(look.held):
-                warn(f"{left} messages stay hidden for up to {HIDDEN_SECONDS // 60} minutes")
+            if hidden := await self.release(scan.held):
+                minutes = HIDDEN_SECONDS // 60
+                warn(f"{hidden} messages stay invisible for up to {minutes} minutes")
 
     async def receive(self) -> Sequence[DeadLetter]:
-        """Take some messages, hidden from others meanwhile; none is no proof that none are left."""
+        """Receive some messages. An empty result does not mean that the queue is empty."""
         with translated("dead-letter queue"):
             answer = await self._polls.receive_message(
                 QueueUrl=self.url,
-                MaxNumberOfMessages=_BATCH,
+                MaxNumberOfMessages=_BATCH_SIZE,
                 WaitTimeSeconds=_WAIT_SECONDS,
                 VisibilityTimeout=HIDDEN_SECONDS,
                 MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
@@ -91,7 +92,7 @@ class DeadLetters:
         return [_letter(message) for message in answer.get("Messages", [])]
 
     async def send_back(self, letter: DeadLetter) -> None:
-        """Send a copy to the main queue, as it is but for the time of its first sending."""
+        """Send a copy to the main queue, with the time of the first sending."""
         with translated("queue"):
             await self._sqs.send_message(
                 QueueUrl=self._main_url,
@@ -100,15 +101,15 @@ class DeadLetters:
             )
 
     async def delete(self, letter: DeadLetter) -> None:
-        """Be done with a message; deleting it twice is no error."""
+        """Delete a message. A second time is no error."""
         with translated("dead-letter queue"), ignore_expired_receipt():
             await self._sqs.delete_message(QueueUrl=self.url, ReceiptHandle=letter.receipt_handle)
 
-    async def show(self, handles: Mapping[str, str]) -> int:
-        """Make messages visible again; gives how many it could not."""
-        waiting = iter(list(handles.values()))
-        left = len(handles)
-        while batch := list(islice(waiting, _BATCH)):
+    async def release(self, handles: Mapping[str, str]) -> int:
+        """Make messages visible again. Returns the number that stay invisible."""
+        remaining = iter(list(handles.values()))
+        hidden = len(handles)
+        while batch := list(islice(remaining, _BATCH_SIZE)):
             try:
                 with translated("dead-letter queue"):
                     answer = await self._sqs.change_message_visibility_batch(
@@ -119,14 +120,14 @@ class DeadLetters:
                         ],
                     )
             except (Unavailable, RunError):
-                return left
-            # What is refused as our own fault is gone, or visible already.
+                return hidden
+            # A sender fault means that the message is deleted, or visible already.
             failed = [entry for entry in answer.get("Failed", []) if not entry["SenderFault"]]
-            left -= len(batch) - len(failed)
-        return left
+            hidden -= len(batch) - len(failed)
+        return hidden
 
     async def counts(self) -> tuple[int, int]:
-        """About how many messages are there to be received, and how many are hidden."""
+        """The approximate numbers of visible and of invisible messages."""
         with translated("dead-letter queue"):
             answer = await self._sqs.get_queue_attributes(
                 QueueUrl=self.url,
@@ -142,25 +143,26 @@ class DeadLetters:
         )
 
 
-class Look:
-    """One pass through the dead-letter queue, which shows each message once."""
+class Scan:
+    """One pass through the dead-letter queue, which yields each message once."""
 
     def __init__(self, queue: DeadLetters, *, stopped: Callable[[], bool]) -> None:
         self._queue = queue
         self._stopped = stopped
         self._settled: set[str] = set()
-        #: The newest receipt handle of each message that is hidden by this look.
+        #: The newest receipt handle of each message that this scan hides, by message ID.
         self.held: dict[str, str] = {}
-        #: About how many messages somebody else hides, known at the end.
+        #: The approximate number of messages that other consumers hide, known at the end.
         self.hidden_elsewhere = 0
 
     async def batches(self) -> AsyncIterator[Sequence[DeadLetter]]:
-        """Give the messages, some at a time, until nothing is left or the look is stopped."""
+        """Yield the messages in batches, until the queue is empty or the scan is stopped."""
         fruitless = 0
         while not self._stopped():
-            if fresh := [letter for letter in await self._queue.receive() if self._take(letter)]:
+            received = await self._queue.receive()
+            if new := [letter for letter in received if self._is_new(letter)]:
                 fruitless = 0
-                yield fresh
+                yield new
                 continue
             fruitless += 1
             visible, hidden = await self._queue.counts()
@@ -169,32 +171,32 @@ class Look:
                 return
 
     def settled(self, letter: DeadLetter) -> None:
-        """Note that a message is no longer in the queue."""
+        """Record that a message is no longer in the queue."""
         self._settled.add(letter.message_id)
         self.held.pop(letter.message_id, None)
 
-    def _take(self, letter: DeadLetter) -> bool:
-        """Note the receipt; gives whether the message is a new one.
+    def _is_new(self, letter: DeadLetter) -> bool:
+        """Record the receipt handle. Returns whether this scan sees the message for the first time.
 
-        SQS may deliver a message again, even one that was deleted: that one is left alone.
+        SQS may deliver a message twice, even after its deletion.
         """
         known = letter.message_id in self.held or letter.message_id in self._settled
         self.held[letter.message_id] = letter.receipt_handle
         return not known
 
 
-async def find(clients: Clients, *, main_url: str, url: str | None) -> DeadLetters:
-    """Find the dead-letter queue of a queue, where it is not named by ``url``.
+async def find_dead_letters(clients: Clients, *, main_url: str, url: str | None) -> DeadLetters:
+    """Find the dead-letter queue at ``url``, or by the redrive policy of the main queue.
 
-    Raises ``Misconfigured`` where there is none, ``Unavailable`` where the queue cannot be asked.
+    Raises ``Misconfigured`` if there is none, and ``Unavailable``.
     """
     if url is None:
         with translated(f"queue ({main_url} at {clients.where}; see [queue] url)"):
             answer = await clients.sqs.get_queue_attributes(
                 QueueUrl=main_url, AttributeNames=["RedrivePolicy"]
             )
-            own = parse_redrive_policy(answer.get("Attributes", {}).get("RedrivePolicy"))
-            url = await dead_letter_url(clients.sqs, main_url, own)
+            redrive = parse_redrive_policy(answer.get("Attributes", {}).get("RedrivePolicy"))
+            url = await dead_letter_url(clients.sqs, main_url, redrive)
     letters = DeadLetters(clients, url=url, main_url=main_url)
     with translated(f"dead-letter queue ({url} at {clients.where}; see [queue] dead_letter_url)"):
         await clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
@@ -202,9 +204,10 @@ async def find(clients: Clients, *, main_url: str, url: str | None) -> DeadLette
 
 
 def returned_attributes(letter: DeadLetter) -> "dict[str, MessageAttributeValueTypeDef]":
-    """The attributes of the copy that goes back: fraudd's own, the others as far as there is room.
+    """The attributes of a redriven copy: those of fraudd, then as many others as SQS allows.
 
-    The first sending stays known: what was sent before its entity was forgotten stays forgotten.
+    They include the time of the first sending. Without it, a request from before the deletion of
+    its entity would count as new.
     """
     sent: MessageAttributeValueTypeDef = {
         "DataType": "String",

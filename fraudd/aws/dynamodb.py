@@ -1,4 +1,4 @@
-"""The table of records in DynamoDB: one item an entity, every transition one conditional write."""
+"""The results table in DynamoDB: one item per entity, one conditional write per transition."""
 
 import json
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ from fraudd.prediction.record import Record, Transition, Value, already_applied
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.type_defs import AttributeValueTypeDef
 
-#: As many as a sweep looks at.
-_PAGE = 100
+#: The number of entries that the sweeper reads at a time.
+_PAGE_SIZE = 100
 _NUMBERS = frozenset(
     {
         "requested_at",
@@ -41,7 +41,7 @@ _STRINGS = frozenset({"entity_id", "state", "run_id", "worker", "listed", "trace
 
 
 class DynamoDbStore:
-    """The records; raises ``Unavailable``."""
+    """The records. Methods raise ``Unavailable``."""
 
     def __init__(self, clients: Clients, table: str) -> None:
         self._dynamodb = clients.dynamodb
@@ -52,16 +52,17 @@ class DynamoDbStore:
         )
 
     async def get(self, entity_id: str) -> Record | None:
-        """Read a record, strongly consistent; with those that others ask for just now."""
+        """Read a record with strong consistency, in one call with other reads of this moment."""
         with translated("store"):
             item = await self._reads.get(entity_id)
         return _record(item)
 
     async def apply(self, transition: Transition) -> Applied:
-        """Carry out one conditional write.
+        """Apply a transition with one conditional write.
 
-        A refusal brings the item that refused it, so that no second read is needed. Where that
-        item is what a first try of this very write left, its answer lost, the write is done.
+        A failed condition returns the item, so no second read is needed. The SDK retries a write
+        whose response was lost. If the item shows that the first attempt succeeded, the transition
+        counts as applied.
         """
         with translated("store"):
             try:
@@ -80,10 +81,10 @@ class DynamoDbStore:
         return Applied(True, _record(answer["Attributes"]))
 
     async def listed(self, listed: str, *, until: int, after: Entry | None) -> Page:
-        """List a partition of the sparse index, oldest first, up to ``listed_at`` = ``until``."""
-        begin: Any = {}
+        """Read a page of the sparse index up to ``listed_at`` = ``until``, oldest entries first."""
+        start: Any = {}
         if after is not None:
-            begin["ExclusiveStartKey"] = {
+            start["ExclusiveStartKey"] = {
                 "listed": {"S": listed},
                 "listed_at": {"N": str(after.listed_at)},
                 "entity_id": {"S": after.entity_id},
@@ -95,16 +96,16 @@ class DynamoDbStore:
                 KeyConditionExpression="#listed = :listed AND #listed_at <= :until",
                 ExpressionAttributeNames={"#listed": "listed", "#listed_at": "listed_at"},
                 ExpressionAttributeValues={":listed": {"S": listed}, ":until": {"N": str(until)}},
-                Limit=_PAGE,
-                **begin,
+                Limit=_PAGE_SIZE,
+                **start,
             )
-        found = [
+        entries = [
             Entry(int(item["listed_at"]["N"]), item["entity_id"]["S"]) for item in answer["Items"]
         ]
-        return Page(found, "LastEvaluatedKey" in answer)
+        return Page(entries, "LastEvaluatedKey" in answer)
 
     async def check(self) -> None:
-        """See that the table is there, with the right key."""
+        """Check that the table exists and has the right key."""
         with translated("store"):
             try:
                 answer = await self._dynamodb.describe_table(TableName=self._table)
@@ -128,22 +129,22 @@ def _expressions(transition: Transition) -> dict[str, Any]:
         names[f"#{attribute}"] = attribute
         return f"#{attribute}"
 
-    def value(prefix: str, attribute: str, given: Value) -> str:
-        values[f":{prefix}_{attribute}"] = _encoded(attribute, given)
+    def placeholder(prefix: str, attribute: str, value: Value) -> str:
+        values[f":{prefix}_{attribute}"] = _encoded(attribute, value)
         return f":{prefix}_{attribute}"
 
     condition = [
         f"attribute_not_exists({name(attribute)})"
-        if given is None
-        else f"{name(attribute)} = {value('is', attribute, given)}"
-        for attribute, given in transition.expects.items()
+        if value is None
+        else f"{name(attribute)} = {placeholder('is', attribute, value)}"
+        for attribute, value in transition.expects.items()
     ]
     assigned = [
-        f"{name(attribute)} = {value('to', attribute, given)}"
-        for attribute, given in transition.sets.items()
-        if given is not None
+        f"{name(attribute)} = {placeholder('to', attribute, value)}"
+        for attribute, value in transition.sets.items()
+        if value is not None
     ]
-    removed = [name(attribute) for attribute, given in transition.sets.items() if given is None]
+    removed = [name(attribute) for attribute, value in transition.sets.items() if value is None]
     clauses = {"SET": assigned, "REMOVE": removed}
     compiled: dict[str, Any] = {
         "UpdateExpression": " ".join(
@@ -165,7 +166,7 @@ def _encoded(attribute: str, value: Value) -> "AttributeValueTypeDef":
 
 
 def _record(item: "Mapping[str, AttributeValueTypeDef] | None") -> Record | None:
-    """Read an item; attributes that this version does not know are left alone."""
+    """Parse an item. Attributes that this version does not know are ignored."""
     if not item:
         return None
     fields: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Clients of AWS, tuned once, and its errors translated once."""
+"""The clients of AWS, and the translation of its errors."""
 
 import contextlib
 import ipaddress
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from types_aiobotocore_sns.client import SNSClient
     from types_aiobotocore_sqs.client import SQSClient
 
-#: Errors by which AWS refuses what was asked for, whoever asks and whenever: no outage.
-_REFUSED = frozenset(
+#: AWS rejects the request itself with these codes. A retry would fail, too: this is no outage.
+_REJECTED = frozenset(
     {
         "InvalidMessageContents",
         "InvalidParameter",
@@ -40,51 +40,50 @@ _REFUSED = frozenset(
         "ValidationException",
     }
 )
-
-
-#: What brings items of DynamoDB.
-_BRINGS_ITEMS = ("GetItem", "BatchGetItem", "UpdateItem", "Query")
+#: The operations of DynamoDB that return items.
+_OPERATIONS_WITH_ITEMS = ("GetItem", "BatchGetItem", "UpdateItem", "Query")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwsTerms:
-    """How AWS is reached."""
+    """Where AWS is, and the limits of connections and calls."""
 
     region: str
     endpoint_url: str | None
     connect_timeout_seconds: float
     read_timeout_seconds: float
     max_connections: int
-    #: How long a long poll may take to be answered.
+    #: The time limit of a long poll.
     poll_seconds: float
 
     @property
     def where(self) -> str:
-        """What a message calls the place."""
+        """The endpoint or region, for messages."""
         return self.endpoint_url or f"region {self.region}"
 
     @property
     def placeholders(self) -> bool:
-        """Whether placeholders are sent: what is on loopback is an emulator, which real
-        credentials must never reach.
+        """Whether fraudd sends placeholders instead of credentials.
+
+        A server on loopback is an emulator, which must never receive real credentials.
         """
         return _is_loopback(self.endpoint_url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
-    """One client for each service, and one more for long polls."""
+    """One client for each service, and a second one of SQS for long polls."""
 
     dynamodb: "DynamoDBClient"
     sns: "SNSClient"
     sqs: "SQSClient"
     polls: "SQSClient"
     where: str
-    #: How long one try of a call may take to be answered, polls apart.
+    #: The time limit of one attempt of a call, except polls.
     read_timeout_seconds: float
-    #: What the answers say about this machine's clock.
+    #: The skew of this machine's clock, from the ``Date`` of the responses.
     skew: ClockSkew
-    #: Opens a client of another service, by its name, on the same terms, for a while.
+    #: Opens a client of another service, by name, with the same settings.
     another: Callable[[str], AbstractAsyncContextManager[Any]]
 
 
@@ -92,9 +91,9 @@ class Clients:
 async def open_clients(
     terms: AwsTerms, count: Callable[[str], None], clock: Clock
 ) -> AsyncIterator[Clients]:
-    """Open the clients; ``count`` is told the name of each operation called.
+    """Open the clients. ``count`` receives the name of each operation that they call.
 
-    Raises ``Misconfigured`` where the AWS SDK's own configuration, as a profile, is wrong.
+    Raises ``Misconfigured`` if the configuration of the AWS SDK, for example a profile, is wrong.
     """
     skew = ClockSkew()
     session = get_session()
@@ -102,29 +101,29 @@ async def open_clients(
     if terms.placeholders:
         common |= {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
     calls = _client_config(terms, terms.read_timeout_seconds, attempts=3)
-    # A receive that is tried again by the SDK would outlive its own time-out unseen.
+    # A receive that the SDK retries would exceed its time limit without notice.
     polls = _client_config(terms, terms.poll_seconds, attempts=1)
     async with AsyncExitStack() as stack:
 
-        async def client(service: Any, config: AioConfig) -> Any:
+        async def open_client(service: Any, config: AioConfig) -> Any:
             try:
-                made = await stack.enter_async_context(
+                client = await stack.enter_async_context(
                     session.create_client(service, config=config, **common)
                 )
             except BotoCoreError as error:
                 raise Misconfigured(f"AWS credentials: {error}") from None
-            made.meta.events.register("before-call", lambda model, **_: count(model.name))
-            _compare_clocks(made.meta.events, skew, clock)
-            return made
+            client.meta.events.register("before-call", lambda model, **_: count(model.name))
+            _compare_clocks(client.meta.events, skew, clock)
+            return client
 
-        dynamodb = await client("dynamodb", calls)
-        for operation in _BRINGS_ITEMS:
-            dynamodb.meta.events.register(f"before-parse.dynamodb.{operation}", _take_as_it_is)
+        dynamodb = await open_client("dynamodb", calls)
+        for operation in _OPERATIONS_WITH_ITEMS:
+            dynamodb.meta.events.register(f"before-parse.dynamodb.{operation}", _parse_items)
         yield Clients(
             dynamodb=dynamodb,
-            sns=await client("sns", calls),
-            sqs=await client("sqs", calls),
-            polls=await client("sqs", polls),
+            sns=await open_client("sns", calls),
+            sqs=await open_client("sqs", calls),
+            polls=await open_client("sqs", polls),
             where=terms.where,
             read_timeout_seconds=terms.read_timeout_seconds,
             skew=skew,
@@ -135,7 +134,7 @@ async def open_clients(
 
 
 def _compare_clocks(events: Any, skew: ClockSkew, clock: Clock) -> None:
-    """Tell the ``Date`` of each answer, with the times between which it was written."""
+    """Compare the ``Date`` of each response with the times before and after the call."""
 
     def sent(context: dict[str, Any], **_: Any) -> None:
         context["fraudd_sent"] = clock.now()
@@ -143,50 +142,53 @@ def _compare_clocks(events: Any, skew: ClockSkew, clock: Clock) -> None:
     def answered(parsed: Any, context: dict[str, Any], **_: Any) -> None:
         date = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if date is not None:
-            skew.answered(date=_written(date), sent=context["fraudd_sent"], received=clock.now())
+            skew.answered(date=_epoch_ms(date), sent=context["fraudd_sent"], received=clock.now())
 
     events.register("before-call", sent)
     events.register("after-call", answered)
 
 
 @lru_cache(maxsize=1)
-def _written(date: str) -> int:
-    """Read a ``Date``, in epoch milliseconds; it is the same for all answers of a second."""
+def _epoch_ms(date: str) -> int:
+    """Parse a ``Date``. One value is enough of a cache: the date changes once a second."""
     return int(parsedate_to_datetime(date).timestamp() * 1000)
 
 
-def _take_as_it_is(
+def _parse_items(
     response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
 ) -> None:
-    """Take items as JSON has them, which is as they are given to us.
+    """Parse items as plain JSON.
 
-    botocore's parser would walk through each attribute of each item, for the sake of binary ones,
-    which we have none of: half of what a read in a batch of twenty costs.
+    botocore's parser visits each attribute of each item to decode binary values, and the records
+    have none. It takes half the CPU of a read in a batch of twenty.
     """
     if response_dict["status_code"] == 200:
-        with contextlib.suppress(ValueError):  # what is no JSON is the parser's
+        with contextlib.suppress(ValueError):  # botocore's parser reports invalid JSON
             customized_response_dict.update(from_json(response_dict["body"]))
             response_dict["body"] = b"{}"
 
 
 @contextmanager
 def translated(part: str) -> Iterator[None]:
-    """Raise whatever AWS or the way there raises as ``Unavailable``; ``RunError`` if it refuses."""
+    """Translate errors of AWS and of the network into ``Unavailable``.
+
+    If AWS rejects the request itself, it is a ``RunError``.
+    """
     try:
         yield
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown")
         text = error.response.get("Error", {}).get("Message", "")
-        told = f"{error.operation_name}: {code}: {text}".rstrip(": ")
-        if code in _REFUSED:
-            raise RunError("refused_by_aws", f"{part}: {told}") from error
-        raise Unavailable(part, told) from error
+        detail = f"{error.operation_name}: {code}: {text}".rstrip(": ")
+        if code in _REJECTED:
+            raise RunError("refused_by_aws", f"{part}: {detail}") from error
+        raise Unavailable(part, detail) from error
     except (BotoCoreError, OSError, TimeoutError) as error:
         raise Unavailable(part, str(error) or type(error).__name__) from error
 
 
 def code_of(error: ClientError) -> str:
-    """Give the code of an error, without the name of its service, which some put before it."""
+    """The code of an error, without the name of a service, which some services put before it."""
     return str(error.response.get("Error", {}).get("Code", "")).rpartition(".")[2]
 
 
@@ -196,7 +198,7 @@ def _client_config(terms: AwsTerms, read_timeout: float, *, attempts: int) -> Ai
         read_timeout=read_timeout,
         max_pool_connections=terms.max_connections,
         retries={"mode": "standard", "total_max_attempts": attempts},
-        # These save a sixth of the CPU of a call: nothing here needs what they do.
+        # These settings save a sixth of the CPU of a call. fraudd needs none of the features.
         user_agent=f"fraudd/{__version__}",
         parameter_validation=False,
         request_checksum_calculation="when_required",

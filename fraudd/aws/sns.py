@@ -1,4 +1,4 @@
-"""The two SNS topics: wake-ups of runs, and announcements of their ends."""
+"""The two SNS topics: wake-up messages of runs, and completion events."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from fraudd.prediction.events import Completion, RequestEvent
 
 
 class SnsTopics:
-    """Publishes; raises ``Unavailable``."""
+    """The topics. Methods raise ``Unavailable``."""
 
     def __init__(self, clients: Clients, *, requests_arn: str, completions_arn: str) -> None:
         self._sns = clients.sns
@@ -19,9 +19,10 @@ class SnsTopics:
         self._completions_arn = completions_arn
 
     async def request(self, event: RequestEvent) -> None:
-        """Publish the wake-up of a run.
+        """Publish the wake-up message of a run.
 
-        As long as one try takes: a caller waits, and the sweeper sends what could not be sent.
+        The time limit is that of one attempt, because a client waits. If it fails, the sweeper
+        sends the message later.
         """
         with translated("topics"):
             async with asyncio.timeout(self._patience_seconds):
@@ -32,7 +33,7 @@ class SnsTopics:
                 )
 
     async def announce(self, completion: Completion) -> None:
-        """Publish the end of a run, with attributes for subscribers' filters."""
+        """Publish the completion event of a run, with attributes for filter policies."""
         with translated("topics"):
             await self._sns.publish(
                 TopicArn=self._completions_arn,
@@ -41,7 +42,7 @@ class SnsTopics:
             )
 
     async def check(self) -> None:
-        """See that both topics are there."""
+        """Check that both topics exist."""
         for arn in (self._requests_arn, self._completions_arn):
             with translated(f"topics ({arn} at {self._where}; see [topics])"):
                 await self._sns.get_topic_attributes(TopicArn=arn)

@@ -1,4 +1,4 @@
-"""The SQS queue of a lane's request events, and its dead-letter queue."""
+"""The SQS queue of a lane, and its dead-letter queue."""
 
 import math
 import re
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MAX_ATTRIBUTES = 10
-#: Long enough to say what is wrong, short enough never to matter for the message's size.
+#: Long enough to explain the error, and far below the size limit of a message.
 _DETAIL_CHARACTERS = 500
-#: SQS takes only characters of XML 1.0 in bodies and attributes.
+#: SQS accepts only characters of XML 1.0 in bodies and attributes.
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class SqsQueue:
-    """Receives and settles messages; raises ``Unavailable``."""
+    """The queue of one lane. Methods raise ``Unavailable``."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class SqsQueue:
         self._lane = lane
         self._part = PARTS[lane]
         self._sender = BatchSender(clients.sqs, url)
-        #: Empty until it was found, where the configuration does not say.
+        #: Without a configured URL it is empty until ``check`` reads the redrive policy.
         self.dead_letter_url = dead_letter_url or ""
         self._wait_seconds = wait_seconds
         self._visibility_timeout_seconds = visibility_timeout_seconds
@@ -72,17 +72,17 @@ class SqsQueue:
         return [_message(message, now, self._lane) for message in answer.get("Messages", [])]
 
     async def send(self, event: RequestEvent) -> None:
-        """Send the wake-up of a run straight to this queue, with those that others send now."""
+        """Send a wake-up message to this queue, in one call with other sends of this moment."""
         with translated(self._part):
             await self._sender.send(event.to_json(), event.attributes)
 
     async def delete(self, message: Message) -> None:
-        """Be done with a message; deleting it twice is no error."""
+        """Delete a message. A second time is no error."""
         with translated(self._part), ignore_expired_receipt():
             await self._sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message.receipt_handle)
 
     async def hide(self, message: Message, seconds: float) -> None:
-        """Give a message back, to be seen again in ``seconds``."""
+        """Set the visibility timeout of a message to ``seconds``."""
         with translated(self._part), ignore_expired_receipt():
             await self._sqs.change_message_visibility(
                 QueueUrl=self.url,
@@ -91,7 +91,7 @@ class SqsQueue:
             )
 
     async def send_again(self, message: Message, seconds: float) -> None:
-        """Send a copy, delayed by ``seconds``, that starts with no receives; then delete."""
+        """Send a copy with a new receive count, delayed by ``seconds``, then delete the message."""
         with translated(self._part):
             await self._sqs.send_message(
                 QueueUrl=self.url,
@@ -102,7 +102,7 @@ class SqsQueue:
         await self.delete(message)
 
     async def dead_letter(self, message: Message, *, reason: str, detail: str) -> None:
-        """Send a copy to the dead-letter queue with ``fraudd.reason`` on it, then delete it."""
+        """Send a copy with ``fraudd.reason`` to the dead-letter queue, then delete the message."""
         with translated(self._part):
             await self._sqs.send_message(
                 QueueUrl=self.dead_letter_url,
@@ -113,40 +113,40 @@ class SqsQueue:
 
     @property
     def max_receive_count(self) -> int | None:
-        """After so many receives SQS takes a message away, as last sampled; None: never."""
+        """``maxReceiveCount`` as of the last sample. None: the queue has no redrive policy."""
         return self._max_receive_count
 
     async def depth(self) -> Depth:
-        """Sample the counts, which SQS gives approximately, and the redrive policy.
+        """Sample the approximate counts and the redrive policy.
 
-        The dead-letter queue, which the lanes share, is counted with the interactive one.
+        Both lanes share the dead-letter queue, so only the interactive queue counts it.
         """
         counts = await self._counts(self.url, "RedrivePolicy")
         self._max_receive_count = parse_redrive_policy(
             counts.get("RedrivePolicy")
         ).max_receive_count
-        dead = None
+        dead_lettered = None
         if self._lane == "interactive":
-            counted = await self._counts(self.dead_letter_url)
-            dead = int(counted["ApproximateNumberOfMessages"])
+            dead_counts = await self._counts(self.dead_letter_url)
+            dead_lettered = int(dead_counts["ApproximateNumberOfMessages"])
         return Depth(
             visible=int(counts["ApproximateNumberOfMessages"]),
             in_flight=int(counts["ApproximateNumberOfMessagesNotVisible"]),
             delayed=int(counts["ApproximateNumberOfMessagesDelayed"]),
-            dead_lettered=dead,
+            dead_lettered=dead_lettered,
         )
 
     async def check(self) -> None:
-        """See that the queue is there, and find its dead-letter queue."""
+        """Check that the queue exists, and find its dead-letter queue."""
         key = "bulk_url" if self._lane == "bulk" else "url"
         with translated(f"queue ({self.url} at {self._where}; see [queue] {key})"):
             answer = await self._sqs.get_queue_attributes(
                 QueueUrl=self.url, AttributeNames=["RedrivePolicy"]
             )
-            own = parse_redrive_policy(answer.get("Attributes", {}).get("RedrivePolicy"))
-            self._max_receive_count = own.max_receive_count
+            redrive = parse_redrive_policy(answer.get("Attributes", {}).get("RedrivePolicy"))
+            self._max_receive_count = redrive.max_receive_count
             if not self.dead_letter_url:
-                self.dead_letter_url = await dead_letter_url(self._sqs, self.url, own)
+                self.dead_letter_url = await dead_letter_url(self._sqs, self.url, redrive)
 
     async def _counts(self, url: str, *more: "QueueAttributeFilterType") -> Mapping[str, str]:
         with translated(self._part):
@@ -164,16 +164,16 @@ class SqsQueue:
 
 @contextmanager
 def ignore_expired_receipt() -> Iterator[None]:
-    """Take a message that is deleted, or back in the queue, as let go of: it is not ours to touch.
+    """Ignore errors about a receipt handle whose message is deleted, or visible again.
 
-    A standard queue tells of it by one of three errors, or not at all.
+    A standard queue reports it with one of three errors, or not at all.
     """
     try:
         yield
     except ClientError as error:
-        told = error.response["Error"]
-        code = told["Code"].removeprefix("AWS.SimpleQueueService.")
-        expired = code == "InvalidParameterValue" and "expired" in told["Message"]
+        details = error.response["Error"]
+        code = details["Code"].removeprefix("AWS.SimpleQueueService.")
+        expired = code == "InvalidParameterValue" and "expired" in details["Message"]
         if code not in ("ReceiptHandleIsInvalid", "MessageNotInflight") and not expired:
             raise
 
@@ -195,9 +195,9 @@ def _message(received: "MessageTypeDef", now: int, lane: Lane) -> Message:
     )
 
 
-def _copied(message: Message, why: Mapping[str, str]) -> dict[str, Any]:
-    """The attributes of a copy: fraudd's own first, the others as far as there is room."""
-    own = {SENT: message.attributes.get(SENT, str(message.sent_at)), **why}
+def _copied(message: Message, added: Mapping[str, str]) -> dict[str, Any]:
+    """The attributes of a copy: those of fraudd first, then as many others as SQS allows."""
+    own = {SENT: message.attributes.get(SENT, str(message.sent_at)), **added}
     foreign = {name: value for name, value in message.attributes.items() if name not in own}
     return string_attributes(own | dict(list(foreign.items())[: MAX_ATTRIBUTES - len(own)]))
 

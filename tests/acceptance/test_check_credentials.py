@@ -161,14 +161,14 @@ async def test_rights_that_only_the_check_needs_are_a_warning_each(
     assert report.marked("failed") == []
     _, expiry, recovery, *subscriptions = report.marked("warning")
     name, names = guarded.aws.names.table, guarded.aws.names
-    give, why = "cannot be looked at: give the role the right", "only 'fraudd check' needs it"
-    assert expiry == f"table: expiry: {give} dynamodb:DescribeTimeToLive on table {name}; {why}"
+    allow, why = "access denied: allow", "(only 'fraudd check' needs it)"
+    assert expiry == f"table: expiry: {allow} dynamodb:DescribeTimeToLive on table {name} {why}"
     assert recovery == (
         "table: point-in-time recovery:"
-        f" {give} dynamodb:DescribeContinuousBackups on table {name}; {why}"
+        f" {allow} dynamodb:DescribeContinuousBackups on table {name} {why}"
     )
     assert subscriptions == [
-        f"subscription: {give} sns:ListSubscriptionsByTopic on {arn}; {why}"
+        f"subscription: {allow} sns:ListSubscriptionsByTopic on {arn} {why}"
         for arn in (names.requests_arn, names.completions_arn)
     ]
 
@@ -180,8 +180,9 @@ async def test_rights_that_the_daemon_needs_are_a_failure(
     report = await checked(guarded)
     [told] = report.marked("failed")
     assert told == (
-        f"queue: {guarded.aws.names.queue_url}: cannot be looked at: give the role the right"
-        f" sqs:GetQueueAttributes on {guarded.aws.names.queue_url}; the daemon needs it to start"
+        f"queue: {guarded.aws.names.queue_url}: access denied: allow"
+        f" sqs:GetQueueAttributes on {guarded.aws.names.queue_url}"
+        " (the daemon cannot start without it)"
     )
 
 

@@ -206,7 +206,7 @@ OTHER_INDEX = {
 @pytest.mark.parametrize(
     ("made", "told"),
     [
-        ({"key": "id"}, r"KeySchema is \['id S'\], not \['entity_id S'\]: .* take another name"),
+        ({"key": "id"}, r"KeySchema is \['id S'\], not \['entity_id S'\]: .* use another name"),
         ({"index": OTHER_INDEX}, "Index by_state is .*'state S'.*: an index cannot be changed"),
     ],
 )

@@ -14,7 +14,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from fraudd.aws.dead_letters import DeadLetters, find
+from fraudd.aws.dead_letters import DeadLetters, find_dead_letters
 from fraudd.config import Config, load
 from fraudd.local.settings import DatabaseServer
 from tests.conftest import REGION, ROOT, Aws
@@ -88,7 +88,7 @@ async def fraudd(
 @pytest.fixture
 async def letters(aws: Aws) -> DeadLetters:
     """A dead-letter queue with a run that was given up, and what is no request."""
-    letters = await find(aws.clients, main_url=aws.names.queue_url, url=None)
+    letters = await find_dead_letters(aws.clients, main_url=aws.names.queue_url, url=None)
     await put(aws, letters, '{"entity_id": "shop-7"}', reason="deadlock")
     await put(aws, letters, "no request", reason="malformed")
     return letters

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fraudd.aws.dead_letters import DeadLetter, DeadLetters, find
+from fraudd.aws.dead_letters import DeadLetter, DeadLetters, find_dead_letters
 from fraudd.aws.session import Clients
 from fraudd.commands.dlq.rows import entity_of, reason_of
 from fraudd.commands.dlq.scan import Act, Selection, Totals, purge, redrive, scan
@@ -19,7 +19,7 @@ from tests.conftest import NOW, Aws
 @pytest.fixture
 async def letters(aws: Aws) -> DeadLetters:
     """The dead-letter queue, found by the redrive policy."""
-    return await find(aws.clients, main_url=aws.names.queue_url, url=None)
+    return await find_dead_letters(aws.clients, main_url=aws.names.queue_url, url=None)
 
 
 async def put(aws: Aws, letters: DeadLetters, body: str, **attributes: str) -> None:
@@ -91,11 +91,11 @@ async def test_a_message_that_is_delivered_again_is_shown_once_and_let_go_of(
 ) -> None:
     await fill(aws, letters, 3)
     shown = 0
-    async with letters.look(stopped=lambda: False, warn=pytest.fail) as look:
+    async with letters.scan(stopped=lambda: False, warn=pytest.fail) as look:
         async for batch in look.batches():
             shown += len(batch)
             # As if the time they are hidden for had run out in the middle.
-            await letters.show(look.held)
+            await letters.release(look.held)
     assert shown == 3
     assert await letters.counts() == (3, 0)
 
@@ -107,7 +107,7 @@ async def test_an_interrupted_look_makes_everything_visible_again(
     held = asyncio.Event()
 
     async def look_for_ever() -> None:
-        async with letters.look(stopped=lambda: False, warn=pytest.fail) as look:
+        async with letters.scan(stopped=lambda: False, warn=pytest.fail) as look:
             async for _ in look.batches():
                 held.set()
                 await asyncio.Event().wait()
@@ -253,9 +253,9 @@ async def test_a_queue_without_a_dead_letter_queue_is_told_with_the_remedy(
     aws_clients: Clients,
 ) -> None:
     url = (await aws_clients.sqs.create_queue(QueueName="bare-of-dead-letters"))["QueueUrl"]
-    with pytest.raises(Misconfigured, match="no redrive policy: give it one, or set"):
-        await find(aws_clients, main_url=url, url=None)
+    with pytest.raises(Misconfigured, match="no redrive policy: set one, or set"):
+        await find_dead_letters(aws_clients, main_url=url, url=None)
     with pytest.raises(Unavailable, match=r"nowhere at http.*see \[queue\] url"):
-        await find(aws_clients, main_url=f"{url}-nowhere", url=None)
+        await find_dead_letters(aws_clients, main_url=f"{url}-nowhere", url=None)
     with pytest.raises(Unavailable, match=r"nowhere at http.*see \[queue\] dead_letter_url"):
-        await find(aws_clients, main_url=url, url=f"{url}-nowhere")
+        await find_dead_letters(aws_clients, main_url=url, url=f"{url}-nowhere")

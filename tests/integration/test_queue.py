@@ -143,7 +143,7 @@ async def test_a_queue_without_a_dead_letter_queue_is_refused(aws_clients: Clien
         visibility_timeout_seconds=30,
         clock=SystemClock(),
     )
-    with pytest.raises(Misconfigured, match="no redrive policy: give it one, or set"):
+    with pytest.raises(Misconfigured, match="no redrive policy: set one, or set"):
         await queue.check()
 
 

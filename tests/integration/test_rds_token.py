@@ -45,5 +45,5 @@ async def test_without_credentials_there_is_no_token(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-    with pytest.raises(Unavailable, match="no AWS credentials to sign a token for RDS with"):
+    with pytest.raises(Unavailable, match="no AWS credentials to sign an RDS token with"):
         await RdsToken(host=HOST, port=3306, user="fraudd", region="eu-central-1").sign()

@@ -1,4 +1,4 @@
-"""Makes an installation as it is described: creates and updates, never deletes."""
+"""Creates and updates the resources of an installation. It never deletes any."""
 
 import asyncio
 import json
@@ -16,19 +16,19 @@ from fraudd.errors import Misconfigured, Unavailable
 
 T = TypeVar("T")
 
-#: Between two looks at what takes AWS seconds, or minutes.
+#: The pause between two attempts, or two reads of a status.
 _PAUSE_SECONDS = 2.0
-#: The name of a queue that was deleted is free again after 60 seconds; a new table has its backups
-#: after some:
+#: AWS frees the name of a deleted queue after 60 seconds, and takes about as long to offer backups
+#: of a new table:
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
 _REFUSED_SECONDS = 90.0
-#: A table takes seconds. An index of a large one takes longer than anybody watches: then run again.
+#: A new table takes seconds. The index of a large table takes longer than an operator waits.
 _ACTIVE_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provisioned:
-    """The names under which the parts are reached."""
+    """The URLs, ARNs and the name that the configuration needs."""
 
     queue_url: str
     bulk_url: str
@@ -39,9 +39,9 @@ class Provisioned:
 
 
 async def provision(clients: Clients, name: str, *, visibility_timeout_seconds: int) -> Provisioned:
-    """Make all of an installation; a second time nothing is changed.
+    """Create all parts of an installation. A second call changes nothing.
 
-    Raises ``Unavailable``; ``Misconfigured`` with all that is in the way.
+    Raises ``Unavailable``, or ``Misconfigured`` with all problems.
     """
     place = await whereabouts(clients)
     parts = installation(name, place, visibility_timeout_seconds=visibility_timeout_seconds)
@@ -53,19 +53,19 @@ async def provision(clients: Clients, name: str, *, visibility_timeout_seconds: 
 
 
 async def whereabouts(clients: Clients) -> Place:
-    """Ask whose account it is, and where. Raises ``Unavailable``."""
+    """Read the account and the region of the credentials. Raises ``Unavailable``."""
     with translated("account"):
         async with clients.another("sts") as sts:
-            told = await sts.get_caller_identity()
+            identity = await sts.get_caller_identity()
     return Place(
-        partition=told["Arn"].split(":")[1],
+        partition=identity["Arn"].split(":")[1],
         region=clients.sqs.meta.region_name,
-        account=told["Account"],
+        account=identity["Account"],
     )
 
 
 async def provisioned(clients: Clients, name: str, place: Place) -> Provisioned:
-    """Say how the parts are reached. Raises ``Unavailable`` where one is not there."""
+    """Look up the URLs and ARNs of the parts. Raises ``Unavailable`` if a queue is missing."""
     names = Names(name)
     with translated("queue"):
         return Provisioned(
@@ -81,9 +81,9 @@ async def provisioned(clients: Clients, name: str, place: Place) -> Provisioned:
 async def carry_out(
     clients: Clients, steps: Sequence[Step], place: Place, *, begin: Callable[[Step], None]
 ) -> None:
-    """Create and update what the steps say, one after the other. Raises ``Unavailable``.
+    """Carry out the steps in order. Raises ``Unavailable``.
 
-    ``begin`` is told each step that does something, before it does: some take minutes.
+    ``begin`` is called before each step that changes something, because some take minutes.
     """
     for step in steps:
         if step.action in ("create", "update"):
@@ -102,11 +102,11 @@ async def _create(clients: Clients, part: Part, place: Place) -> None:
         case "topic":
             await clients.sns.create_topic(Name=part.name)
         case "queue":
-            await _patiently(
+            await _repeat_while(
                 lambda: clients.sqs.create_queue(
                     QueueName=part.name, Attributes=_texts(part.attributes)
                 ),
-                refused="QueueDeletedRecently",
+                code="QueueDeletedRecently",
             )
         case "subscription":
             topic, _, queue = part.name.partition(" to ")
@@ -126,15 +126,15 @@ async def _update(clients: Clients, step: Step, place: Place) -> None:
     match step.part.kind:
         case "queue":
             url = await own_queue_url(clients, step.part.name)
-            changed: Any = _texts({change.attribute: change.new for change in step.changes})
-            await clients.sqs.set_queue_attributes(QueueUrl=url, Attributes=changed)
+            attributes: Any = _texts({change.attribute: change.new for change in step.changes})
+            await clients.sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
         case "subscription":
             arn = await own_subscription_arn(clients, step.part, place)
             for change in step.changes:
                 await clients.sns.set_subscription_attributes(
                     SubscriptionArn=arn or "",
                     AttributeName=change.attribute,
-                    # An empty policy is how one is removed.
+                    # An empty policy removes the filter.
                     AttributeValue=json.dumps({} if change.new is None else change.new),
                 )
         case "table":
@@ -143,7 +143,7 @@ async def _update(clients: Clients, step: Step, place: Place) -> None:
 
 
 def _texts(attributes: Any) -> Any:
-    """Write attributes as SQS and SNS take them: numbers, true, false and policies as JSON."""
+    """Convert attributes to the form of SQS and SNS: numbers, booleans and policies as JSON."""
     return {name: json.dumps(value) for name, value in attributes.items()}
 
 
@@ -157,15 +157,15 @@ async def _create_table(clients: Clients, part: Part) -> None:
         KeySchema=_schema(part.attributes["KeySchema"]),
         GlobalSecondaryIndexes=[_new_index(part)],
     )
-    # A table that was just made may be unknown to the next call.
-    await _patiently(lambda: _until_active(clients, part.name), refused="ResourceNotFoundException")
+    # DynamoDB is eventually consistent: the next call may not find a new table yet.
+    await _repeat_while(lambda: _until_active(clients, part.name), code="ResourceNotFoundException")
     for attribute in ("TimeToLive", "PointInTimeRecovery"):
         change = Change(attribute=attribute, old=None, new=part.attributes[attribute])
         await _change_table(clients, part, change)
 
 
 async def _change_table(clients: Clients, part: Part, change: Change) -> None:
-    """Change one thing, which is all that DynamoDB takes at a time."""
+    """Change one attribute: DynamoDB accepts one change at a time."""
     dynamodb = clients.dynamodb
     await _until_active(clients, part.name)
     match change.attribute:
@@ -179,12 +179,12 @@ async def _change_table(clients: Clients, part: Part, change: Change) -> None:
                 TimeToLiveSpecification={"Enabled": True, "AttributeName": change.new},
             )
         case "PointInTimeRecovery":
-            await _patiently(
+            await _repeat_while(
                 lambda: dynamodb.update_continuous_backups(
                     TableName=part.name,
                     PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": change.new},
                 ),
-                refused="ContinuousBackupsUnavailableException",
+                code="ContinuousBackupsUnavailableException",
             )
         case _:
             await dynamodb.update_table(
@@ -222,7 +222,7 @@ def _schema(keys: Sequence[str]) -> Any:
 
 
 async def _until_active(clients: Clients, table: str) -> None:
-    """Wait until a table and its indexes can be used, and changed."""
+    """Wait until a table and its indexes are active, and can be changed."""
     states: dict[str, str] = {}
     for _ in range(int(_ACTIVE_SECONDS / _PAUSE_SECONDS)):
         described = (await clients.dynamodb.describe_table(TableName=table))["Table"]
@@ -232,17 +232,19 @@ async def _until_active(clients: Clients, table: str) -> None:
         if set(states.values()) == {"ACTIVE"}:
             return
         await asyncio.sleep(_PAUSE_SECONDS)
-    slow = ", ".join(f"{name} is {state}" for name, state in states.items() if state != "ACTIVE")
-    raise Unavailable("store", f"{slow} after {_ACTIVE_SECONDS:g} s: run this again later")
+    pending = ", ".join(f"{name} is {state}" for name, state in states.items() if state != "ACTIVE")
+    raise Unavailable(
+        "store", f"{pending} after {_ACTIVE_SECONDS:g} s: run this command again later"
+    )
 
 
-async def _patiently(call: Callable[[], Awaitable[T]], *, refused: str) -> T:
-    """Call again while AWS refuses with an error that passes by itself; then raise it."""
+async def _repeat_while(call: Callable[[], Awaitable[T]], *, code: str) -> T:
+    """Repeat a call while AWS answers with an error that is known to pass."""
     for _ in range(int(_REFUSED_SECONDS / _PAUSE_SECONDS)):
         try:
             return await call()
         except ClientError as error:
-            if code_of(error) != refused:
+            if code_of(error) != code:
                 raise
         await asyncio.sleep(_PAUSE_SECONDS)
     return await call()

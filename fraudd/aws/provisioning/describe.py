@@ -29,13 +29,15 @@ class Absent(Exception):
 
 
 class Denied(Exception):
-    """The credentials lack a permission; ``daemon_needs_it``: the daemon needs it, too."""
+    """The credentials lack a permission. ``daemon_needs_it``: the daemon needs it, too."""
 
     def __init__(self, permission: str, resource: str, *, daemon_needs_it: bool) -> None:
-        why = "the daemon needs it to start" if daemon_needs_it else "only 'fraudd check' needs it"
-        super().__init__(
-            f"cannot be looked at: give the role the right {permission} on {resource}; {why}"
+        why = (
+            "the daemon cannot start without it"
+            if daemon_needs_it
+            else "only 'fraudd check' needs it"
         )
+        super().__init__(f"access denied: allow {permission} on {resource} ({why})")
         self.daemon_needs_it = daemon_needs_it
 
 

@@ -1,4 +1,4 @@
-"""What there is to do, from how things must be and how they are."""
+"""Plans the steps from the current attributes of an installation to the required ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,25 +8,26 @@ from fraudd.aws.provisioning.resources import INDEX, Attributes, Kind, Part
 
 Action = Literal["create", "update", "keep", "refuse"]
 
-#: What AWS changes in no other way than by deleting, which is never done here; and what to do.
+#: AWS cannot change these attributes without a deletion, and fraudd never deletes. The texts say
+#: what the operator can do.
 _FIXED: Mapping[tuple[Kind, str], str] = {
-    ("table", "KeySchema"): "a table's key cannot be changed: take another name, or move the table"
-    " out of the way",
-    ("table", f"Index {INDEX}"): "an index cannot be changed: delete it, and run this again;"
-    " until it is back, nothing is swept or listed",
-    ("table", "TimeToLive"): "switch it off (aws dynamodb update-time-to-live), wait for the hour"
-    " that DynamoDB takes, and run this again",
+    ("table", "KeySchema"): "a table's key cannot be changed: use another name, or delete the table"
+    " and its records yourself",
+    ("table", f"Index {INDEX}"): "an index cannot be changed: delete it, and run this command again"
+    " (without the index, fraudd finds no lost runs and lists nothing)",
+    ("table", "TimeToLive"): "switch it off (aws dynamodb update-time-to-live), wait one hour for"
+    " DynamoDB, and run this command again",
 }
-#: A shorter retention would do just that, to messages.
-_SHORTER = (
-    "SQS deletes what is older at once: see that no such message waits, then shorten it yourself"
+#: A shorter retention deletes messages.
+_SHORTER_RETENTION = (
+    "SQS would delete older messages at once: check that there are none, then shorten it yourself"
     " (aws sqs set-queue-attributes)"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One attribute; None: not set."""
+    """The change of one attribute. None: not set."""
 
     attribute: str
     old: Any
@@ -35,59 +36,59 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What is to be done about one part."""
+    """The action on one part."""
 
     action: Action
     part: Part
-    #: All attributes of what is created, those that differ of what is updated.
+    #: All attributes of a new part, or the attributes that differ.
     changes: tuple[Change, ...] = ()
-    #: Why nothing may be done, and what to do instead.
+    #: Why fraudd must not change the part, and what the operator can do.
     problems: tuple[str, ...] = ()
 
 
-def plan(parts: Sequence[Part], found: Sequence[Attributes | None]) -> tuple[Step, ...]:
-    """Compare each part with how it was found; None: it is not there."""
-    return tuple(_step(part, has) for part, has in zip(parts, found, strict=True))
+def plan(parts: Sequence[Part], current: Sequence[Attributes | None]) -> tuple[Step, ...]:
+    """Compare each part with its current attributes. None: the part does not exist."""
+    return tuple(_step(part, old) for part, old in zip(parts, current, strict=True))
 
 
-def _step(part: Part, has: Attributes | None) -> Step:
-    olds = has or {}
+def _step(part: Part, current: Attributes | None) -> Step:
+    old_values = current or {}
     changes = tuple(
-        Change(attribute=attribute, old=olds.get(attribute), new=new)
-        for attribute, wanted in part.attributes.items()
-        if olds.get(attribute) != (new := _new(attribute, wanted, olds.get(attribute)))
+        Change(attribute=attribute, old=old, new=new)
+        for attribute, required in part.attributes.items()
+        if (old := old_values.get(attribute)) != (new := _new_value(attribute, required, old))
     )
-    if has is None:
+    if current is None:
         return Step(action="create", part=part, changes=changes)
     problems = tuple(
         f"{change.attribute} is {change.old}, not {change.new}: {remedy}"
         for change in changes
-        if change.old is not None and (remedy := _in_the_way(part.kind, change)) is not None
+        if change.old is not None and (remedy := _remedy(part.kind, change)) is not None
     )
     if problems:
         return Step(action="refuse", part=part, changes=changes, problems=problems)
     return Step(action="update" if changes else "keep", part=part, changes=changes)
 
 
-def _new(attribute: str, wanted: Any, old: Any) -> Any:
-    """Give what an attribute is to be: a policy keeps the statements that others have put in it.
+def _new_value(attribute: str, required: Any, old: Any) -> Any:
+    """The new value of an attribute. A policy keeps the statements that others have added.
 
-    They may forbid what nobody else forbids.
+    Such a statement may be the only one that denies something.
     """
     if attribute != "Policy" or old is None:
-        return wanted
+        return required
     statements = old.get("Statement", [])
-    own = {one["Sid"] for one in wanted["Statement"]}
+    own_ids = {statement["Sid"] for statement in required["Statement"]}
     others = [
-        one
-        for one in (statements if isinstance(statements, list) else [statements])
-        if one.get("Sid") not in own
+        statement
+        for statement in (statements if isinstance(statements, list) else [statements])
+        if statement.get("Sid") not in own_ids
     ]
-    return {**old, **wanted, "Statement": [*wanted["Statement"], *others]}
+    return {**old, **required, "Statement": [*required["Statement"], *others]}
 
 
-def _in_the_way(kind: Kind, change: Change) -> str | None:
-    """Say what to do instead of a change that is not made; None where it is."""
+def _remedy(kind: Kind, change: Change) -> str | None:
+    """What the operator can do if fraudd must not make a change. None: fraudd makes it."""
     if change.attribute == "MessageRetentionPeriod" and change.old > change.new:
-        return _SHORTER
+        return _SHORTER_RETENTION
     return _FIXED.get((kind, change.attribute))

@@ -1,6 +1,6 @@
-"""What an installation consists of on AWS, as data: its parts, their names and attributes.
+"""The AWS resources of an installation, as data: their names and attributes.
 
-``fraudd provision`` makes it so; the tests hold ``config/cloudformation.yaml`` to the same.
+``fraudd provision`` creates them. Tests compare ``config/cloudformation.yaml`` with them.
 """
 
 import re
@@ -8,26 +8,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-#: What ten processes in a row died with is not worth an eleventh.
+#: A message that crashed ten processes in a row is poison.
 MAX_RECEIVE_COUNT = 10
 _DAY_SECONDS = 24 * 3600
-#: The longest that SQS keeps a message: an operator may be on holiday.
+#: The maximum of SQS, because an operator may be on holiday.
 DEAD_LETTER_RETENTION_SECONDS = 14 * _DAY_SECONDS
-#: The age of what SQS moves to the dead-letter queue goes on counting from its first sending: the
-#: shorter this is, the more of the fortnight is left there. Shorter than a long weekend would be
-#: too short: the record of a run outlives its message, but another service's event is all there is.
+#: In the dead-letter queue, the age of a message still counts from its first sending. So a short
+#: retention here leaves more time there. But it must exceed a long weekend: a lost wake-up message
+#: is sent again from its record, and a lost event of another service is not.
 RETENTION_SECONDS = 4 * _DAY_SECONDS
-#: The longest long poll, for receivers that do not say how long they wait: a short one asks some
-#: of SQS's servers only. fraudd does say. Whoever looks through dead letters wants no wait.
+#: The longest long poll, for receivers that set no wait themselves. A short poll asks only some
+#: of SQS's servers. fraudd sets its own wait, and people who browse dead letters need none.
 WAIT_SECONDS = 20
 
-#: Keys as DynamoDB orders them, hash before range, each with its type.
+#: Keys: the hash key before the range key, each with its type.
 KEY = ("entity_id S",)
 INDEX = "by_state"
 INDEX_KEY = ("listed S", "listed_at N")
 TTL_ATTRIBUTE = "expires_at"
 
-#: What SQS takes as a queue's name, with room for the longest ending.
+#: The rule of SQS for queue names, with room for the longest suffix.
 NAME_RULE = "3 to 72 letters, digits, - and _, the first a letter or digit"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,71}", re.ASCII)
 
@@ -37,37 +37,37 @@ Attributes = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The account and region that all parts are in."""
+    """The account and region of all parts."""
 
     partition: str
     region: str
     account: str
 
     def arn(self, service: str, resource: str) -> str:
-        """Name a resource as policies do."""
+        """The ARN of a resource."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names of all parts, made of the installation's own."""
+    """The names of all parts, derived from the name of the installation."""
 
-    #: That of the main queue and of the table, too.
+    #: Also the name of the main queue and of the table.
     name: str
 
     @property
     def requests(self) -> str:
-        """The topic by which runs are asked for."""
+        """The topic of request events."""
         return f"{self.name}-requests"
 
     @property
     def completions(self) -> str:
-        """The topic that tells of their ends."""
+        """The topic of completion events."""
         return f"{self.name}-completions"
 
     @property
     def bulk(self) -> str:
-        """The queue of requests that can wait."""
+        """The queue of the bulk lane."""
         return f"{self.name}-bulk"
 
     @property
@@ -78,9 +78,9 @@ class Names:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One thing on AWS, and how it must be; an attribute that is None must not be set.
+    """A resource on AWS, and the attributes that it must have. None: must not be set.
 
-    Attributes that are not named are the operator's own affair.
+    fraudd leaves other attributes to the operator.
     """
 
     kind: Kind
@@ -89,9 +89,9 @@ class Part:
 
 
 def installation(name: str, place: Place, *, visibility_timeout_seconds: int) -> tuple[Part, ...]:
-    """Describe all parts, in the order in which they can be made."""
+    """Describe all parts, in the order of their creation."""
     names = Names(name)
-    waiting = {
+    polled = {
         "VisibilityTimeout": visibility_timeout_seconds,
         "ReceiveMessageWaitTimeSeconds": WAIT_SECONDS,
         "RedrivePolicy": {
@@ -103,15 +103,15 @@ def installation(name: str, place: Place, *, visibility_timeout_seconds: int) ->
         Part(kind="topic", name=names.requests, attributes={}),
         Part(kind="topic", name=names.completions, attributes={}),
         _queue(names.dead, place, retention_seconds=DEAD_LETTER_RETENTION_SECONDS),
-        _queue(names.bulk, place, retention_seconds=RETENTION_SECONDS, more=waiting),
+        _queue(names.bulk, place, retention_seconds=RETENTION_SECONDS, more=polled),
         _queue(
             names.name,
             place,
             retention_seconds=RETENTION_SECONDS,
-            more=waiting,
+            more=polled,
             sender=place.arn("sns", names.requests),
         ),
-        # No filter policy: one that asks for an attribute drops events without it, silently.
+        # A filter policy would drop events without its attributes, and nobody would notice.
         Part(
             kind="subscription",
             name=f"{names.requests} to {names.name}",
@@ -121,8 +121,8 @@ def installation(name: str, place: Place, *, visibility_timeout_seconds: int) ->
             kind="table",
             name=names.name,
             attributes={
-                # In the order in which they are changed: a table that is not paid by request
-                # would want capacities for its index.
+                # In the order of the changes: an index needs capacities, unless the table is
+                # paid per request already.
                 "KeySchema": [*KEY],
                 "BillingMode": "PAY_PER_REQUEST",
                 f"Index {INDEX}": {"KeySchema": [*INDEX_KEY], "Projection": "KEYS_ONLY"},
@@ -135,10 +135,11 @@ def installation(name: str, place: Place, *, visibility_timeout_seconds: int) ->
 
 
 def key_of(schema: Sequence[Any], types: Sequence[Any]) -> tuple[str, ...]:
-    """Write a key of a table or an index, as DynamoDB tells it, in the way of ``KEY``."""
-    typed = {one["AttributeName"]: one["AttributeType"] for one in types}
-    ordered = sorted(schema, key=lambda one: one["KeyType"])  # HASH before RANGE
-    return tuple(f"{one['AttributeName']} {typed[one['AttributeName']]}" for one in ordered)
+    """Convert the key of a table or an index from DynamoDB's description to the form of ``KEY``."""
+    type_of = {attribute["AttributeName"]: attribute["AttributeType"] for attribute in types}
+    ordered = sorted(schema, key=lambda element: element["KeyType"])  # HASH before RANGE
+    names = (element["AttributeName"] for element in ordered)
+    return tuple(f"{name} {type_of[name]}" for name in names)
 
 
 def _queue(
@@ -163,8 +164,8 @@ def _queue(
 
 
 def _policy(queue: str, sender: str | None) -> Attributes:
-    """Let one topic send, and nobody come without TLS; roles of the account have rights anyway."""
-    encrypted = {
+    """Allow one topic to send, and deny access without TLS. Roles need no statement here."""
+    only_with_tls = {
         "Sid": "NothingWithoutTls",
         "Effect": "Deny",
         "Principal": "*",
@@ -172,7 +173,7 @@ def _policy(queue: str, sender: str | None) -> Attributes:
         "Resource": queue,
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
-    sending = {
+    topic_may_send = {
         "Sid": "TheTopicSends",
         "Effect": "Allow",
         "Principal": {"Service": "sns.amazonaws.com"},
@@ -182,5 +183,5 @@ def _policy(queue: str, sender: str | None) -> Attributes:
     }
     return {
         "Version": "2012-10-17",
-        "Statement": [encrypted] if sender is None else [encrypted, sending],
+        "Statement": [only_with_tls] if sender is None else [only_with_tls, topic_may_send],
     }

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
 
 from fraudd import config
-from fraudd.aws.dead_letters import HIDDEN_SECONDS, DeadLetters, find
+from fraudd.aws.dead_letters import HIDDEN_SECONDS, DeadLetters, find_dead_letters
 from fraudd.aws.session import open_clients
 from fraudd.clock import SystemClock
 from fraudd.commands.arguments import add_config, describe, entity_id
@@ -195,7 +195,9 @@ def _scan(
 @asynccontextmanager
 async def _open_queue(settings: Config) -> AsyncIterator[DeadLetters]:
     async with open_clients(aws_terms(settings), lambda _: None, SystemClock()) as clients:
-        yield await find(clients, main_url=settings.queue.url, url=settings.queue.dead_letter_url)
+        yield await find_dead_letters(
+            clients, main_url=settings.queue.url, url=settings.queue.dead_letter_url
+        )
 
 
 @contextmanager

@@ -82,7 +82,7 @@ async def scan(
     """
     totals = Totals()
     handled: set[tuple[str, int]] = set()
-    async with queue.look(stopped=stopped, warn=say) as look:
+    async with queue.scan(stopped=stopped, warn=say) as look:
         try:
             async for batch in look.batches():
                 totals.seen += len(batch)

@@ -131,7 +131,7 @@ def test_messages_are_never_kept_for_a_shorter_time_than_somebody_set(
     queue = Part(kind="queue", name="q", attributes={"MessageRetentionPeriod": 86_400})
     [step] = plan([queue], [{"MessageRetentionPeriod": found}])
     assert step.action == action
-    assert [("SQS deletes what is older" in problem) for problem in step.problems] == (
+    assert [("SQS would delete older messages" in problem) for problem in step.problems] == (
         [True] if action == "refuse" else []
     )
 
@@ -147,14 +147,14 @@ def test_what_must_not_be_set_is_no_change_where_it_is_not() -> None:
 @pytest.mark.parametrize(
     ("differs", "problems"),
     [
-        ({"KeySchema": ["id S"]}, ["take another name"]),
-        ({"KeySchema": ["entity_id S", "at N"]}, ["take another name"]),
+        ({"KeySchema": ["id S"]}, ["use another name"]),
+        ({"KeySchema": ["entity_id S", "at N"]}, ["use another name"]),
         (
             {"Index by_state": {"KeySchema": ["listed S"], "Projection": "ALL"}},
             ["an index cannot be changed: delete it"],
         ),
         ({"TimeToLive": "expires"}, ["switch it off"]),
-        ({"KeySchema": ["id S"], "TimeToLive": "expires"}, ["take another name", "switch it off"]),
+        ({"KeySchema": ["id S"], "TimeToLive": "expires"}, ["use another name", "switch it off"]),
     ],
 )
 def test_what_aws_could_only_replace_is_refused_with_a_remedy(

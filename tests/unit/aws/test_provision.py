@@ -141,7 +141,9 @@ def test_a_table_is_changed_one_thing_at_a_time_each_once_the_one_before_is_done
 
 def test_an_index_that_is_built_for_hours_is_left_to_a_later_run() -> None:
     dynamodb = Service(describe_table=[described("ACTIVE", None), described("ACTIVE", "CREATING")])
-    with pytest.raises(Unavailable, match="index by_state is CREATING after 600 s: run this again"):
+    with pytest.raises(
+        Unavailable, match="index by_state is CREATING after 600 s: run this command again"
+    ):
         make(Step(action="update", part=TABLE, changes=(INDEX,)), dynamodb=dynamodb)
 
 

@@ -262,7 +262,7 @@ def test_what_may_not_be_seen_fails_only_where_the_daemon_must_see_it(
         look()
     [finding] = findings.all
     assert finding.level == level
-    assert "give the role the right dynamodb:DescribeTable on table fraudd" in finding.detail
+    assert "access denied: allow dynamodb:DescribeTable on table fraudd" in finding.detail
 
 
 def test_the_summary_counts_all_levels() -> None:
