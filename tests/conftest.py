@@ -3,36 +3,24 @@
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import count
-from pathlib import Path
 
 import pytest
 from xdist.remote import Producer
 
-from fraudd.aws.dynamodb import DynamoDbStore
-from fraudd.aws.provisioning.apply import Provisioned, provision
-from fraudd.aws.session import AwsTerms, Clients, open_clients
-from fraudd.aws.sns import SnsTopics
-from fraudd.aws.sqs import SqsQueue
-from fraudd.clock import SystemClock
-from fraudd.local import emulator, mariadb
+from fraudd.aws.session import Clients
+from fraudd.local import emulator
 from fraudd.local.process import running
 from fraudd.local.settings import DatabaseServer, Settings, server_at
 from fraudd.telemetry import log
-from tests.database import DEMO, clear
-from tests.platform import kept_platform, seeded, settings_in
+from tests.stack.aws import Aws, clients_of, provisioned
+from tests.stack.database import DEMO, clear
+from tests.stack.mariadb import private_mariadb
+from tests.stack.paths import ROOT
+from tests.stack.platform import kept_platform, seeded, settings_in
 from tests.stack.schedule import Schedule, longest_first
 from tests.stack.workers import free_port
-
-ROOT = Path(__file__).parent.parent
-REGION = "eu-central-1"
-#: A day that the unit tests call now, in epoch milliseconds.
-NOW = 1_795_500_000_000
-
-_numbers = count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,17 +39,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Begin with the files that take longest if several workers share them."""
     if hasattr(config, "workerinput"):
         longest_first(items)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aws:
-    """One fraudd's own topics, queue and table on the emulator."""
-
-    clients: Clients
-    names: Provisioned
-    store: DynamoDbStore
-    queue: SqsQueue
-    topics: SnsTopics
 
 
 @pytest.fixture
@@ -85,25 +62,6 @@ def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def terms(endpoint_url: str) -> AwsTerms:
-    """How an AWS API is reached in tests."""
-    return AwsTerms(
-        region=REGION,
-        endpoint_url=endpoint_url,
-        connect_timeout_seconds=2.0,
-        read_timeout_seconds=5.0,
-        max_connections=50,
-        poll_seconds=11.0,
-    )
-
-
-@asynccontextmanager
-async def clients_of(endpoint_url: str) -> AsyncIterator[Clients]:
-    """Clients of an AWS API."""
-    async with open_clients(terms(endpoint_url), lambda _: None, SystemClock()) as clients:
-        yield clients
-
-
 @pytest.fixture(scope="session")
 async def aws_clients(aws_endpoint: str) -> AsyncIterator[Clients]:
     """Clients of the emulator."""
@@ -115,37 +73,6 @@ async def aws_clients(aws_endpoint: str) -> AsyncIterator[Clients]:
 async def aws(aws_clients: Clients) -> Aws:
     """Topics, queue and table that no other test uses."""
     return await provisioned(aws_clients)
-
-
-async def provisioned(aws_clients: Clients) -> Aws:
-    """Make topics, queue and table that nobody else uses."""
-    names = await provision(aws_clients, f"test-{next(_numbers)}", visibility_timeout_seconds=30)
-    queue = SqsQueue(
-        aws_clients,
-        url=names.queue_url,
-        dead_letter_url=None,
-        wait_seconds=1,
-        visibility_timeout_seconds=30,
-        clock=SystemClock(),
-    )
-    await queue.check()
-    return Aws(
-        clients=aws_clients,
-        names=names,
-        store=DynamoDbStore(aws_clients, names.table),
-        queue=queue,
-        topics=SnsTopics(
-            aws_clients, requests_arn=names.requests_arn, completions_arn=names.completions_arn
-        ),
-    )
-
-
-@contextmanager
-def private_mariadb(folder: Path) -> Iterator[DatabaseServer]:
-    """A real MariaDB, empty."""
-    port = free_port()
-    with running(mariadb.command(mariadb.find(ROOT / ".tools"), folder, port=port)):
-        yield DatabaseServer(host="127.0.0.1", port=port, user="root", password="", name=DEMO)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fraudd.web.openapi.problem_types import PROBLEM_TYPES, ProblemType
-from tests.conftest import ROOT
+from tests.stack.paths import ROOT
 
 _INTRODUCTION = """\
 # Problems

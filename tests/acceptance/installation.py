@@ -19,8 +19,9 @@ from fraudd.aws.session import Clients
 from fraudd.commands.check.findings import Level
 from fraudd.local.settings import DatabaseServer
 from fraudd.scoring import feature_files as files
-from tests.conftest import REGION, ROOT, Aws, provisioned
-from tests.database import PREFIX, run_sql
+from tests.stack.aws import REGION, Aws, provisioned
+from tests.stack.database import PREFIX, run_sql
+from tests.stack.paths import ROOT
 
 GUEST = f"{PREFIX}guest"
 PASSWORD = "open sesame"

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.acceptance.conftest import FRAUDD, PATIENCE_SECONDS, Process
+from tests.stack.paths import FRAUDD
+from tests.stack.process import PATIENCE_SECONDS, Process
 
 #: What the manager does between fork and exec: the socket gets number 3, and the child's own id
 #: goes into the environment.

@@ -3,8 +3,9 @@
 import subprocess
 from pathlib import Path
 
-from tests.acceptance.conftest import FRAUDD, PATIENCE_SECONDS
 from tests.acceptance.installation import GUEST, Installation, checked, save_model
+from tests.stack.paths import FRAUDD
+from tests.stack.process import PATIENCE_SECONDS
 
 #: What leads from a shop to no index: MariaDB reads all orders, and all of an index of theirs.
 UNINDEXED = """\

@@ -20,7 +20,8 @@ from aiohttp import ClientSession, web
 from fraudd.local.process import Command, answers, running
 from fraudd.local.settings import DatabaseServer, Settings
 from tests.acceptance.installation import Installation, checked, installed
-from tests.conftest import REGION, ROOT, clients_of
+from tests.stack.aws import REGION, clients_of
+from tests.stack.paths import ROOT
 from tests.stack.workers import free_port
 
 #: What the daemon needs to start, without what only the check looks at.

@@ -10,7 +10,7 @@ from fraudd.scoring import model
 from tests.acceptance import plants_aws, plants_database, plants_here
 from tests.acceptance.installation import Installation, Report, checked, installed
 from tests.acceptance.plants import Plant
-from tests.conftest import ROOT
+from tests.stack.paths import ROOT
 
 PLANTS = [*plants_here.PLANTS, *plants_aws.PLANTS, *plants_database.PLANTS]
 

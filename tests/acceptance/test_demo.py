@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import FRAUDD, PATIENCE_SECONDS, command, ended, http, nothing_left
+from tests.stack.http import ended, http
+from tests.stack.paths import FRAUDD
+from tests.stack.process import PATIENCE_SECONDS, command, nothing_left
 from tests.stack.workers import free_port
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import FRAUDD, PATIENCE_SECONDS
-from tests.conftest import REGION, ROOT, Aws
+from tests.stack.aws import REGION, Aws
+from tests.stack.paths import FRAUDD, ROOT
+from tests.stack.process import PATIENCE_SECONDS
 
 CONFIG = """\
 [aws]

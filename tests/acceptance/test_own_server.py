@@ -8,8 +8,10 @@ from urllib.parse import quote
 import pytest
 
 from fraudd.local.settings import DatabaseServer
-from tests.acceptance.conftest import FRAUDD, PATIENCE_SECONDS, command, ended, http, nothing_left
-from tests.database import PREFIX, run_sql
+from tests.stack.database import PREFIX, run_sql
+from tests.stack.http import ended, http
+from tests.stack.paths import FRAUDD
+from tests.stack.process import PATIENCE_SECONDS, command, nothing_left
 from tests.stack.workers import free_port
 
 RUN, OTHER, OWNER, TENANT = (f"{PREFIX}{name}" for name in ("run", "other", "owner", "tenant"))

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from fraudd.aws.session import Clients
-from tests.acceptance.conftest import FRAUDD, PATIENCE_SECONDS
-from tests.conftest import REGION, ROOT
+from tests.stack.aws import REGION
+from tests.stack.paths import FRAUDD, ROOT
+from tests.stack.process import PATIENCE_SECONDS
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 _numbers = count(1)

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from fraudd.local.settings import DatabaseServer, Settings
-from tests.acceptance.conftest import FRAUDD, at_rest, command, ended, http
-from tests.conftest import REGION, ROOT, Aws
-from tests.database import DEMO
-from tests.platform import kept_platform, trained
+from tests.stack.aws import REGION, Aws
+from tests.stack.database import DEMO
+from tests.stack.http import at_rest, ended, http
+from tests.stack.paths import FRAUDD, ROOT
+from tests.stack.platform import kept_platform, trained
+from tests.stack.process import command
 from tests.stack.workers import free_port
 
 CONFIG = """\

@@ -13,11 +13,12 @@ import pytest
 
 from fraudd.local.settings import DatabaseServer
 from tests.acceptance.callers import Callers
-from tests.acceptance.conftest import http
 from tests.acceptance.manager import Manager, manager
 from tests.acceptance.test_serve import CONFIG
-from tests.conftest import REGION, ROOT, Aws
-from tests.model import ignorant_model
+from tests.stack.aws import REGION, Aws
+from tests.stack.http import http
+from tests.stack.model import ignorant_model
+from tests.stack.paths import ROOT
 
 FEATURES = {
     "known": """\

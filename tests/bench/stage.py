@@ -1,7 +1,6 @@
 """What a bench needs around it: a stack and a daemon of its own, and looks at both."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +9,8 @@ import aiohttp
 
 from fraudd.local.process import Command, running
 from fraudd.local.settings import Settings
+from tests.stack.paths import FRAUDD, ROOT
 from tests.stack.workers import free_port
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def settings(folder: Path, *, scale: float, seed: int) -> Settings:
@@ -37,7 +35,7 @@ def daemon(settings: Settings, config: Path) -> "Iterator[subprocess.Popen[bytes
     command = Command(
         name="the daemon",
         arguments=[
-            str(Path(sys.executable).with_name("fraudd")),
+            FRAUDD,
             "serve",
             "--config",
             str(config),

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from fraudd.local import emulator, mariadb
-from tests.chaos.servers import Database, Server, served
+from tests.chaos.servers import Database
 from tests.chaos.stage import Announced, Stage
-from tests.conftest import ROOT, Aws
-from tests.model import ignorant_model
+from tests.stack.aws import Aws
+from tests.stack.model import ignorant_model
+from tests.stack.paths import ROOT
+from tests.stack.servers import Server, served
 from tests.stack.workers import free_port
 
 FEATURES = {

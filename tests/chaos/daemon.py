@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.acceptance.conftest import FRAUDD, Process, command
+from tests.stack.paths import FRAUDD
+from tests.stack.process import Process, command
 
 #: Long enough for a slow machine; nothing waits for it but a failure.
 PATIENCE_SECONDS = 60.0

@@ -1,17 +1,15 @@
 """The servers that the daemon depends on, and what can happen to them."""
 
 import asyncio
-import signal
-import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import aiomysql
 from pymysql.err import MySQLError
 
-from fraudd.local.process import Command, running
+from tests.stack.servers import Server
 
 _SCHEMA = (
     "CREATE DATABASE plain",
@@ -20,54 +18,6 @@ _SCHEMA = (
 )
 #: Between two looks at the process list.
 _LOOK_SECONDS = 0.02
-
-
-class Server:
-    """A server process that can be stopped, paused, and started again on the same data."""
-
-    def __init__(self, command: Command) -> None:
-        self._command = command
-        self._stack = ExitStack()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it, and wait until it is up."""
-        self._process = self._stack.enter_context(running(self._command))
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        """Send it a signal that ends it, and wait until it is gone."""
-        self._signal(number)
-        if self._process is not None:
-            self._process.wait()
-        self._stack.close()
-
-    @property
-    def running(self) -> bool:
-        """Whether it has been started and not ended."""
-        return self._process is not None and self._process.poll() is None
-
-    def pause(self) -> None:
-        """Let it hear nothing and say nothing; its port still accepts connections."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on where it was."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: int) -> None:
-        assert self._process is not None, "it is running"
-        self._process.send_signal(number)
-
-
-@contextmanager
-def served(server: Server) -> Iterator[Server]:
-    """Run a server as long as the block does, whatever happens to it meanwhile."""
-    server.start()
-    try:
-        yield server
-    finally:
-        server.resume()
-        server.stop()
 
 
 class Database:

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from tests.chaos.daemon import PATIENCE_SECONDS, Daemon, serving
 from tests.chaos.proxy import FaultProxy, proxied
 from tests.chaos.receipts import Receipts
-from tests.chaos.servers import Database, Server
-from tests.conftest import REGION, Aws
+from tests.chaos.servers import Database
+from tests.stack.aws import REGION, Aws
+from tests.stack.servers import Server
 from tests.stack.workers import free_port
 
 #: The shortest there is: a message of a killed daemon comes back after it.

@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.acceptance.conftest import FRAUDD
 from tests.chaos.daemon import Daemon
 from tests.chaos.stage import Stage
+from tests.stack.paths import FRAUDD
 
 #: How long a run takes in the database, in seconds.
 PACE = 0.4

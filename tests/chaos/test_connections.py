@@ -15,7 +15,7 @@ from fraudd.database.server import Server
 from fraudd.errors import RunError, TransientError, Unavailable
 from fraudd.local.settings import DatabaseServer
 from tests.chaos.servers import Database, Process, processes
-from tests.database import Pool, server_of, with_timeouts
+from tests.stack.database import Pool, server_of, with_timeouts
 
 JOBS = 2_000
 LIMIT = 3

@@ -6,7 +6,8 @@ import pytest
 
 from fraudd.aws.session import Clients
 from fraudd.local.process import Command, answers, running
-from tests.conftest import ROOT, clients_of
+from tests.stack.aws import clients_of
+from tests.stack.paths import ROOT
 from tests.stack.workers import free_port
 
 

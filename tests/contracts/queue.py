@@ -4,8 +4,8 @@ import asyncio
 
 from fraudd.prediction.events import DETAIL, REASON, SENT, RequestEvent, parse_request
 from fraudd.prediction.formats import new_ulid
-from tests.conftest import NOW
 from tests.contracts.parts import Contract, Parts, received
+from tests.stack.times import NOW
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 EVENT = RequestEvent(

@@ -20,8 +20,8 @@ from fraudd.prediction.transitions import (
     requested_again,
     unpublished,
 )
-from tests.conftest import NOW
 from tests.contracts.parts import Contract, Parts
+from tests.stack.times import NOW
 
 RUN, NEXT = new_ulid(NOW, 1), new_ulid(NOW, 2)
 RESULT: dict[str, Any] = {"run_id": RUN, "expires_at": NOW // 1000 + 9, "score": 0.5}

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from fraudd.aws.session import Clients
-from tests.conftest import Aws, provisioned
 from tests.contracts.parts import Contract, Parts
 from tests.contracts.queue import QUEUE_CONTRACTS
 from tests.contracts.store import STORE_CONTRACTS, of_many_who_open_at_once_one_does
@@ -17,6 +16,7 @@ from tests.simulation.queue import Meaning, SimulatedQueue
 from tests.simulation.store import SimulatedStore
 from tests.simulation.topics import SimulatedTopics
 from tests.simulation.world import World
+from tests.stack.aws import Aws, provisioned
 
 CONTRACTS = (*STORE_CONTRACTS, *QUEUE_CONTRACTS)
 #: Moto's server answers in threads, and its conditional writes are not atomic between them.

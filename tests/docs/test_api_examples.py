@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fraudd.config import Config
-from tests.conftest import ROOT
-from tests.integration.conftest import Start
+from tests.stack.daemon import Start
+from tests.stack.paths import ROOT
 
 DOCUMENT = ROOT / "docs" / "api.md"
 WRITTEN_FOR = "http://127.0.0.1:8080"

@@ -17,11 +17,13 @@ from botocore import xform_name
 from fraudd.aws.dead_letters import DeadLetters, find_dead_letters
 from fraudd.config import Config, load
 from fraudd.local.settings import DatabaseServer
-from tests.conftest import REGION, ROOT, Aws
-from tests.database import PLAIN, PREFIX
-from tests.integration.conftest import Fraudd, Observer, Start
+from tests.documents.runbook import NEEDS, Block, blocks, section
 from tests.integration.test_dlq import dead, put
-from tests.runbook import NEEDS, Block, blocks, section
+from tests.stack.aws import REGION, Aws
+from tests.stack.daemon import Fraudd, Start
+from tests.stack.database import PLAIN, PREFIX
+from tests.stack.observer import Observer
+from tests.stack.paths import ROOT
 
 WRITTEN_FOR = "http://127.0.0.1:8080"
 FOLDER = "/etc/fraudd/shop"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import ROOT
 from tests.stack import programs
+from tests.stack.paths import ROOT
 from tests.unit.telemetry.test_metrics import collectors
 
 ALERTS = ROOT / "config" / "alerts.yaml"

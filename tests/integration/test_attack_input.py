@@ -10,8 +10,8 @@ import pytest
 from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.config import Config
 from fraudd.telemetry import log
-from tests.integration.conftest import Fraudd, Start
 from tests.integration.raw import Answer, exchange, head, refused
+from tests.stack.daemon import Fraudd, Start
 
 JSON = "Content-Type: application/json"
 #: How a line of the log begins.

@@ -15,8 +15,10 @@ from fraudd.prediction.events import RequestEvent
 from fraudd.web import admission, app
 from fraudd.web.openapi.problem_types import PROBLEMS_URL
 from fraudd.web.server import server
-from tests.integration.conftest import Fraudd, Inbox, Observer, Start, changed
 from tests.integration.raw import connected, exchange, head, refused
+from tests.stack.daemon import Fraudd, Start, changed
+from tests.stack.observer import Observer
+from tests.stack.subscriber import Inbox
 
 POST = "POST /v1/predictions HTTP/1.1"
 JSON = "Content-Type: application/json"

@@ -10,8 +10,8 @@ import pytest
 from fraudd.config import Config
 from fraudd.errors import Misconfigured
 from fraudd.web import auth
-from tests.integration.conftest import Fraudd, Start, changed
 from tests.integration.raw import Answer, connected, discreet, exchange, head, refused
+from tests.stack.daemon import Fraudd, Start, changed
 
 TOKENS = {
     name: auth.new_token(random.Random(name)) for name in ("reader", "asker", "admin", "unknown")

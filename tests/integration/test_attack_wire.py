@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fraudd.config import Config
-from tests.integration.conftest import Fraudd, Start
 from tests.integration.raw import connected, exchange, head, refused
+from tests.stack.daemon import Fraudd, Start
 
 POST = "POST /v1/predictions HTTP/1.1"
 JSON = "Content-Type: application/json"

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from fraudd.config import Config
-from tests.conftest import Aws
-from tests.integration.commands import ran, started
-from tests.integration.conftest import Fraudd, Observer, Start, changed
+from tests.stack.aws import Aws
+from tests.stack.commands import ran, started
+from tests.stack.daemon import Fraudd, Start, changed
+from tests.stack.observer import Observer
 from tests.stack.workers import free_port
 
 

@@ -11,16 +11,11 @@ import pytest
 
 from fraudd.config import Config
 from fraudd.telemetry import log
-from tests.conftest import Aws
-from tests.integration.conftest import (
-    FEATURES,
-    Fraudd,
-    Inbox,
-    Observer,
-    Start,
-    changed,
-    subscribed,
-)
+from tests.stack.aws import Aws
+from tests.stack.daemon import Fraudd, Start, changed
+from tests.stack.features import FEATURES
+from tests.stack.observer import Observer
+from tests.stack.subscriber import Inbox, subscribed
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 TRACE = f"00-{TRACE_ID}-b7ad6b7169203331-01"

@@ -12,7 +12,8 @@ from aiohttp import web
 
 from fraudd.client import Client, Prediction, Problem
 from fraudd.config import Config
-from tests.integration.conftest import Fraudd, Observer, Start
+from tests.stack.daemon import Fraudd, Start
+from tests.stack.observer import Observer
 from tests.stack.workers import free_port
 
 TOKEN = "frd-secret-of-nobody"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fraudd.aws.provisioning.resources import Place
-from tests.conftest import ROOT
-from tests.template import PATH, Template
+from tests.documents.template import PATH, Template
+from tests.stack.paths import ROOT
 
 PLACE = Place(partition="aws", region="eu-central-1", account="123456789012")
 #: Stands for every program that changes the machine, or asks AWS.

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fraudd.config import Config
-from tests.integration.commands import ran
-from tests.integration.conftest import Fraudd, Observer, Start
+from tests.stack.commands import ran
+from tests.stack.daemon import Fraudd, Start
+from tests.stack.observer import Observer
 from tests.stack.workers import free_port
 
 

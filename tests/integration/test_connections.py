@@ -9,8 +9,8 @@ import pytest
 
 from fraudd.database.server import Server
 from fraudd.errors import RunError, TransientError, Unavailable
-from tests.database import LIMIT, PLAIN, Pool, given, with_timeouts
-from tests.integration.conftest import Observer
+from tests.stack.database import LIMIT, PLAIN, Pool, given, with_timeouts
+from tests.stack.observer import Observer
 
 
 async def test_at_rest_there_is_no_connection_and_one_is_kept_warm_for_the_next(

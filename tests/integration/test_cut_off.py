@@ -6,8 +6,8 @@ import pytest
 
 from fraudd.database.server import Server
 from fraudd.errors import TransientError
-from tests.database import Pool, with_timeouts
-from tests.integration.conftest import Observer
+from tests.stack.database import Pool, with_timeouts
+from tests.stack.observer import Observer
 
 SLOW = "SELECT SLEEP(30) FROM t"
 

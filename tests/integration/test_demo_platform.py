@@ -8,7 +8,7 @@ import pytest
 from fraudd.local.platform.columns import Column
 from fraudd.local.platform.platform import Demo, generate, labels, labels_now, scenarios
 from fraudd.local.platform.rhythm import rhythm_before
-from tests.demo import (
+from tests.stack.demo import (
     DAY,
     INVARIANTS,
     NOW,

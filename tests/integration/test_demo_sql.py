@@ -15,8 +15,8 @@ from fraudd.database.server import Server
 from fraudd.local.settings import DatabaseServer, Settings
 from fraudd.scoring import feature_files as files
 from fraudd.scoring.features import SqlFeatures
-from tests.conftest import ROOT
-from tests.database import DEMO, PREFIX, permits_up_to, server_of
+from tests.stack.database import DEMO, PREFIX, permits_up_to, server_of
+from tests.stack.paths import ROOT
 
 FILES = files.load(ROOT / "config" / "features")
 SCHEMA = (ROOT / "config" / "schema.sql").read_text()

@@ -13,7 +13,8 @@ from fraudd.commands.dlq.scan import Act, Selection, Totals, purge, redrive, sca
 from fraudd.errors import Misconfigured, Unavailable
 from fraudd.ports import Message
 from fraudd.prediction.events import parse_request
-from tests.conftest import NOW, Aws
+from tests.stack.aws import Aws
+from tests.stack.times import NOW
 
 
 @pytest.fixture

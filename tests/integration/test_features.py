@@ -15,8 +15,9 @@ from fraudd.ports import FeatureValues
 from fraudd.scoring import feature_files as files
 from fraudd.scoring.features import SqlFeatures
 from fraudd.wiring import database_server
-from tests.database import PLAIN, permits_up_to
-from tests.integration.conftest import FEATURES, Observer
+from tests.stack.database import PLAIN, permits_up_to
+from tests.stack.features import FEATURES
+from tests.stack.observer import Observer
 
 
 class Bench:

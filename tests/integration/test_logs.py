@@ -10,8 +10,9 @@ import pytest
 
 from fraudd.config import Config
 from fraudd.web import auth
-from tests.integration.conftest import Fraudd, Observer, Start, changed
-from tests.model import ignorant_model
+from tests.stack.daemon import Fraudd, Start, changed
+from tests.stack.model import ignorant_model
+from tests.stack.observer import Observer
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 TOKEN = auth.new_token(random.Random("logs"))

@@ -5,8 +5,9 @@ import asyncio
 from fraudd.config import Config
 from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.transitions import opened
-from tests.conftest import Aws
-from tests.integration.conftest import Fraudd, Observer, Start, changed
+from tests.stack.aws import Aws
+from tests.stack.daemon import Fraudd, Start, changed
+from tests.stack.observer import Observer
 
 
 async def until(fraudd: Fraudd, name: str, least: float, most: float, **labels: str) -> None:

@@ -8,8 +8,9 @@ import pytest
 from openapi_spec_validator import validate
 
 from fraudd.config import Config
-from tests.contract import assert_is
-from tests.integration.conftest import Fraudd, Observer, Start, changed
+from tests.documents.contract import assert_is
+from tests.stack.daemon import Fraudd, Start, changed
+from tests.stack.observer import Observer
 
 JSON = {"Content-Type": "application/json"}
 

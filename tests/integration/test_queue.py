@@ -14,7 +14,8 @@ from fraudd.errors import Misconfigured, Unavailable
 from fraudd.ports import Message
 from fraudd.prediction.events import Completion, RequestEvent, parse_request
 from fraudd.prediction.formats import new_ulid
-from tests.conftest import NOW, Aws
+from tests.stack.aws import Aws
+from tests.stack.times import NOW
 
 EVENT = RequestEvent(entity_id="shop-1", run_id=new_ulid(NOW, 1), requested_at=NOW)
 

@@ -17,8 +17,10 @@ from fraudd.errors import Misconfigured
 from fraudd.scoring import feature_files as files
 from fraudd.scoring import model
 from fraudd.scoring import model_probe as proof
-from tests.integration.conftest import FEATURES, Fraudd, Observer, Start, changed
-from tests.model import ignorant_model
+from tests.stack.daemon import Fraudd, Start, changed
+from tests.stack.features import FEATURES
+from tests.stack.model import ignorant_model
+from tests.stack.observer import Observer
 
 #: A feature that only new SQL has.
 NEW = """\

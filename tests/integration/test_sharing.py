@@ -12,8 +12,9 @@ from fraudd.config import Config
 from fraudd.database.server import Server
 from fraudd.errors import BackPressure
 from fraudd.local.settings import DatabaseServer
-from tests.database import Pool, with_timeouts
-from tests.integration.conftest import Fraudd, Observer, Start, changed
+from tests.stack.daemon import Fraudd, Start, changed
+from tests.stack.database import Pool, with_timeouts
+from tests.stack.observer import Observer
 
 #: More than fraudd's own connections, fewer than the load that the tests make.
 BUSY_THREADS = 6

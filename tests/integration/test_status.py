@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from fraudd.config import Config
-from tests.integration.commands import FRAUDD, ran, started
-from tests.integration.conftest import Fraudd, Observer, Start
+from tests.stack.commands import ran, started
+from tests.stack.daemon import Fraudd, Start
+from tests.stack.observer import Observer
+from tests.stack.paths import FRAUDD
 from tests.stack.workers import free_port
 
 HOME = "\x1b[H"

@@ -14,7 +14,8 @@ from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import Record
 from fraudd.prediction.transitions import claimed, completed, failed, first_claim, opened, released
 from fraudd.telemetry.metrics import Metrics
-from tests.conftest import NOW, Aws, terms
+from tests.stack.aws import Aws, terms
+from tests.stack.times import NOW
 
 RUN = new_ulid(NOW, 1)
 NEXT = new_ulid(NOW, 9)

@@ -17,9 +17,10 @@ from fraudd.local import mariadb
 from fraudd.local.process import running
 from fraudd.local.settings import DatabaseServer
 from fraudd.wiring import database_server
-from tests.conftest import ROOT, private_mariadb
-from tests.database import Pool, server_of
-from tests.integration.conftest import changed
+from tests.stack.daemon import changed
+from tests.stack.database import Pool, server_of
+from tests.stack.mariadb import private_mariadb
+from tests.stack.paths import ROOT
 from tests.stack.workers import free_port
 
 

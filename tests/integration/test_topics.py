@@ -10,7 +10,8 @@ from fraudd.aws.sns import SnsTopics
 from fraudd.clock import SystemClock
 from fraudd.errors import Unavailable
 from fraudd.prediction.events import RequestEvent
-from tests.conftest import NOW, terms
+from tests.stack.aws import terms
+from tests.stack.times import NOW
 
 
 async def test_a_topic_that_does_not_answer_keeps_a_caller_no_longer_than_one_try() -> None:

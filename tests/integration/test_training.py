@@ -19,8 +19,8 @@ from fraudd.scoring import feature_files as files
 from fraudd.scoring import model
 from fraudd.scoring.training.dataset import Vectors, read_labels
 from fraudd.scoring.training.train import Report, train
-from tests.conftest import ROOT
-from tests.platform import training_config
+from tests.stack.paths import ROOT
+from tests.stack.platform import training_config
 
 FILES = files.load(ROOT / "config" / "features")
 

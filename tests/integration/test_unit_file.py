@@ -10,7 +10,7 @@ import pytest
 
 from fraudd.cli import EX_CONFIG
 from fraudd.config.schema import ConsumersSection, HttpSection, QueueSection
-from tests.conftest import ROOT
+from tests.stack.paths import ROOT
 
 UNITS = ROOT / "systemd"
 

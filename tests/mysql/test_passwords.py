@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fraudd.local.settings import DatabaseServer
-from tests.database import PREFIX, Pool, given, run_sql, server_of
+from tests.stack.database import PREFIX, Pool, given, run_sql, server_of
 
 LOGIN = f"{PREFIX}login"
 

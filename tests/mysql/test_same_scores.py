@@ -14,9 +14,10 @@ from fraudd.local.settings import DatabaseServer
 from fraudd.scoring import feature_files as files
 from fraudd.scoring import model
 from fraudd.scoring.features import SqlFeatures
-from tests.conftest import ROOT, private_mariadb
-from tests.database import permits_up_to, server_of
-from tests.platform import seeded, trained
+from tests.stack.database import permits_up_to, server_of
+from tests.stack.mariadb import private_mariadb
+from tests.stack.paths import ROOT
+from tests.stack.platform import seeded, trained
 
 FEATURES = ROOT / "config" / "features"
 SHOPS = 100

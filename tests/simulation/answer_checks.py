@@ -4,13 +4,7 @@ from typing import TYPE_CHECKING
 
 from fraudd.prediction.record import Lane, Record
 from tests.simulation.lives import Entity
-from tests.simulation.promises import (
-    AFTER_STORED,
-    APART_MS,
-    ONE_RUN,
-    PROMOTED,
-    READABLE,
-)
+from tests.simulation.promises import AFTER_STORED, APART_MS, ONE_RUN, PROMOTED, READABLE
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process

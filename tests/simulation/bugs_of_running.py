@@ -27,8 +27,8 @@ from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import Record, Transition
 from fraudd.prediction.transitions import completed, deleted, opened, released, republished
 from fraudd.telemetry.clock_skew import ClockSkew
-from tests.database import permits_up_to
 from tests.simulation.bugs import bug, loosened, put, put_at
+from tests.stack.database import permits_up_to
 
 # Permits, polls, drains
 

@@ -12,10 +12,12 @@ import pytest
 
 from fraudd.aws.session import Clients
 from fraudd.local.settings import DatabaseServer
-from tests.acceptance.conftest import http
-from tests.conftest import REGION, ROOT, Aws, private_mariadb, provisioned
-from tests.database import run_sql
-from tests.model import ignorant_model
+from tests.stack.aws import REGION, Aws, provisioned
+from tests.stack.database import run_sql
+from tests.stack.http import http
+from tests.stack.mariadb import private_mariadb
+from tests.stack.model import ignorant_model
+from tests.stack.paths import ROOT
 from tests.stack.workers import free_port
 from tests.systemd.machine import Machine, booted, why_not
 

@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 from fraudd.local.settings import DatabaseServer
-from tests.conftest import ROOT, Aws
+from tests.stack.aws import Aws
+from tests.stack.paths import ROOT
 from tests.stack.workers import free_port
 from tests.systemd.conftest import PASSWORD, configured_as, install
 from tests.systemd.machine import Machine, booted

@@ -11,7 +11,8 @@ import pytest
 
 from fraudd import __version__
 from fraudd.local.settings import DatabaseServer
-from tests.conftest import ROOT, Aws
+from tests.stack.aws import Aws
+from tests.stack.paths import ROOT
 from tests.systemd.callers import calling
 from tests.systemd.conftest import Instance, configured, install, make
 from tests.systemd.machine import Machine, booted

@@ -10,9 +10,10 @@ import pytest
 
 from fraudd.aws.session import Clients
 from fraudd.local.settings import DatabaseServer
-from tests.acceptance.conftest import ended
-from tests.conftest import ROOT, provisioned
-from tests.model import ignorant_model
+from tests.stack.aws import provisioned
+from tests.stack.http import ended
+from tests.stack.model import ignorant_model
+from tests.stack.paths import ROOT
 from tests.systemd.callers import PER_SECOND, calling
 from tests.systemd.conftest import PASSWORD, Instance, configured
 from tests.systemd.machine import PATIENCE_SECONDS, Machine

@@ -16,8 +16,8 @@ from fraudd.aws.provisioning.apply import Provisioned
 from fraudd.aws.provisioning.resources import NAME, NAME_RULE, Place, installation
 from fraudd.commands.provision import toml
 from fraudd.config.schema import QueueSection
-from tests.conftest import ROOT
-from tests.template import Template
+from tests.documents.template import Template
+from tests.stack.paths import ROOT
 
 PLACE = Place(partition="aws", region="eu-central-1", account="123456789012")
 

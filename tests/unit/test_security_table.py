@@ -3,7 +3,7 @@
 import ast
 import re
 
-from tests.conftest import ROOT
+from tests.stack.paths import ROOT
 
 _ROW = re.compile(r"^\| (?P<attack>[^|]+) \| (?P<outcome>[^|]+) \| `(?P<test>[^`|]+)` \|$")
 

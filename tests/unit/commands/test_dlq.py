@@ -8,7 +8,7 @@ import pytest
 from fraudd.aws.dead_letters import DeadLetter, returned_attributes
 from fraudd.commands.dlq.rows import entity_of, reason_of, row_of, table
 from fraudd.commands.dlq.scan import Selection, is_kept
-from tests.conftest import NOW
+from tests.stack.times import NOW
 
 
 def letter(body: str = '{"entity_id": "shop-1"}', **attributes: str) -> DeadLetter:

@@ -10,7 +10,7 @@ from fraudd.config import Config, load
 from fraudd.config.problems import allowed_range
 from fraudd.config.secrets import credential
 from fraudd.errors import Misconfigured
-from tests.conftest import ROOT
+from tests.stack.paths import ROOT
 
 SHIPPED = ROOT / "config" / "fraudd.toml"
 MINIMAL = """\

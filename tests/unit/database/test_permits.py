@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 
 from fraudd.database.permits import NumberedPermit
-from tests.database import permits_up_to
+from tests.stack.database import permits_up_to
 
 
 async def settled() -> None:

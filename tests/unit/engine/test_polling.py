@@ -15,7 +15,7 @@ from fraudd.engine.polling import (
     Poll,
 )
 from fraudd.telemetry.clock_skew import ClockSkew
-from tests.conftest import NOW
+from tests.stack.times import NOW
 
 ALONE = Poll(lane="interactive", max_messages=MAX_MESSAGES_PER_POLL)
 SHARED = Poll(lane="interactive", max_messages=1, shared=True)

@@ -1,7 +1,7 @@
 """The age of the oldest pending run, put together from the pages that the sweeper reads."""
 
 from fraudd.engine.sweeper import OldestPending
-from tests.conftest import NOW
+from tests.stack.times import NOW
 
 
 def test_nothing_seen_is_no_age() -> None:

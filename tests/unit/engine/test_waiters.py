@@ -13,8 +13,8 @@ from fraudd.engine.waiters import Waiters
 from fraudd.errors import Unavailable
 from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import Record
-from tests.conftest import NOW
 from tests.simulation.loop import run_virtually
+from tests.stack.times import NOW
 from tests.unit.prediction.test_body import ERROR, RESULT
 
 RUN, NEXT = new_ulid(NOW, 1), new_ulid(NOW, 2)

@@ -21,7 +21,7 @@ from fraudd.local.platform.platform import (
     write_labels,
 )
 from fraudd.local.platform.rhythm import rhythm_before
-from tests.demo import DAY, INVARIANTS, NOW, SCENARIOS, at, in_progress, orders_by_shop
+from tests.stack.demo import DAY, INVARIANTS, NOW, SCENARIOS, at, in_progress, orders_by_shop
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from fraudd.prediction.body import body, ended
 from fraudd.prediction.formats import new_ulid, rfc3339
 from fraudd.prediction.record import Record
-from tests.conftest import NOW
+from tests.stack.times import NOW
 
 RUN, OTHER = new_ulid(NOW, 1), new_ulid(NOW + 1, 2)
 RESULT = {

@@ -24,7 +24,7 @@ from fraudd.prediction.decisions import (
 from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import SKEW_MARGIN_MS, Record
 from fraudd.prediction.retry import Limits
-from tests.conftest import NOW
+from tests.stack.times import NOW
 
 RUN, OTHER = new_ulid(NOW, 1), new_ulid(NOW + 1, 2)
 QUEUED = Record(entity_id="e", state="queued", run_id=RUN, requested_at=NOW, published_at=NOW)

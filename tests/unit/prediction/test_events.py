@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fraudd.prediction.events import MalformedEvent, RequestEvent, completion, parse_request
 from fraudd.prediction.formats import new_ulid
-from tests.conftest import NOW
+from tests.stack.times import NOW
 from tests.unit.prediction.test_body import DONE, ERROR, RUN
 
 EVENT = RequestEvent(entity_id="shop-1", run_id=RUN, requested_at=NOW)

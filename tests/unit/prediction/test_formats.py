@@ -12,7 +12,7 @@ from fraudd.prediction.formats import (
     rfc3339,
     trace_id,
 )
-from tests.conftest import NOW
+from tests.stack.times import NOW
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GIVEN = f"00-{TRACE}-{PARENT}-01"

@@ -19,7 +19,7 @@ from fraudd.prediction.retry import (
     may_hide,
     on_failure,
 )
-from tests.conftest import NOW
+from tests.stack.times import NOW
 
 CLAIM = Record(entity_id="e", state="running", run_id="r", requested_at=NOW, worker="w")
 UNKNOWN = Failure("permanent", "entity_unknown", "d")

@@ -30,7 +30,7 @@ from fraudd.prediction.transitions import (
     requested_again,
     unpublished,
 )
-from tests.conftest import NOW
+from tests.stack.times import NOW
 
 RUN = new_ulid(NOW, 1)
 OTHER_RUN = new_ulid(NOW + 1, 2)

@@ -6,7 +6,7 @@ import pytest
 
 from fraudd.errors import Misconfigured
 from fraudd.scoring.feature_files import FeatureFiles, load
-from tests.conftest import ROOT
+from tests.stack.paths import ROOT
 
 SHOP = """\
 -- The shop's own row.

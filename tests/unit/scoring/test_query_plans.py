@@ -7,7 +7,7 @@ import pytest
 
 from fraudd.scoring import feature_files as files
 from fraudd.scoring.query_plans import Scan, scans
-from tests.conftest import ROOT
+from tests.stack.paths import ROOT
 
 
 def of_mariadb(

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.stack.paths import ROOT
 
 
 def feature_files() -> dict[str, tuple[str, str]]:

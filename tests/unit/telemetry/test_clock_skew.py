@@ -3,7 +3,7 @@
 import pytest
 
 from fraudd.telemetry.clock_skew import ClockSkew
-from tests.conftest import NOW
+from tests.stack.times import NOW
 
 
 @pytest.mark.parametrize(

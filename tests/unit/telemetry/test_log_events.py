@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from tests.sources import calls, quoted, table
+from tests.documents.sources import calls, quoted, table
 
 LEVELS = frozenset({"debug", "info", "warning", "error"})
 _REQUEST = {"request_id", "method", "path", "milliseconds", "address", "token"}

@@ -10,7 +10,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from fraudd.daemon.gauges import Gauges
 from fraudd.telemetry.metrics import Metrics
-from tests.sources import quoted, table
+from tests.documents.sources import quoted, table
 from tests.unit.daemon.snapshots import SERVING
 
 #: What a number counts or measures, in Prometheus' base units; or nothing: a count of what is now.

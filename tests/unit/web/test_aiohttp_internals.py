@@ -15,7 +15,7 @@ from aiohttp import web
 
 from fraudd import web as fraudd_web
 from fraudd.web.server import aiohttp_internals
-from tests.conftest import ROOT
+from tests.stack.paths import ROOT
 
 NAMES = frozenset(
     {"_make_server", "_kwargs", "_connections", "_waiter", "_request_count", "_manager"}

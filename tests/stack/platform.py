@@ -3,7 +3,7 @@
 Ten seconds of rows, LOAD DATA and training depend on nothing but the sources. So one MariaDB data
 folder, its labels and a trained model stay below ``.tools/platform``, under the sources' digest::
 
-    kept = kept_platform()                     # waits for `python -m tests.platform` if need be
+    kept = kept_platform()                     # makes it if need be
     kept.copy_data(folder)                     # mariadb.command(..., folder) then has DEMO
     kept.copy_state(root / ".local")           # demo.json, labels.csv, labels-now.csv
     kept.model                                 # a model trained on these labels
@@ -30,10 +30,10 @@ from fraudd.local.platform.seed import seed
 from fraudd.local.process import running
 from fraudd.local.progress import Progress
 from fraudd.local.settings import DatabaseServer, Settings
-from tests.database import DEMO
+from tests.stack.database import DEMO
+from tests.stack.paths import ROOT
 from tests.stack.workers import free_port
 
-ROOT = Path(__file__).parents[1]
 #: Everything that the rows or the model depend on.
 _SOURCES = (
     "config/features/*.sql",
@@ -43,7 +43,7 @@ _SOURCES = (
     "fraudd/database/*.py",
     "fraudd/local/**/*.py",
     "fraudd/scoring/**/*.py",
-    "tests/platform.py",
+    "tests/stack/platform.py",
 )
 #: The demo's data end 14 days after they were made. No test looks further ahead than this leaves.
 _FRESH = timedelta(days=7)
@@ -91,7 +91,7 @@ def kept_platform() -> KeptPlatform:
                 if other.is_dir() and _age(other) > timedelta(hours=1):
                     shutil.rmtree(other)
             # In a process of its own: pytest's event loop stays as it is.
-            command = [sys.executable, "-m", "tests.platform"]
+            command = [sys.executable, "-m", "tests.stack.platform"]
             # One thread: others would spin while they wait for a core that a worker has.
             environment = os.environ | {"OMP_NUM_THREADS": "1"}
             subprocess.run(command, cwd=ROOT, env=environment, check=True)

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.conftest import ROOT
+from tests.stack.paths import ROOT
 
 RUNBOOK = ROOT / "docs" / "operations.md"
 #: Marks of blocks that need more than a daemon, a database and an emulator of AWS on this machine.

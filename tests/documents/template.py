@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from fraudd.aws.provisioning.resources import Part, Place
-from tests.conftest import ROOT
+from tests.stack.paths import ROOT
 
 PATH = ROOT / "config" / "cloudformation.yaml"
 

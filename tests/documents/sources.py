@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from tests.conftest import ROOT
+from tests.stack.paths import ROOT
 
 REFERENCE = ROOT / "docs" / "reference.md"
 

@@ -18,7 +18,7 @@ from fraudd.local.platform.platform import (
     scenarios,
 )
 
-CONFIG = Path(__file__).parents[1] / "config"
+CONFIG = Path(__file__).parents[2] / "config"
 NOW = datetime(2026, 11, 25, 8, 30, tzinfo=UTC)
 DAY = np.timedelta64(1, "D")
 SCENARIOS = {"bust_out", "card_testing", "takeover", "ring"}

@@ -1,0 +1,1 @@
+"""Shipped files and documents, read as data: the tests compare them with the code."""
