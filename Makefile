@@ -15,7 +15,7 @@ TOOLS := $(addprefix .tools/,moto/installed schemathesis/installed cfn-lint/inst
 
 .PHONY: help setup hooks run stack check check-format check-types check-unit format test test-all \
   test-mysql test-systemd simulate mutants chaos fuzz prepare measure backfill-20000 bench-stall \
-  bench-http clean distclean
+  bench-http profile clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^##@ / { print "\n" substr($$0, 5) } \
@@ -100,6 +100,9 @@ bench-stall: setup .venv/installed-test ## measure whether a shop of 400,000 ord
 
 bench-http: setup .venv/installed-test ## measure look-ups against one GetItem a request (7 minutes)
 	@$(BIN)/python -m tests.bench.http --plot docs/benchmarks.svg
+
+profile: setup .venv/installed-test ## profile the daemon under load into .local/profile.svg (1 minute)
+	@$(BIN)/python -m tests.bench.profile
 
 # What `make test` needs, installed side by side.
 prepare: setup .venv/installed-test $(TOOLS)
