@@ -9,18 +9,11 @@ import pytest
 from fraudd.client import Client
 from fraudd.config import Config
 from fraudd.errors import Misconfigured
-<<<<<<< HEAD
 from fraudd.web.openapi.problem_types import PROBLEMS_URL
 from tests.stack.aws import Aws
 from tests.stack.daemon import Fraudd, Start, changed
-from tests.stack.subscriber import Inbox
-from tests.stack.observer import Observer
-=======
-from tests.stack.aws import Aws
-from tests.stack.daemon import Fraudd, Start, changed
 from tests.stack.observer import Observer
 from tests.stack.subscriber import Inbox
->>>>>>> 865fc9c (tests/stack brings up what a test runs on; suites import from it, not from one another's conftest)
 
 
 @pytest.fixture

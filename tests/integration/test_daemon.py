@@ -14,20 +14,12 @@ from fraudd.config import Config
 from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import SKEW_MARGIN_MS
 from fraudd.prediction.transitions import claimed, failed, opened, unpublished
-<<<<<<< HEAD
 from fraudd.web.openapi.problem_types import PROBLEMS_URL
 from tests.stack.aws import Aws
-from tests.stack.features import FEATURES
-from tests.stack.daemon import Fraudd, Start, changed
-from tests.stack.subscriber import Inbox, subscribed
-from tests.stack.observer import Observer
-=======
-from tests.stack.aws import Aws
 from tests.stack.daemon import Fraudd, Start, changed
 from tests.stack.features import FEATURES
 from tests.stack.observer import Observer
 from tests.stack.subscriber import Inbox, subscribed
->>>>>>> 865fc9c (tests/stack brings up what a test runs on; suites import from it, not from one another's conftest)
 
 
 async def send(aws: Aws, body: str) -> None:

@@ -11,17 +11,10 @@ import pytest
 
 from fraudd.config import Config
 from fraudd.web import admission
-<<<<<<< HEAD
 from fraudd.web.openapi.operations import OPERATIONS
-from tests.stack.paths import ROOT
-from tests.stack.aws import Aws
-from tests.stack.daemon import Start, changed
-=======
-from fraudd.web.openapi.operations import CALLS
 from tests.stack.aws import Aws
 from tests.stack.daemon import Start, changed
 from tests.stack.paths import ROOT
->>>>>>> 865fc9c (tests/stack brings up what a test runs on; suites import from it, not from one another's conftest)
 
 ST = ROOT / ".tools" / "schemathesis" / "bin" / "st"
 TOKEN = "a-token-of-the-fuzzer"

@@ -7,12 +7,8 @@ from typing import Any
 import pytest
 
 from fraudd.config import Config
-<<<<<<< HEAD
 from fraudd.web.openapi.problem_types import PROBLEMS_URL
 from tests.stack.daemon import Fraudd, Start
-=======
-from tests.stack.daemon import Fraudd, Start
->>>>>>> 865fc9c (tests/stack brings up what a test runs on; suites import from it, not from one another's conftest)
 
 JSON = {"Content-Type": "application/json"}
 

@@ -14,15 +14,9 @@ from openapi_spec_validator import validate
 from fraudd import web
 from fraudd.web.app import routes
 from fraudd.web.openapi import document as openapi
-<<<<<<< HEAD
 from fraudd.web.openapi.operations import OPERATIONS
 from fraudd.web.openapi.problem_types import PROBLEM_TYPES
 from tests.documents.contract import assert_is
-=======
-from fraudd.web.openapi.operations import CALLS
-from fraudd.web.openapi.problem_types import TYPES
-from tests.documents.contract import assert_is
->>>>>>> 865fc9c (tests/stack brings up what a test runs on; suites import from it, not from one another's conftest)
 
 DOCUMENT = openapi.document(authenticated=True)
 #: The first word of a description is none of these prepositions and pronouns.

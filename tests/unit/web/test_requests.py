@@ -9,13 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fraudd.prediction.record import ENTITY_ID
-<<<<<<< HEAD:tests/unit/web/test_requests.py
 from fraudd.web.requests import BatchRequest, PredictionRequest, preferred_wait
 from tests.documents.contract import is_valid
-=======
-from fraudd.web.requests import BatchRequest, PredictionRequest
-from tests.documents.contract import is_valid
->>>>>>> 865fc9c (tests/stack brings up what a test runs on; suites import from it, not from one another's conftest):tests/unit/web/test_bodies.py
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
