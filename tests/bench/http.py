@@ -32,6 +32,7 @@ from fraudd.local.settings import Settings
 from tests.bench import http_report, stage
 from tests.bench.http_report import Turn
 from tests.bench.wrk import Wrk
+from tests.stack.paths import ROOT
 from tests.stack.workers import free_port
 
 ENTITIES = 1000
@@ -63,7 +64,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="fraudd-http-") as name:
         folder = Path(name)
         settings = stage.settings(folder, scale=0.05, seed=1)
-        wrk = Wrk(stage.ROOT / ".tools", folder)
+        wrk = Wrk(ROOT / ".tools", folder)
         with stack.up(settings) as config:
             items = _items(settings, config)
             turned: list[Turn] = []
@@ -162,7 +163,7 @@ def _module(arguments: tuple[object, ...], folder: Path, port: int) -> Command:
     return Command(
         name=name,
         arguments=[sys.executable, "-m", *map(str, arguments)],
-        environment=dict(os.environ) | {"PYTHONPATH": str(stage.ROOT)},
+        environment=dict(os.environ) | {"PYTHONPATH": str(ROOT)},
         log=folder / f"{name}.log",
         is_up=lambda: answers(port),
     )

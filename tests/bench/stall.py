@@ -27,6 +27,7 @@ from fraudd.local import stack
 from fraudd.local.settings import Settings
 from tests.bench import heavy, stage
 from tests.bench.lookups import LookUp
+from tests.stack.paths import ROOT
 
 #: Look-ups a second.
 RATE = 50
@@ -147,7 +148,7 @@ async def _looking_up(base: str, names: Sequence[str], seen: Seen) -> AsyncItera
         base,
         str(RATE),
         *names,
-        cwd=stage.ROOT,
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
