@@ -36,7 +36,7 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; returns the status: 0 ok, 1 failed, 2 usage, 78 configuration."""
+    """Run one subcommand, and return the status: 0 ok, 1 failed, 2 usage, 78 configuration."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
         chosen = _parser(words).parse_args(words)
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """Make the parser; of all subcommands it imports only the one that ``words`` name."""
+    """Make the parser. Of all subcommands it imports only the one that ``words`` name."""
     parser = argparse.ArgumentParser(
         prog="fraudd",
         description="Fraud scores on demand, without losing a request.",

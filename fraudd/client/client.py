@@ -23,6 +23,7 @@ from fraudd.client.models import (
     Prediction,
     Problem,
     foreign_response,
+    parse_outcome,
     parse_prediction,
     parse_problem,
 )
@@ -42,8 +43,8 @@ _LAST_PAUSE_SECONDS: Final = 10.0
 class Client:
     """The client of one fraudd, found by its URL.
 
-    ``timeout`` is the number of seconds that a call may take, retries included. The time that a
-    call waits for a run is added to it. Raises ``ValueError`` for an invalid URL or token.
+    ``timeout`` is the number of seconds that a call may take, retries included. Time to wait for a
+    run is added to it. Raises ``ValueError`` for an invalid URL or token.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Open the session; each concurrent call gets a connection."""
+        """Open the session. Each concurrent call gets a connection."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), headers=self._headers
         )
@@ -108,7 +109,7 @@ class Client:
     async def get(
         self, entity_id: str, *, wait: float = 0.0, include_features: bool = False
     ) -> Prediction | None:
-        """Return the entity's prediction, or None if it has none; starts no run.
+        """Return the entity's prediction, or None if it has none. This starts no run.
 
         If a run is pending, the daemon waits for its end before it responds: up to ``wait``
         seconds, and up to 60. Raises ``Problem``.
@@ -123,7 +124,7 @@ class Client:
         return prediction
 
     async def delete(self, entity_id: str) -> None:
-        """Delete the entity's record; succeeds even if there is none. Raises ``Problem``."""
+        """Delete the entity's record, if it has one. Raises ``Problem``."""
         await self._call("DELETE", _path(entity_id))
 
     async def batch(
@@ -134,7 +135,7 @@ class Client:
         force: bool = False,
         lane: Literal["interactive", "bulk"] = "interactive",
     ) -> Sequence[Prediction | Problem]:
-        """Request scores of many entities; returns a prediction or a problem for each, in order.
+        """Request scores of many entities, and return a prediction or a problem for each, in order.
 
         Runs in the ``bulk`` lane wait behind all interactive runs. The client splits more than
         100 entities into several calls. Raises ``Problem`` if a whole call fails.
@@ -149,7 +150,7 @@ class Client:
             if lane != "interactive":
                 batch["lane"] = lane
             body, _ = await self._call("POST", "/v1/batches", body=batch)
-            outcomes += [_parse_outcome(item) for item in body["predictions"]]
+            outcomes += [parse_outcome(item) for item in body["predictions"]]
         return outcomes
 
     async def status(self) -> Mapping[str, Any]:
@@ -174,7 +175,7 @@ class Client:
     async def _long_poll(
         self, method: str, path: str, query: Mapping[str, str], body: Any, wait: float
     ) -> tuple[Prediction, float]:
-        """Call, and let the daemon wait; returns a prediction, and the pause before the next."""
+        """Poll once, and return the prediction and the pause before the next poll."""
         seconds = int(min(wait, _MAX_WAIT_SECONDS))
         response, pause = await self._call(method, path, query=query, body=body, wait=seconds)
         return parse_prediction(response), pause or 1.0
@@ -188,7 +189,7 @@ class Client:
         body: Any = None,
         wait: int = 0,
     ) -> tuple[Any, float | None]:
-        """Call with retries until the time is up; returns body and ``Retry-After``."""
+        """Call with retries until the time is up, and return body and ``Retry-After``."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait + self._timeout
         for attempt in itertools.count():
@@ -282,19 +283,12 @@ def _request_body(entity_id: str, max_age_seconds: float | None, force: bool) ->
     return body
 
 
-def _parse_outcome(item: Mapping[str, Any]) -> Prediction | Problem:
-    """Read an item of a batch's response."""
-    if (document := item.get("problem")) is None:
-        return parse_prediction(item)
-    return parse_problem(document, status=document["status"])
-
-
 def _parse_seconds(header: str | None) -> float | None:
     return float(header) if header is not None and header.isdecimal() else None
 
 
 def _cause(error: aiohttp.ClientError) -> str:
-    """Return what went wrong; aiohttp's own text repeats the address and adds its settings."""
+    """Return what went wrong. The text of aiohttp repeats the address and adds settings."""
     reason = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(reason, ConnectionError) and reason.errno:
         return os.strerror(reason.errno)

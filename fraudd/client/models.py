@@ -9,8 +9,9 @@ from typing import Any, Literal
 class Problem(Exception):
     """A call that did not succeed.
 
-    ``slug`` is stable (``invalid-field``, ``unauthenticated``; ``docs/problems.md`` lists all).
-    ``status`` is the HTTP status. Without a response they are ``unreachable`` and 0.
+    ``slug`` is stable, for example ``invalid-field``. ``docs/problems.md`` lists all slugs.
+    ``status`` is the HTTP status. Without a response, the slug is ``unreachable`` and
+    the status is 0.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A score from 0 to 1 and its reasons; ``features`` is set if the request included them."""
+    """A score from 0 to 1 and its reasons. ``features`` is set if the request included them."""
 
     score: float
     decision: Literal["approve", "review", "block"]
@@ -97,9 +98,9 @@ def foreign_response(status: int, retry_after_seconds: float | None = None) -> P
 def parse_problem(
     document: Any, *, status: int, retry_after_seconds: float | None = None
 ) -> Problem:
-    """Read a problem document; its slug is the fragment of ``type``."""
+    """Read a problem document. Its slug is the fragment of ``type``."""
     try:
-        slug = _slug(document["type"])
+        slug = document["type"].partition("#")[2]
         detail = document["detail"]
     except (KeyError, TypeError, AttributeError):
         slug = detail = ""
@@ -115,7 +116,7 @@ def parse_problem(
 
 
 def parse_prediction(body: Mapping[str, Any]) -> Prediction:
-    """Read a prediction; ``body`` keeps unknown fields. Raises ``Problem``."""
+    """Read a prediction. ``body`` keeps unknown fields. Raises ``Problem``."""
     error, result = body.get("error"), body.get("result")
     try:
         return Prediction(
@@ -132,9 +133,11 @@ def parse_prediction(body: Mapping[str, Any]) -> Prediction:
         raise foreign_response(200) from None
 
 
-def _slug(type_: str) -> str:
-    urn = "urn:fraudd:problem:"
-    return type_.removeprefix(urn) if type_.startswith(urn) else type_.partition("#")[2]
+def parse_outcome(item: Mapping[str, Any]) -> Prediction | Problem:
+    """Read an item of a batch's response."""
+    if (document := item.get("problem")) is None:
+        return parse_prediction(item)
+    return parse_problem(document, status=document["status"])
 
 
 def _parse_failure(error: Mapping[str, Any]) -> Failure:

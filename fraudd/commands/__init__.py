@@ -1,1 +1,1 @@
-"""Subcommands of ``fraudd``, one module or package each; `cli` imports only the chosen one."""
+"""The subcommands: one module or package each, of which `cli` imports only the chosen one."""

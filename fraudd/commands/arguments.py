@@ -1,4 +1,4 @@
-"""Help texts and argument types of all subcommands; imports nothing that must be installed."""
+"""Help texts and argument types of all subcommands, on the standard library alone."""
 
 import argparse
 import math

@@ -22,7 +22,7 @@ def call(
     *,
     timeout: float = _TIMEOUT_SECONDS,
 ) -> int:
-    """Do work with a client; returns its exit status, 1 for a problem, 2 for wrong arguments."""
+    """Do work with a client, and return its exit status: 1 for a problem, 2 for wrong usage."""
     try:
         token = arguments.token_file and arguments.token_file.read_text("utf-8").strip()
         client = Client(arguments.url, token=token, timeout=timeout)

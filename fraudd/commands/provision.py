@@ -155,7 +155,7 @@ def plan_lines(steps: Sequence[Step], place: Place) -> Iterator[str]:
 
 
 def as_json(steps: Sequence[Step], place: Place, made: Provisioned | None) -> dict[str, Any]:
-    """Return a plan as JSON; ``made`` is null if nothing was changed."""
+    """Return a plan as JSON. ``made`` is null if nothing was changed."""
     return {
         "account": place.account,
         "region": place.region,

@@ -16,13 +16,13 @@ from fraudd.commands.arguments import add_client_arguments, describe
 from fraudd.commands.common import INTERRUPTED, call
 from fraudd.commands.terminal import clipped, say
 
-#: A reader cannot follow faster changes; a daemon responds within a millisecond.
+#: A reader cannot follow faster changes. A daemon responds within a millisecond.
 _REFRESH_SECONDS = 1.0
 #: A watched daemon that does not respond within this time is shown as unreachable.
 _WATCH_TIMEOUT_SECONDS = 2.0
 #: Statuses of a daemon that may be back soon: unreachable, busy, or behind a failing proxy.
 _TEMPORARY_STATUSES = frozenset({0, 429, 502, 503, 504})
-#: ECMA-48: cursor to the upper left; erase to the end of the line; erase all below; clear.
+#: ECMA-48: move the cursor to the upper left, erase the rest of the line, erase all below, clear.
 _HOME, _ERASE_LINE, _ERASE_BELOW, _CLEAR = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[2J"
 
 

@@ -9,7 +9,7 @@ from fraudd.commands.terminal import bar, clipped, duration
 
 #: Width of the column of labels.
 _LABEL_WIDTH = 12
-#: A longer explanation is cut; the log has all of it.
+#: A longer explanation is cut. The log has all of it.
 _MAX_LINES = 3
 #: A run ID, the longest phase (``waiting_alone``), and a day in seconds with tenths.
 _RUN_WIDTH, _PHASE_WIDTH, _SECONDS_WIDTH = 26, 13, 8
@@ -29,7 +29,7 @@ def lines(status: Mapping[str, Any], *, url: str, now: datetime, width: int) -> 
 
 
 def fitted(lines: Sequence[str], height: int) -> Sequence[str]:
-    """Cut to ``height`` lines; the last one counts the lines that are missing."""
+    """Cut to ``height`` lines. The last one counts the lines that are missing."""
     if len(lines) <= height:
         return lines
     return [*lines[: height - 1], f"… {len(lines) - height + 1} more"]
@@ -113,7 +113,7 @@ def _row(entity_width: int, entity: str, run_id: str, phase: str, seconds: str) 
 
 
 def _paragraph(label: str, text: str, width: int) -> Iterator[str]:
-    """Fold a text beside its label; an empty text gives no line."""
+    """Fold a text beside its label. An empty text has no lines."""
     folded = textwrap.wrap(
         text, max(width - _LABEL_WIDTH, 20), max_lines=_MAX_LINES, placeholder=" …"
     )

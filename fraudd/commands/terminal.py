@@ -8,12 +8,12 @@ _UNITS = (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1
 
 
 def say(text: str) -> None:
-    """Print a message to standard error; standard output is for results."""
+    """Print a message to standard error. Standard output is for results."""
     print(f"fraudd: {text}", file=sys.stderr, flush=True)
 
 
 def bar(count: int, total: int, *, width: int) -> str:
-    """Draw a bar of ``width`` characters for ``count`` of ``total``; a count above 0 shows."""
+    """Draw a bar of ``width`` characters for ``count`` of ``total``. A count above 0 is visible."""
     filled = 0
     if total > 0 and count > 0:
         filled = min(width, max(1, width * count // total))

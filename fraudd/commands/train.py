@@ -76,7 +76,7 @@ async def train_model(
     kinds: Mapping[str, str],
     progress: Callable[[int, int], None],
 ) -> Report:
-    """Train and write the model; ``progress`` gets the number of labels done and their total.
+    """Train and write the model. ``progress`` gets the number of labels done and their total.
 
     Raises ``Misconfigured`` and the errors of the ports.
     """

@@ -1,4 +1,4 @@
-"""``fraudd backfill``: requests the scores of many IDs in the bulk lane; resumes if interrupted."""
+"""``fraudd backfill``: scores a file of IDs in the bulk lane, and resumes if interrupted."""
 
 import argparse
 import csv
@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _score(
     arguments: argparse.Namespace, entity_ids: Sequence[str], journal: Journal, *, invalid: int
 ) -> int:
-    """Score all IDs; keep the journal unless all have ended."""
+    """Score all IDs, and remove the journal if all runs have ended."""
     report = Report(journal, len(entity_ids), clock=SystemClock(), as_json=arguments.json)
     pace = Pace(
         lane=arguments.lane,
@@ -163,7 +163,7 @@ def read_ids(text: str) -> tuple[Sequence[str], Sequence[str]]:
 
 
 def write_results(path: Path, entity_ids: Sequence[str], journal: Journal) -> None:
-    """Write the rows as CSV in the order of the IDs; a reader never sees a partial file."""
+    """Write the rows as CSV in the order of the IDs. A reader never sees a partial file."""
     rows = {row.entity_id: row for row in journal.rows()}
     part = path.with_name(f"{path.name}.part")
     with part.open("w", encoding="utf-8", newline="") as file:

@@ -17,12 +17,12 @@ from fraudd.client import Prediction
 from fraudd.prediction.formats import rfc3339
 
 _FORMAT = "fraudd backfill 1"
-#: The first bytes of every journal; a kill may have left fewer of them.
+#: The first bytes of every journal. A kill may have left fewer of them.
 _BEGINNING = json.dumps({"journal": _FORMAT}).removesuffix("}").encode()
 
 
 class JournalError(Exception):
-    """A journal from which the backfill cannot resume; the message says why, and what to do."""
+    """A journal from which the backfill cannot resume. The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Row:
 
 
 def row_of(prediction: Prediction) -> Row:
-    """Make the row of a run that ended; a failed run has no result, even if an older one does."""
+    """Make the row of a run that ended. A failed run has no result of its own."""
     if prediction.error is not None:
         error = f"{prediction.error.type}: {prediction.error.detail}"
         return Row(prediction.entity_id, prediction.status, error=error)
@@ -111,7 +111,7 @@ class Journal:
             raise JournalError(f"{self.path}: another backfill is using this journal") from None
 
     def _drop_partial_line(self) -> None:
-        """Drop the last line if a kill cut it off; its IDs are then requested again.
+        """Drop the last line if a kill cut it off. Its IDs are then requested again.
 
         A file that is not a journal stays whole: it may be the input itself.
         """

@@ -36,7 +36,7 @@ class Report:
         return self._statuses["done"]
 
     def ended(self, row: Row, prediction: Prediction | None) -> None:
-        """Count an ID that ended; print its problem, or its prediction as JSON."""
+        """Count an ID that ended. Print its problem, or its prediction as JSON."""
         self._statuses[row.status] += 1
         if row.status != "done":
             self.clear()
@@ -52,7 +52,7 @@ class Report:
             self._drawn_at = float("-inf")
 
     def summary(self, *, invalid: int) -> str:
-        """Count the IDs by outcome; ``invalid`` lines of the file had no ID."""
+        """Count the IDs by outcome. ``invalid`` lines of the file had no ID."""
         statuses = self._statuses
         failed = statuses["failed"] + statuses["deleted"]
         pending = self._total - statuses.total()
@@ -77,7 +77,7 @@ class Report:
 
 
 def progress_line(*, total: int, requested: int, ended: int, rate: float, width: int) -> str:
-    """Draw the progress in up to ``width`` characters; ``rate`` is in ended IDs per second."""
+    """Draw the progress in up to ``width`` characters. ``rate`` counts IDs per second."""
     remaining = f"  {duration((total - ended) / rate)} left" if rate > 0 else ""
     text = f"{ended:,} of {total:,} ended, {requested:,} requested, {rate:.1f}/s{remaining}"
     bar_width = max(0, min(_MAX_BAR_WIDTH, width - len(text) - len("[] ")))

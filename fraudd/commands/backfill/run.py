@@ -12,7 +12,7 @@ from fraudd.prediction.record import Lane
 _BATCH_SIZE = 100
 #: Long polls at a time. The first that ends makes room for the next pending run.
 _MAX_POLLS = 64
-#: Longest wait of one poll; then another pending run gets its turn.
+#: Longest wait of one poll. Then another pending run gets its turn.
 _POLL_SECONDS = 20.0
 #: Pause after a response that did not wait, so that polls do not spin.
 _PAUSE_SECONDS = 1.0
@@ -32,7 +32,7 @@ class Pace:
 
 
 class Backfill:
-    """One backfill; it calls ``on_end`` with each row, and its prediction if there is one."""
+    """One backfill. It calls ``on_end`` with each row, and its prediction if there is one."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Backfill:
             self._journal.append(requested=start + len(batch))
 
     async def _next_batch_size(self, remaining: int) -> int:
-        """Wait until more runs may be pending; returns how many to request."""
+        """Wait until more runs may be pending, and return how many to request."""
         maximum = self._pace.concurrency
         # Wait for a tenth of the maximum, so that batches do not shrink to one ID.
         minimum = min(remaining, _BATCH_SIZE, max(1, maximum // 10))

@@ -1,1 +1,1 @@
-"""`fraudd check`: one module per checked part; `judge_…` functions are pure."""
+"""`fraudd check`: one module for each checked part, in which `judge_…` functions are pure."""

@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def examine(settings: Config, entities: Sequence[str], findings: Findings) -> None:
-    """Check everything that a daemon needs; go on after a failure if that makes sense.
+    """Check everything that a daemon needs. Go on after a failure if that makes sense.
 
     Query plans are checked for ``entities``, or for those of the samples if there are none.
     """

@@ -32,7 +32,7 @@ def check_tokens(settings: Config, findings: Findings) -> None:
 
 
 def check_password(settings: Config, findings: Findings) -> bool:
-    """Check the password of the database account; returns whether a login makes sense."""
+    """Check the password of the account, and return whether a login makes sense."""
     if settings.database.iam_auth:
         findings.add(ok("password: none; RDS tokens, signed with the AWS credentials"))
         return True
@@ -54,7 +54,7 @@ def check_password(settings: Config, findings: Findings) -> bool:
 
 
 async def check_aws_credentials(settings: Config, clients: Clients, findings: Findings) -> bool:
-    """Check whether AWS accepts the credentials; returns whether to go on with them."""
+    """Check whether AWS accepts the credentials, and return whether to go on with them."""
     terms = aws_terms(settings)
     if terms.placeholders:
         source = f"placeholders, because {terms.where} is an emulator"
@@ -134,7 +134,7 @@ def judge_tokens(tokens: Iterable[Token]) -> Iterator[Finding]:
 
 
 def _file_mode(name: str) -> tuple[Path, int]:
-    """Return a secret's path and mode; 0 if it is unreadable, which reading it will report."""
+    """Return a secret's path and mode, or mode 0 if reading it will fail anyway."""
     path = credential_path(name)
     try:
         return path, path.stat().st_mode

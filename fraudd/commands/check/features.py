@@ -13,13 +13,13 @@ from fraudd.scoring.features import SqlFeatures
 from fraudd.scoring.model import XgboostModel
 from fraudd.scoring.query_plans import Scan, scans
 
-#: A sample should return a few entities; more query plans take long and add nothing.
+#: A sample should return a few entities. More query plans take long and add nothing.
 _MAX_SAMPLED_IDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
-    """The database on one connection; each query gets a short snapshot of its own."""
+    """The database on one connection. Each query gets a short snapshot of its own."""
 
     connections: Connections
     permit: Permit
@@ -30,7 +30,7 @@ class Database:
     async def rows(
         self, sql: str, parameters: Mapping[str, Any] | None = None
     ) -> list[Mapping[str, Any]]:
-        """Run one statement as of now; returns each row by column name."""
+        """Run one statement as of now, and return each row by column name."""
         async with self.connections.snapshot(self.permit) as snapshot:
             table = await snapshot.query(sql, {"as_of": snapshot.as_of} | dict(parameters or {}))
         return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
@@ -61,7 +61,7 @@ async def check_features(
 async def _check_files(
     database: Database, feature_files: FeatureFiles, findings: Findings
 ) -> list[FeatureFile]:
-    """Run each file for an entity that does not exist; returns the files that work."""
+    """Run each file for an entity that does not exist, and return the files that work."""
     working = []
     for file in feature_files.files:
         with findings.caught("features: "):
@@ -121,7 +121,7 @@ async def _sampled(database: Database, exists_file: FeatureFile, findings: Findi
 async def _exists(
     database: Database, exists_file: FeatureFile, entity: str, findings: Findings
 ) -> bool:
-    """Whether an entity exists; the plan for a missing entity says nothing about real ones."""
+    """Whether an entity exists. The plan for a missing entity says nothing about real ones."""
     with findings.caught(f"plans: {exists_file.name}: for {entity}: "):
         if await database.rows(exists_file.sql, {"entity_id": entity}):
             return True
@@ -162,7 +162,7 @@ async def _check_score(
     entities: Sequence[str],
     findings: Findings,
 ) -> None:
-    """Compute scores as a run does, until one fails; print neither scores nor values."""
+    """Compute scores as a run does, until one fails. Print neither scores nor values."""
     features = database.features(*feature_files.files)
     with findings.caught("score: "):
         timings = [await _timed_score(database, features, model, entity) for entity in entities]

@@ -37,7 +37,7 @@ def failed(detail: str, *, fix: str = "") -> Finding:
 
 
 class Findings:
-    """All findings so far; each one is shown at once."""
+    """All findings so far. Each one is shown at once."""
 
     def __init__(self, show: Callable[[Finding], None]) -> None:
         self.all: list[Finding] = []
@@ -62,7 +62,7 @@ class Findings:
 
     @contextmanager
     def caught(self, part: str = "", *, fix: str = "") -> Iterator[None]:
-        """Turn an error of the block into a finding; the check goes on.
+        """Turn an error of the block into a finding. The check goes on.
 
         ``part`` replaces the name of the part in an error. ``fix`` applies if the error does not
         name a configuration section itself.

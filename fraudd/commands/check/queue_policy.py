@@ -95,7 +95,7 @@ def _matches(statement: Mapping[str, Any], element: str, value: str) -> bool:
 
 
 def _holds(statement: Mapping[str, Any], request: Mapping[str, str]) -> bool | None:
-    """Whether all conditions hold for the topic; None if that is unknown."""
+    """Return whether all conditions hold for the topic, or None if that is unknown."""
     if "NotPrincipal" in statement:
         return None
     results = [
@@ -145,7 +145,7 @@ def _is_open(statement: Mapping[str, Any]) -> bool:
 
 
 def _list(value: Any) -> list[Any]:
-    """Return a list; a policy may have one value in the place of a list."""
+    """Return a list, also for the single value that a policy may have instead."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]

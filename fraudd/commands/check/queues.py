@@ -36,7 +36,7 @@ class Queues:
 
 
 async def check_queues(settings: Config, clients: Clients, findings: Findings) -> Queues | None:
-    """Check all queues; returns None if the main queue is not visible."""
+    """Check all queues, and return them, or None if the main queue is not visible."""
     queue = await _check_exists(clients, "queue", settings.queue.url, "[queue] url", findings)
     if queue is None:
         return None
@@ -163,7 +163,7 @@ def judge_source(
 
 
 def judge_redrive(label: str, queue: QueueState, *, required: bool) -> Finding:
-    """Judge when SQS dead-letters a message; ``required`` if nothing else names a queue for it."""
+    """Judge the redrive policy. It is ``required`` if the configuration names no other queue."""
     receives = queue.max_receive_count
     if receives is None:
         return (failed if required else warning)(

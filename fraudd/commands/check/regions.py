@@ -34,7 +34,7 @@ def judge_regions(settings: Config) -> Iterator[Finding]:
 
 
 def _region_of_arn(arn: str) -> str:
-    """Return the region of an ARN; empty if the text is not an ARN."""
+    """Return the region of an ARN, or an empty text for any other text."""
     parts = arn.split(":")
     return parts[3] if len(parts) == 6 and parts[0] == "arn" else ""
 

@@ -42,7 +42,7 @@ async def check_topics(
 
 
 async def _check_topic(clients: Clients, name: str, arn: str, findings: Findings) -> bool:
-    """Check one topic; returns whether it exists."""
+    """Check one topic, and return whether it exists."""
     with findings.caught(f"topic of {name}: {arn}: "):
         try:
             await describe.topic(clients, arn)

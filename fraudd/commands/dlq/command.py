@@ -139,7 +139,7 @@ def _purge(arguments: argparse.Namespace) -> int:
 
 
 def _is_confirmed(arguments: argparse.Namespace) -> bool:
-    """Ask for confirmation; Ctrl-C means no."""
+    """Ask for confirmation. Ctrl-C means no."""
     options = [
         f"{name} {value}"
         for name in ("reason", "entity", "limit")
@@ -221,7 +221,7 @@ def _progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _status(totals: Totals, stop: Stop) -> int:
-    """Print the failures; returns the exit status, for a signal the one that a shell uses."""
+    """Print the failures, and return the exit status. For a signal it is the shell's."""
     if totals.hidden_elsewhere:
         say(
             f"about {totals.hidden_elsewhere} more messages are hidden, because another process"
@@ -246,7 +246,7 @@ def _print_table(rows: Sequence[Row]) -> None:
 
 
 def _print(text: str) -> None:
-    """Print; a reader that closes its end early (``| head``) is not an error."""
+    """Print to standard output, which a reader like ``head`` may close early."""
     try:
         print(text, end="", flush=True)
     except BrokenPipeError:

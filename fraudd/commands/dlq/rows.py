@@ -33,7 +33,7 @@ def reason_of(letter: DeadLetter) -> str:
 
 
 def entity_of(letter: DeadLetter) -> str | None:
-    """Return the entity of a request; None for a malformed message."""
+    """Return the entity of a request, or None for a malformed message."""
     try:
         event = parse_request(letter.body, attributes=letter.texts, sent_at=letter.enqueued_at)
     except MalformedEvent:
@@ -56,7 +56,7 @@ def row_of(letter: DeadLetter, *, now: int) -> Row:
 
 
 def table(rows: Sequence[Row], *, width: int | None) -> str:
-    """Write an aligned table, the oldest first; ``width``, if any, cuts its lines.
+    """Write an aligned table, the oldest first. If there is a ``width``, it cuts the lines.
 
     Text from other systems cannot reach the terminal as a control sequence.
     """

@@ -11,7 +11,7 @@ from fraudd.errors import RunError, Unavailable
 
 #: The reason of malformed messages. Sent back unchanged, one would return at once.
 MALFORMED = "malformed"
-#: After this many failures the scan stops: it is an outage.
+#: The scan stops at this number of failures: it is an outage.
 _MAX_FAILURES = 10
 
 
@@ -30,7 +30,7 @@ class Selection:
         )
 
     def names_malformed(self) -> bool:
-        """Whether malformed messages are selected by their reason."""
+        """Whether the reason selects malformed messages."""
         return self.reason == MALFORMED
 
 
@@ -75,7 +75,7 @@ async def scan(
     stopped: Callable[[], bool],
     progress: Callable[[int], None],
 ) -> Totals:
-    """Receive all messages and act on the selected ones; without ``act``, only select.
+    """Receive all messages and act on the selected ones. Without ``act``, only select.
 
     ``redriving`` keeps malformed messages, unless they are selected by their reason. The totals
     have every failure. ``progress`` gets the number of messages seen so far.
@@ -152,7 +152,7 @@ def _identity(letter: DeadLetter) -> tuple[str, int]:
 async def _act_on(
     queue: DeadLetters, letters: Sequence[DeadLetter], act: Act, totals: Totals
 ) -> list[DeadLetter]:
-    """Act on messages concurrently; returns those that are handled."""
+    """Act on messages concurrently, and return those that are handled."""
     handled: list[DeadLetter] = []
 
     async def handle(letter: DeadLetter) -> None:

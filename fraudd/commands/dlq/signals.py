@@ -41,7 +41,7 @@ def stopped_by_signals(stop: Stop) -> Iterator[None]:
 
 
 async def read_answer(question: str) -> str:
-    """Read a line from the terminal; Ctrl-C gives an empty one.
+    """Read a line from the terminal, or return an empty line on Ctrl-C.
 
     The event loop reads it: a signal that comes just before a blocking read would not end it.
     """
