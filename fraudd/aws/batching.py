@@ -24,7 +24,7 @@ TableItem = Mapping[str, Any]
 #: The maximum of BatchGetItem.
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _MAX_KEYS = 100
-#: DynamoDB usually answers within this time. After it, waiting reads get a call of their own.
+#: DynamoDB usually answers within this time. After it, a second call takes the waiting reads.
 _LATE_SECONDS = 0.002
 #: Some calls may hang without blocking the others, and the connection pool is much larger.
 _MAX_READ_CALLS = 8
@@ -33,18 +33,18 @@ _BACK_OFF_SECONDS = 0.05
 #: The maximum of SendMessageBatch.
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 _MAX_MESSAGES = 10
-#: A batch of a hundred predictions is sent in one round.
+#: Enough for the hundred predictions of one batch request.
 _MAX_SEND_CALLS = 10
 
 
 class Gatherer(Generic[Item, Answer]):
-    """Passes items to ``call`` in few batches, and each answer to those that wait for it.
+    """Passes items to ``call`` in few batches, and each answer to the tasks that wait for it.
 
     Equal items share one answer. An item never joins a call that is already in flight, because
     the answer could be older than the item.
 
-    ``call`` returns one answer for each item, in order; an exception among them is raised for its
-    item alone. If ``call`` raises, every item of the batch fails.
+    ``call`` returns one answer for each item, in order. An exception among the answers is raised
+    for its item alone. If ``call`` itself raises, every item of the batch fails.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Gatherer(Generic[Item, Answer]):
         self._call = call
         self._max_items = max_items
         self._max_calls = max_calls
-        #: After this time waiting items no longer wait for the calls in flight; None: they do.
+        #: After this time items no longer wait for the calls in flight. None: they always wait.
         self._late_seconds = late_seconds
         #: Whether an item, and a call, is dropped when nobody waits for its answer any more.
         self._drop_abandoned = drop_abandoned
@@ -210,7 +210,7 @@ class BatchReader:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _OutgoingMessage:
-    """One message; without equality, because equal messages are sent separately."""
+    """One message. Two messages are never equal, so that the gatherer sends both."""
 
     body: str
     attributes: Mapping[str, str]

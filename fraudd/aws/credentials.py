@@ -6,7 +6,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fraudd.aws.session import Clients
 from fraudd.errors import Unavailable
 
-#: AWS refuses the credentials themselves, whatever the call.
+#: AWS rejects the credentials themselves with these codes, in every call.
 _NOT_ACCEPTED = (
     "ExpiredToken",
     "ExpiredTokenException",
@@ -22,7 +22,7 @@ _NOT_ACCEPTED = (
 
 
 async def source() -> str | None:
-    """Name the source of the AWS credentials, as botocore calls it; None: there are none.
+    """The source of the AWS credentials, in botocore's words. None: there are no credentials.
 
     Raises ``Unavailable`` if the source gives no credentials.
     """
@@ -34,7 +34,7 @@ async def source() -> str | None:
 
 
 async def not_accepted(clients: Clients, table: str) -> str | None:
-    """Explain why AWS rejects the credentials; None: AWS accepts them, or is unreachable."""
+    """The error with which AWS rejects the credentials. None: there is none, or no connection."""
     try:
         await clients.dynamodb.describe_table(TableName=table)
     except ClientError as error:
@@ -42,5 +42,5 @@ async def not_accepted(clients: Clients, table: str) -> str | None:
         if details.get("Code") in _NOT_ACCEPTED:
             return f"{details['Code']}: {details.get('Message', '')}".rstrip(": ")
     except (BotoCoreError, OSError):
-        pass  # the check of each part reports it
+        pass  # The check of each part reports it.
     return None

@@ -39,7 +39,7 @@ class Snapshot:
         self._session = session
         self.query = session.query
         self.stream = session.stream
-        #: The time to open the connection; 0 if it was open already.
+        #: The time to open the connection. It is 0 if the connection was open already.
         self.connecting_seconds = connecting_seconds
         #: The instant, in the session's time zone and in epoch milliseconds.
         self.as_of = datetime.min
@@ -76,7 +76,7 @@ class _Slot:
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     session: Session | None = None
-    #: Monotonic seconds; None: there is no connection, or it is in use.
+    #: Monotonic seconds. None: there is no connection, or it is in use.
     idle_since: float | None = None
 
 

@@ -1,4 +1,4 @@
-"""MySQL's and MariaDB's errors, translated once into what a run makes of them."""
+"""Translates the errors of MySQL and MariaDB into the errors of ports."""
 
 import ssl
 from collections.abc import Iterator
@@ -25,27 +25,27 @@ _TRANSIENT = {
 }
 _NO_ROOM = frozenset(
     {
-        1040,  # too many connections
-        1203,  # max_user_connections exceeded
-        1226,  # a resource of the account is exhausted
+        1040,  # Too many connections.
+        1203,  # Max_user_connections exceeded.
+        1226,  # A resource of the account is exhausted.
     }
 )
 _UNAVAILABLE = frozenset(
     {
-        1044,  # access denied to the database
-        1045,  # access denied: user or password
-        1049,  # unknown database
-        1053,  # server shutdown in progress
-        1054,  # unknown column
-        1129,  # host is blocked
-        1130,  # host is not allowed to connect
-        1142,  # command denied on a table
-        1146,  # no such table
-        3118,  # MySQL: the account is locked
-        4151,  # MariaDB: the account is locked
-        2002,  # cannot connect
-        2003,  # cannot connect to the host
-        2026,  # no TLS
+        1044,  # Access denied to the database.
+        1045,  # Access denied: user or password.
+        1049,  # Unknown database.
+        1053,  # Server shutdown in progress.
+        1054,  # Unknown column.
+        1129,  # Host is blocked.
+        1130,  # Host is not allowed to connect.
+        1142,  # Command denied on a table.
+        1146,  # No such table.
+        3118,  # MySQL: the account is locked.
+        4151,  # MariaDB: the account is locked.
+        2002,  # Cannot connect.
+        2003,  # Cannot connect to the host.
+        2026,  # TLS is impossible.
     }
 )
 
@@ -54,14 +54,15 @@ _UNAVAILABLE = frozenset(
 def translated() -> Iterator[None]:
     """Raise MySQL's errors as ``TransientError``, ``Unavailable`` or ``BackPressure``.
 
-    What is in neither list says that a statement is wrong: ``RunError`` of type ``bad_statement``.
+    Any other error means that a statement is wrong. It becomes a ``RunError`` of type
+    ``bad_statement``.
     """
     try:
         yield
     except MySQLError as error:
         raise _translate(error) from error
     except TimeoutError:
-        raise  # a limit of ours
+        raise  # Our own time limit, which is an OSError too.
     except OSError as error:
         raise TransientError("connection_lost", str(error)) from error
 

@@ -46,10 +46,10 @@ _WRITES = (
     "FILE",
     "SUPER",
 )
-#: ``GRANT SELECT, UPDATE (`price`) ON `shop`.* TO ...``; the rest may contain a password hash.
+#: ``GRANT SELECT, UPDATE (`price`) ON `shop`.* TO ...``. The rest may contain a password hash.
 _GRANT = re.compile(r"GRANT (?P<rights>.+?) ON (?P<where>(?:\*|`(?:[^`]|``)+`)\.\S+) TO ")
 
-#: The lag of a replica in seconds; or replication is stopped; or the server hides it (Aurora).
+#: The lag of a replica in seconds. Aurora does not show it.
 Lag = float | Literal["stopped", "not shown"]
 
 
@@ -58,7 +58,7 @@ class ServerState:
     """The current state of the server."""
 
     version: str
-    #: The TLS version and cipher of the connection; empty without TLS.
+    #: The TLS version and the cipher of the connection. Both are empty without TLS.
     tls: str
     cipher: str
     max_connections: int
@@ -81,7 +81,7 @@ class Account:
 
     #: Quoted as in GRANT and ALTER USER: ``'fraudd'@'localhost'``.
     name: str
-    #: MAX_USER_CONNECTIONS; 0: no limit.
+    #: MAX_USER_CONNECTIONS. 0: no limit.
     max_connections: int
     #: Each right to write, and its scope: ``INSERT ON `shop`.*``.
     writes: list[str]
@@ -150,7 +150,7 @@ async def account(snapshot: Snapshot) -> Account:
     # https://dev.mysql.com/doc/refman/8.4/en/user-resources.html
     answer = await snapshot.query("SELECT CURRENT_USER(), CURRENT_ROLE(), @@max_user_connections")
     [(current, role, max_connections)] = answer.rows
-    # MariaDB includes the rights of the active role; MySQL does so on request.
+    # MariaDB includes the rights of the active role. MySQL includes them on request.
     using = f" FOR CURRENT_USER() USING {role}" if str(role).startswith("`") else ""
     grants = await snapshot.query(f"SHOW GRANTS{using}")
     user, _, host = current.rpartition("@")

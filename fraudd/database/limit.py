@@ -12,7 +12,7 @@ NO_ROOM_SECONDS = 10.0
 
 
 class AdaptiveLimit:
-    """The number of permits: halved while the server is busy, raised by one at each calm reading.
+    """The number of permits. It is halved while the server is busy, then raised by one per reading.
 
     Additive increase and multiplicative decrease, as in TCP (RFC 5681). The limit is at least
     one, because a daemon without connections gets no readings.
@@ -21,7 +21,7 @@ class AdaptiveLimit:
     def __init__(self, maximum: int, *, busy_threads: int) -> None:
         self.maximum = maximum
         self.value = maximum
-        #: The last reading; 0 before the first one.
+        #: The last reading. It is 0 before the first one.
         self.threads_running = 0
         self._busy_threads = busy_threads
         self._halved_at = -math.inf

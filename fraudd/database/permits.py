@@ -9,7 +9,7 @@ from fraudd.ports import Clock
 
 
 class Permits:
-    """Up to ``maximum`` permits; each is the right to hold one connection.
+    """Up to ``maximum`` permits. Each is the right to hold one connection.
 
     The limit falls while the server is busy. A permit that is in use is never revoked.
     """
@@ -17,11 +17,11 @@ class Permits:
     def __init__(self, limit: AdaptiveLimit, *, clock: Clock) -> None:
         self._limit = limit
         self._clock = clock
-        # The last permit to come back is the first to go out: its connection is still open, and
-        # the connections of the others can close.
+        # The last permit to come back goes out first: its connection is still open, and the
+        # connections of the others can close.
         self._free = list(reversed(range(limit.maximum)))
         self._waiters: deque[asyncio.Future[NumberedPermit]] = deque()
-        #: Served before the others. Otherwise they would wait until nobody else does.
+        #: Served before the others. Otherwise they would wait until no other task waits.
         self._waiters_for_all: deque[asyncio.Future[NumberedPermit]] = deque()
 
     @property
@@ -41,7 +41,7 @@ class Permits:
 
     @property
     def threads_running(self) -> int:
-        """The last reading of the threads that run on the server; 0 before the first one."""
+        """The last reading of the threads that run on the server. It is 0 before the first one."""
         return self._limit.threads_running
 
     def observe(self, threads_running: int) -> None:
@@ -64,7 +64,7 @@ class Permits:
         return await self._wait_in(self._waiters)
 
     async def acquire_all(self) -> "NumberedPermit":
-        """Wait for all permits at once, whatever the limit; before waiters for one permit.
+        """Wait for all permits at once, ahead of all waiters for one permit, beyond the limit.
 
         A task that holds a permit must not call this: it would wait for itself.
         """

@@ -130,7 +130,7 @@ async def connect(server: Server, *, database: str | None) -> Connection:
 
 async def _password(server: Server) -> str:
     try:
-        # The driver encodes passwords as Latin-1; servers expect UTF-8.
+        # The driver encodes passwords as Latin-1, and servers expect UTF-8.
         return (await server.password()).encode().decode("latin-1")
     except Misconfigured as error:
         # The file was readable at start, so this is an outage.

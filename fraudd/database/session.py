@@ -151,7 +151,7 @@ class Session:
     async def _uninterrupted(
         self, call: Coroutine[Any, Any, T], limit: asyncio.Timeout, late: TransientError
     ) -> T:
-        """Await a call of the driver. After a cancellation the call goes on; ``close`` ends it."""
+        """Await a call of the driver. A cancellation does not stop it. ``close`` does."""
         # In no TaskGroup, which would cancel it: the driver would then drop the connection while
         # the server still works on the statement.
         self._call = task = asyncio.create_task(call)  # noqa: TID251

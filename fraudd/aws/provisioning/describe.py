@@ -1,4 +1,4 @@
-"""Reads the AWS resources of an installation as they are; changes nothing.
+"""Reads the current state of the AWS resources of an installation.
 
 ``fraudd check`` judges these states. ``fraudd provision`` compares them with what ``resources``
 describes.
@@ -20,7 +20,7 @@ from fraudd.errors import Unavailable
 #: SQS reports a missing queue by its old code if the answer has the header
 #: ``x-amzn-query-error``, otherwise by its new one.
 _ABSENT = ("NonExistentQueue", "QueueDoesNotExist", "NotFound", "ResourceNotFoundException")
-#: The services use three codes for the same refusal.
+#: The services use three codes for a missing permission.
 _DENIED = ("AccessDenied", "AccessDeniedException", "AuthorizationError")
 
 
@@ -71,7 +71,7 @@ async def subscriptions(clients: Clients, topic_arn: str) -> list[Subscription]:
 
 
 async def filter_policy(clients: Clients, subscription_arn: str) -> str | None:
-    """Read the filter policy of a subscription, as JSON; None: every message passes."""
+    """Read the filter policy of a subscription, as JSON. None: every message passes."""
     with _checked("topics", "sns:GetSubscriptionAttributes", subscription_arn):
         policy = (await _subscription(clients, subscription_arn))["FilterPolicy"]
     return None if policy is None else json.dumps(policy)
@@ -84,7 +84,7 @@ async def table(clients: Clients, name: str) -> TableState:
 
 
 async def time_to_live(clients: Clients, name: str) -> str | None:
-    """Name the attribute by which a table's items expire; None: they never do."""
+    """Read the attribute by which the items of a table expire. None: they never expire."""
     with _checked("store", "dynamodb:DescribeTimeToLive", f"table {name}"):
         return await _time_to_live(clients, name)
 
@@ -119,7 +119,7 @@ def _checked(
 async def current_attributes(
     clients: Clients, parts: Sequence[Part], place: Place
 ) -> list[Attributes | None]:
-    """Read the attributes of each part; None: it does not exist. Raises ``Unavailable``."""
+    """Read the attributes of each part. None: it does not exist. Raises ``Unavailable``."""
     return [await _current_attributes(clients, part, place) for part in parts]
 
 
@@ -240,7 +240,7 @@ async def _time_to_live(clients: Clients, name: str) -> str | None:
     description = answer["TimeToLiveDescription"]
     status, attribute = description.get("TimeToLiveStatus"), description.get("AttributeName")
     if status == "DISABLING":
-        # DynamoDB takes an hour for it, and refuses every change meanwhile.
+        # DynamoDB takes an hour, and rejects every change meanwhile.
         return f"{attribute}, being switched off"
     return attribute if status in ("ENABLED", "ENABLING") else None
 

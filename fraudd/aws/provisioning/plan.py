@@ -88,7 +88,7 @@ def _new_value(attribute: str, required: Any, old: Any) -> Any:
 
 
 def _remedy(kind: Kind, change: Change) -> str | None:
-    """What the operator can do if fraudd must not make a change. None: fraudd makes it."""
+    """Explain what to do if fraudd must not make a change. None: fraudd makes it."""
     if change.attribute == "MessageRetentionPeriod" and change.old > change.new:
         return _SHORTER_RETENTION
     return _FIXED.get((kind, change.attribute))

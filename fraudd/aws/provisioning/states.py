@@ -1,4 +1,4 @@
-"""What ``describe`` reads: queues, subscriptions, tables and indexes as they are on AWS."""
+"""The current state of queues, subscriptions, tables and indexes on AWS."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,8 @@ class QueueState:
     #: The KMS key or alias that encrypts the queue instead.
     kms_key: str | None
     fifo: bool
-    #: SQS moves a message to this queue after so many receives; None: there is no redrive policy.
+    #: The redrive policy: SQS moves a message to this queue after ``max_receive_count`` receives.
+    #: Both are None if the queue has no redrive policy.
     dead_letter_arn: str | None
     max_receive_count: int | None
     #: The access policy, as JSON.
@@ -42,7 +43,7 @@ class QueueState:
             "MessageRetentionPeriod": self.retention_seconds,
             "DelaySeconds": self.delay_seconds,
             "ReceiveMessageWaitTimeSeconds": self.wait_seconds,
-            # Encryption by a KMS key is as good, and SQS takes one kind only.
+            # A queue has one kind of encryption. A KMS key is as good.
             "SqsManagedSseEnabled": self.managed_encryption or self.kms_key is not None,
             "RedrivePolicy": None
             if self.dead_letter_arn is None
@@ -58,7 +59,7 @@ class QueueState:
 class Subscription:
     """The subscription of a queue to a topic."""
 
-    #: The ARN of the subscription; another text while it is unconfirmed.
+    #: Another text until the subscription is confirmed.
     arn: str
     queue_arn: str
 
