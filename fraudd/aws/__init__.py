@@ -1,1 +1,1 @@
-"""DynamoDB, SQS, and SNS through aiobotocore: errors are translated here, once."""
+"""DynamoDB, SQS and SNS through aiobotocore, and the translation of their errors."""

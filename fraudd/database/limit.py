@@ -12,7 +12,7 @@ NO_ROOM_SECONDS = 10.0
 
 
 class AdaptiveLimit:
-    """The number of permits. It is halved while the server is busy, then raised by one per reading.
+    """The number of permits. It is halved on a busy server, and raised by one per calm reading.
 
     Additive increase and multiplicative decrease, as in TCP (RFC 5681). The limit is at least
     one, because a daemon without connections gets no readings.
