@@ -1,1 +1,1 @@
-"""DynamoDB, SQS and SNS through aiobotocore, and the translation of their errors."""
+"""DynamoDB, SQS, and SNS through aiobotocore, and the translation of their errors."""

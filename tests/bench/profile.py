@@ -15,9 +15,10 @@ import aiohttp
 
 from fraudd.local import stack
 from tests.bench import stage
+from tests.stack.paths import ROOT
 
 SECONDS, READERS, SHOPS = 20, 32, 20
-PROFILE = stage.ROOT / ".local" / "profile.svg"
+PROFILE = ROOT / ".local" / "profile.svg"
 
 
 def main() -> None:

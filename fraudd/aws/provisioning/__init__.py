@@ -1,1 +1,1 @@
-"""The AWS resources of an installation: described, compared, created."""
+"""Describes, compares, and creates the AWS resources of an installation."""
