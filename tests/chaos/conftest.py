@@ -9,24 +9,15 @@ from fraudd.local import emulator, mariadb
 from tests.chaos.servers import Database
 from tests.chaos.stage import Announced, Stage
 from tests.stack.aws import Aws
+from tests.stack.features import write_features
 from tests.stack.model import ignorant_model
 from tests.stack.paths import ROOT
 from tests.stack.servers import Server, served
+from tests.stack.subscriber import subscribed
 from tests.stack.workers import free_port
 
-FEATURES = {
-    "known": """\
--- exists
--- feature known: whether the entity is known | known
-SELECT 1 AS known FROM DUAL WHERE %(entity_id)s LIKE 'shop-%%'""",
-    # Whoever holds the lock of the entity's name holds up its run.
-    "gate": """\
--- feature gate: whether the gate was open | the gate was open
-SELECT GET_LOCK(%(entity_id)s, 50) * RELEASE_LOCK(%(entity_id)s) AS gate""",
-    "pace": """\
--- feature pace: seconds that the statement sleeps | {value:.0f} seconds asleep
-SELECT SUM(SLEEP(seconds)) AS pace FROM pace WHERE entity_id = %(entity_id)s""",
-}
+#: The features that a test here can hold up.
+FEATURES = ("known", "gate", "pace")
 
 
 @pytest.fixture(scope="session")
@@ -64,8 +55,7 @@ async def platform_database(tmp_path_factory: pytest.TempPathFactory) -> AsyncIt
 def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Feature files, and a model that knows them, and nothing about fraud."""
     folder = tmp_path_factory.mktemp("features")
-    for name, content in FEATURES.items():
-        (folder / f"{name}.sql").write_text(content)
+    write_features(folder, *FEATURES)
     ignorant_model(folder)
     return folder
 
@@ -73,17 +63,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def announced(aws: Aws) -> Announced:
     """What is announced, from now on."""
-    url = (await aws.clients.sqs.create_queue(QueueName=f"{aws.names.table}-inbox"))["QueueUrl"]
-    attributes = await aws.clients.sqs.get_queue_attributes(
-        QueueUrl=url, AttributeNames=["QueueArn"]
-    )
-    await aws.clients.sns.subscribe(
-        TopicArn=aws.names.completions_arn,
-        Protocol="sqs",
-        Endpoint=attributes["Attributes"]["QueueArn"],
-        Attributes={"RawMessageDelivery": "true"},
-    )
-    return Announced(aws, url)
+    return Announced(await subscribed(aws, aws.names.completions_arn))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from tests.chaos.receipts import Receipts
 from tests.chaos.servers import Database
 from tests.stack.aws import REGION, Aws
 from tests.stack.servers import Server
+from tests.stack.subscriber import Inbox
 from tests.stack.workers import free_port
 
 #: The shortest there is: a message of a killed daemon comes back after it.
@@ -214,12 +215,11 @@ class Stage:
 
 
 class Announced:
-    """A queue subscribed to the topic of completions: which runs were announced, and as what."""
+    """The queue of a subscriber: which runs were announced, and as what."""
 
-    def __init__(self, aws: Aws, url: str) -> None:
+    def __init__(self, inbox: Inbox) -> None:
         self.runs: dict[str, str] = {}
-        self._aws = aws
-        self._url = url
+        self._inbox = inbox
 
     async def all_of(self, run_ids: Iterable[str], within_seconds: float = 60) -> None:
         """Wait until all of these runs were announced."""
@@ -232,24 +232,12 @@ class Announced:
             raise AssertionError(f"{len(missing)} runs never ended: {sorted(missing)}") from None
 
     async def at_least(self, count: int, within_seconds: float = 60) -> None:
-        """Wait until so many runs were announced."""
+        """Wait until this many runs were announced."""
         async with asyncio.timeout(within_seconds):
             while len(self.runs) < count:
                 await self._take()
 
     async def _take(self) -> set[str]:
-        answer = await self._aws.clients.polls.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=1
-        )
-        messages = answer.get("Messages", [])
-        events: list[Any] = [json.loads(message["Body"]) for message in messages]
+        events = await self._inbox.rest(wait_seconds=1)
         self.runs |= {event["id"]: event["type"] for event in events}
-        if messages:
-            await self._aws.clients.sqs.delete_message_batch(
-                QueueUrl=self._url,
-                Entries=[
-                    {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
-                    for number, message in enumerate(messages)
-                ],
-            )
         return {event["id"] for event in events}

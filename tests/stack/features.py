@@ -1,5 +1,7 @@
 """Feature files of daemons under test, whose runs a test can hold up."""
 
+from pathlib import Path
+
 FEATURES = {
     "known": """\
 -- exists
@@ -8,7 +10,7 @@ SELECT 1 AS known FROM DUAL WHERE %(entity_id)s LIKE 'shop-%%'""",
     # Whoever holds the lock of the entity's name holds up its run.
     "gate": """\
 -- feature gate: whether the gate was open | the gate was open
-SELECT GET_LOCK(%(entity_id)s, 30) * RELEASE_LOCK(%(entity_id)s) AS gate""",
+SELECT GET_LOCK(%(entity_id)s, 50) * RELEASE_LOCK(%(entity_id)s) AS gate""",
     "pace": """\
 -- feature pace: seconds that the statement sleeps | {value:.0f} seconds asleep
 SELECT SUM(SLEEP(seconds)) AS pace FROM pace WHERE entity_id = %(entity_id)s""",
@@ -20,3 +22,9 @@ SELECT CHAR_LENGTH(%(entity_id)s) AS size""",
 -- feature nothing: what nobody knows | {value}
 SELECT COUNT(*) AS things, MAX(n) AS nothing FROM things WHERE %(entity_id)s <> ''""",
 }
+
+
+def write_features(folder: Path, *names: str) -> None:
+    """Write feature files into a folder: those with these names, or all."""
+    for name in names or FEATURES:
+        (folder / f"{name}.sql").write_text(FEATURES[name])

@@ -21,7 +21,7 @@ from fraudd.telemetry.metrics import Metrics
 from tests.stack.aws import REGION, Aws
 from tests.stack.daemon import Fraudd, Start
 from tests.stack.database import PLAIN, READER, Pool, given, server_of
-from tests.stack.features import FEATURES
+from tests.stack.features import write_features
 from tests.stack.model import ignorant_model
 from tests.stack.observer import Observer
 from tests.stack.subscriber import Inbox, subscribed
@@ -83,8 +83,7 @@ async def pool(server: Server, observer: Observer) -> AsyncIterator[Pool]:
 def feature_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The feature files of the daemons under test."""
     folder = tmp_path_factory.mktemp("features")
-    for name, content in FEATURES.items():
-        (folder / f"{name}.sql").write_text(content)
+    write_features(folder)
     return folder
 
 

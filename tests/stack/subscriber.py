@@ -45,9 +45,13 @@ class Inbox:
             MessageAttributeNames=["All"],
         )
         messages: list[Any] = list(answer.get("Messages", []))
-        for message in messages:
-            await self._aws.clients.sqs.delete_message(
-                QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"]
+        if messages:
+            await self._aws.clients.sqs.delete_message_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
+                    for number, message in enumerate(messages)
+                ],
             )
         return messages
 

@@ -14,6 +14,7 @@ from fraudd.aws.session import Clients
 from fraudd.local.settings import DatabaseServer
 from tests.stack.aws import REGION, Aws, provisioned
 from tests.stack.database import run_sql
+from tests.stack.features import write_features
 from tests.stack.http import http
 from tests.stack.mariadb import private_mariadb
 from tests.stack.model import ignorant_model
@@ -22,11 +23,6 @@ from tests.stack.workers import free_port
 from tests.systemd.machine import Machine, booted, why_not
 
 PASSWORD = "correct horse"
-FEATURE = """\
--- exists
--- feature known: whether the entity is known | known
-SELECT 1 AS known FROM DUAL WHERE %(entity_id)s LIKE 'shop-%%'"""
-
 CONFIG = """\
 [http]
 max_pending = 1000
@@ -130,7 +126,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A feature file, and a model beside it that knows it, and nothing about fraud."""
     folder = tmp_path_factory.mktemp("features")
     folder.chmod(0o755)  # the daemon's account is nobody's
-    (folder / "known.sql").write_text(FEATURE)
+    write_features(folder, "known")
     ignorant_model(folder)
     return folder
 
