@@ -1,1 +1,1 @@
-"""What runs, on ports alone: the simulation runs this very code."""
+"""The life of a run from request to event, on ports alone: the simulation runs this very code."""

@@ -1,4 +1,4 @@
-"""Finds out what a failed attempt leads to, and reports the failure to the log and the breaker."""
+"""Classifies failed attempts, and reports them to the log and to the breaker."""
 
 import random
 
@@ -13,7 +13,7 @@ from fraudd.telemetry import log
 
 
 class Failures:
-    """Decides on failed attempts."""
+    """Decides whether a failed attempt ends its run."""
 
     def __init__(
         self, *, guard: Guard, clock: Clock, rng: random.Random, terms: RetryTerms

@@ -81,9 +81,10 @@ class Settlement:
     async def fail(
         self, lease: Lease, claim: Record, why: Mapping[str, Any], *, dead_letter: bool
     ) -> Outcome:
-        """Store why a run failed (``type`` and ``detail``), announce it, delete the message.
+        """Store the failure of a run, announce it, delete the message.
 
-        ``dead_letter`` keeps a copy of the message for the operator, with the reason on it.
+        ``why`` has the ``type`` and the ``detail`` of the failure. ``dead_letter`` keeps a copy of
+        the message with both for the operator.
         """
         now = self._clock.now()
         error = {**_common(claim, now, self._terms.failed_ttl_seconds), **why}

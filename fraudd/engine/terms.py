@@ -7,7 +7,7 @@ from fraudd.prediction.retry import Limits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerTerms:
-    """How many runs are computed at a time, how long a poll waits, how long a drain takes."""
+    """The size of the consumer pool, the wait of a poll, and the timeout of a drain."""
 
     count: int
     wait_seconds: float
@@ -16,17 +16,17 @@ class ConsumerTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestTerms:
-    """When a request is answered from the record."""
+    """The conditions for a response from the record, without a new run."""
 
     #: The maximum age of a result if the request names none. None accepts any age.
     default_max_age_seconds: float | None
-    #: A failure younger than this is the answer. An older one leads to a new run.
+    #: A request gets a failure that is younger than this. If it is older, a new run starts.
     retry_failed_after_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BacklogTerms:
-    """How many daemons share a lane's backlog, and its maximum length (None: no maximum)."""
+    """The number of daemons, and the maximum of pending runs in a lane (None: no maximum)."""
 
     fleet_size: int
     max_pending: int | None
@@ -34,7 +34,7 @@ class BacklogTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryTerms:
-    """How often a run is tried, and how long fraudd waits between two attempts."""
+    """The limits of a run's attempts, and the delays between them."""
 
     limits: Limits
     backoff_base_seconds: float
@@ -45,7 +45,7 @@ class RetryTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTerms:
-    """How long the database part of a run may take, and whether test entities are served."""
+    """The timeout of a run's database phase, and whether test entities exist."""
 
     timeout_seconds: float
     test_entities: bool
@@ -53,7 +53,7 @@ class RunTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultTerms:
-    """How long results and failures are kept, and the ``source`` of completion events."""
+    """The time to live of results and failures, and the ``source`` of completion events."""
 
     result_ttl_seconds: float
     failed_ttl_seconds: float
@@ -62,7 +62,7 @@ class ResultTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweeperTerms:
-    """How often the sweeper runs, and from which age it sends a wake-up message again."""
+    """The interval of the sweeper, and the ages at which it acts."""
 
     interval_seconds: float
     grace_seconds: float
@@ -71,7 +71,7 @@ class SweeperTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineTerms:
-    """All of them. The configuration file says what each means."""
+    """All terms of the engine. ``config/fraudd.toml`` explains each one."""
 
     visibility_timeout_seconds: float
     consumers: ConsumerTerms

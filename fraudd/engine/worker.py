@@ -1,4 +1,4 @@
-"""The life of a message: parse it, claim its run, compute, and settle or release both."""
+"""The life of a message: parse it, claim its run, compute the run, settle or release both."""
 
 import asyncio
 
@@ -43,13 +43,13 @@ class Worker:
         self._clock = clock
 
     async def work(self, job: Job) -> Outcome:
-        """Carry one message through, and return its outcome.
+        """Process one message and return its outcome.
 
         Raises only ``CancelledError``, if the daemon stops. Before that, it releases the run and
         the message.
         """
         lease = job.lease
-        # The record's trace follows once it is read. The lease's heartbeats keep this one.
+        # The trace of the message. The trace of the record replaces it when the run is claimed.
         log.trace(parse_traceparent(lease.message.attributes.get(TRACEPARENT)))
         with self._claims.holding(lease):
             try:

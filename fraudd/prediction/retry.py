@@ -24,7 +24,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt failed. ``type`` and ``detail`` are shown to clients.
+    """The cause of a failed attempt. Clients see ``type`` and ``detail``.
 
     ``overrun`` is an attempt that exceeded a timeout, ``bug`` an error that should not happen.
     """

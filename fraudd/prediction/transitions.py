@@ -172,7 +172,7 @@ def completed(record: Record, *, result: Json, now: int, next_run_id: str) -> Tr
 
 
 def failed(record: Record, *, error: Json, now: int, next_run_id: str) -> Transition:
-    """Store why the run failed. ``error`` has its ``run_id`` and ``expires_at``.
+    """Store the failure of a run. ``error`` has its ``run_id`` and ``expires_at``.
 
     If a request came while the run was running, the same write starts the next run.
     """
