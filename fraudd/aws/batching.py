@@ -182,7 +182,8 @@ class BatchReader:
                 delay = 2 * delay or _BACK_OFF_SECONDS
                 waited += delay
             if waited > self._patience_seconds:
-                detail = f"BatchGetItem left {entity_id} unprocessed again and again: throttled"
+                seconds = self._patience_seconds
+                detail = f"throttled: BatchGetItem left {entity_id} unprocessed for {seconds:g} s"
                 raise Unavailable("store", detail)
             await asyncio.sleep(delay)
 

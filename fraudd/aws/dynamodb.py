@@ -113,11 +113,17 @@ class DynamoDbStore:
                 if error.response["Error"]["Code"] != "ResourceNotFoundException":
                     raise
                 raise Unavailable(
-                    "store", f"no table {self._table} at {self._where}: see [results] table"
+                    "store",
+                    f"no table {self._table} at {self._where}: see [results] table,"
+                    " or run 'fraudd provision'",
                 ) from None
         key = [part["AttributeName"] for part in answer["Table"]["KeySchema"]]
         if key != ["entity_id"]:
-            raise Unavailable("store", f"the key of table {self._table} is {key}, not entity_id")
+            raise Unavailable(
+                "store",
+                f"the key of table {self._table} is {', '.join(key)}, not entity_id:"
+                " see [results] table",
+            )
 
 
 def _expressions(transition: Transition) -> dict[str, Any]:

@@ -60,7 +60,9 @@ class Snapshot:
         if await self._session.execute(begin, seconds=seconds):
             # The server may ignore the clause, with a warning:
             # https://dev.mysql.com/doc/refman/8.4/en/commit.html
-            raise Unavailable("database", f"the server gives no snapshot ({begin} warns)")
+            raise Unavailable(
+                "database", f"the server supports no snapshots: {begin} gives a warning"
+            )
         instant = await self.query(_MARIADB_INSTANT if self._session.mariadb else _MYSQL_INSTANT)
         self.as_of = instant.rows[0][0]
         self.as_of_ms, self.threads_running = (int(value) for value in instant.rows[0][1:])
@@ -118,7 +120,7 @@ class Connections:
             except BaseException as error:
                 await _close(slot)
                 if isinstance(error, TimeoutError) and timeout.expired():
-                    detail = f"the snapshot lasted {limit:g} s"
+                    detail = f"the snapshot exceeded its time limit of {limit:g} s"
                     raise SnapshotTimeout("snapshot_timeout", detail) from None
                 if isinstance(error, TransientError) and error.type == "connection_lost":
                     await self._open(slot)

@@ -120,7 +120,8 @@ async def connect(server: Server, *, database: str | None) -> Connection:
         connection.close()
         match error:
             case TimeoutError():
-                raise Unavailable("database", f"no connection within {seconds:g} s") from None
+                detail = f"no connection to {server.host}:{server.port} within {seconds:g} s"
+                raise Unavailable("database", detail) from None
             case TransientError(detail=detail):
                 # A connection that breaks while it is opened means that the server is down.
                 raise Unavailable("database", detail) from error

@@ -104,7 +104,7 @@ class Session:
 
         Raises ``TransientError`` if the server does not answer within ``seconds``.
         """
-        late = TransientError("connection_lost", f"no answer within {seconds:g} s")
+        late = TransientError("connection_lost", f"no answer from the server within {seconds:g} s")
         await self._uninterrupted(self._connection.query(sql), asyncio.timeout(seconds), late)
         return self._connection.warnings
 
@@ -117,7 +117,8 @@ class Session:
         statement to its last row. Raises ``RunError``, ``Unavailable`` or ``BackPressure``.
         """
         deadline = asyncio.get_running_loop().time() + self._deadline_seconds
-        late = TransientError("query_timeout", f"no answer within {self._deadline_seconds:g} s")
+        seconds = self._deadline_seconds
+        late = TransientError("query_timeout", f"no answer from the server within {seconds:g} s")
         cursor = await self._connection.cursor(aiomysql.SSCursor)
         call = _execute_and_fetch(cursor, sql, parameters)
         while True:

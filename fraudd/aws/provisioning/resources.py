@@ -103,12 +103,12 @@ def installation(name: str, place: Place, *, visibility_timeout_seconds: int) ->
         Part(kind="topic", name=names.requests, attributes={}),
         Part(kind="topic", name=names.completions, attributes={}),
         _queue(names.dead, place, retention_seconds=DEAD_LETTER_RETENTION_SECONDS),
-        _queue(names.bulk, place, retention_seconds=RETENTION_SECONDS, more=polled),
+        _queue(names.bulk, place, retention_seconds=RETENTION_SECONDS, extra=polled),
         _queue(
             names.name,
             place,
             retention_seconds=RETENTION_SECONDS,
-            more=polled,
+            extra=polled,
             sender=place.arn("sns", names.requests),
         ),
         # A filter policy would drop events without its attributes, and nobody would notice.
@@ -147,7 +147,7 @@ def _queue(
     place: Place,
     *,
     retention_seconds: int,
-    more: Attributes | None = None,
+    extra: Attributes | None = None,
     sender: str | None = None,
 ) -> Part:
     return Part(
@@ -157,7 +157,7 @@ def _queue(
             "MessageRetentionPeriod": retention_seconds,
             "DelaySeconds": 0,
             "SqsManagedSseEnabled": True,
-            **(more or {}),
+            **(extra or {}),
             "Policy": _policy(place.arn("sqs", name), sender),
         },
     )
