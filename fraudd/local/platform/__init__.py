@@ -1,1 +1,1 @@
-"""The demo platform: a generated shop platform with known frauds."""
+"""The demo platform: a generated shop platform whose frauds are known."""

@@ -1,4 +1,4 @@
-"""Casting: which shops turn fraudulent, in which scenario, how strongly, from when until when."""
+"""Chooses the shops that commit fraud, with scenario, strength and times."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from fraudd.local.platform.columns import DAYS, DAYS_BEFORE, Flags, Floats
 from fraudd.local.platform.people import Shops
 
 SCENARIOS = ("bust_out", "card_testing", "takeover", "ring")
-_FIRST_DAY = 24.0  # a platform needs some honest weeks before its first fraud
+_FIRST_DAY = 24.0  # the first weeks are without fraud
 _NOW = float(DAYS_BEFORE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fraud:
-    """One shop's part: it acts from `starts` until `stops`, and `ends` with its closing.
+    """The fraud of one shop: it acts from `starts` until `stops`, and closes at `ends`.
 
-    A taken-over shop is given back at `ends` instead. `strength` is 0 (hardly visible) to 1.
-    Shops of one ring share `group`.
+    After a takeover, the owner gets the shop back at `ends` instead. `strength` is from 0 (hardly
+    visible) to 1. The shops of a ring have the same `group`.
     """
 
     shop: int
@@ -32,14 +32,20 @@ class Fraud:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """How a scenario goes: ranges in days, and who it befalls."""
+    """The properties of a scenario. Ranges of time are in days."""
 
-    at_now: int  # shops in progress at now, at scale 1
-    acts: tuple[float, float]  # days from start to stop
-    after: tuple[float, float]  # days from stop to the closing
-    sizes: tuple[int, int]  # shops in a group
-    ages: tuple[float, float]  # of a shop at the start
-    per_day: tuple[float, float]  # orders of the shop
+    #: The number of shops in progress now, at scale 1.
+    at_now: int
+    #: From start to stop.
+    acts: tuple[float, float]
+    #: From stop to the closing.
+    after: tuple[float, float]
+    #: The number of shops in a group.
+    sizes: tuple[int, int]
+    #: The age of a shop at the start.
+    ages: tuple[float, float]
+    #: The orders of a shop per day.
+    per_day: tuple[float, float]
 
 
 _KINDS = {
@@ -80,7 +86,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Slot:
-    """A group's part before it has its shops."""
+    """A group's fraud before its shops are chosen."""
 
     scenario: str
     shops: int
@@ -90,22 +96,22 @@ class _Slot:
 
 
 def cast(rng: np.random.Generator, shops: Shops, scale: float) -> list[Fraud]:
-    """All frauds, those of a group together, each with a shop of its own."""
+    """Return all frauds, group by group, each with a shop of its own."""
     slots = [slot for name in SCENARIOS for slot in _slots(rng, name, scale)]
-    # Those in progress at now choose first: there are enough of them at any scale.
+    # Frauds in progress now choose first, so that their number is right at any scale.
     slots.sort(key=lambda slot: (not slot.starts <= _NOW <= slot.ends, slot.starts))
     free = np.ones(shops.count, dtype=np.bool_)
     frauds: list[Fraud] = []
     for group, slot in enumerate(slots):
         for shop in _shops_for(rng, shops, free, slot):
             free[shop] = False
-            late = _joins(rng, slot)
+            delay = _joining_delay(rng, slot)
             frauds.append(
                 Fraud(
                     shop=int(shop),
                     scenario=slot.scenario,
                     group=group,
-                    starts=slot.starts + late,
+                    starts=slot.starts + delay,
                     stops=slot.stops,
                     ends=slot.ends,
                     strength=float(rng.beta(1.0, 1.25)),
@@ -115,34 +121,34 @@ def cast(rng: np.random.Generator, shops: Shops, scale: float) -> list[Fraud]:
 
 
 def _slots(rng: np.random.Generator, scenario: str, scale: float) -> Iterator[_Slot]:
-    """When the groups of one scenario act: those in progress at now are counted exactly."""
+    """Yield the groups of one scenario. The number in progress now is exact."""
     kind = _KINDS[scenario]
     smallest, largest = kind.sizes
     wanted = max(round(kind.at_now * scale), 2)
     mean_size = min((smallest + largest) / 2, wanted)
     mean_days = (sum(kind.acts) + sum(kind.after)) / 2
-    # As many as would keep that number in progress all the time; fewer at first, as the shops.
+    # Enough to keep that number in progress all the time. Early on there are fewer shops.
     count = round(wanted / mean_size / mean_days * (DAYS - _FIRST_DAY) * 0.75)
-    evenly = (np.arange(count) + rng.random(count)) / max(count, 1)
-    starts = _FIRST_DAY + (DAYS - _FIRST_DAY) * evenly**0.85
+    spread = (np.arange(count) + rng.random(count)) / max(count, 1)
+    starts = _FIRST_DAY + (DAYS - _FIRST_DAY) * spread**0.85
     for start in starts:
         acts, after = rng.uniform(*kind.acts), rng.uniform(*kind.after)
         if not start <= _NOW <= start + acts + after:
             size = int(rng.integers(smallest, largest + 1))
             yield _slot(scenario, min(size, wanted), start, acts, after)
     while wanted > 0:
-        acts, after = _lengths_met(rng, kind)
+        acts, after = _lengths_now(rng, kind)
         size = int(rng.integers(smallest, largest + 1))
         size = wanted if wanted - size < smallest else size  # nothing smaller is left over
         yield _slot(scenario, size, _NOW - rng.random() * (acts + after), acts, after)
         wanted -= size
 
 
-def _lengths_met(rng: np.random.Generator, kind: _Kind) -> tuple[float, float]:
-    """The lengths of a fraud met at a given moment: one that lasts is met more often."""
+def _lengths_now(rng: np.random.Generator, kind: _Kind) -> tuple[float, float]:
+    """Return the lengths of a fraud in progress at a moment. Long ones are more likely."""
     acts, after = rng.uniform(*kind.acts, 8), rng.uniform(*kind.after, 8)
-    met = rng.choice(8, p=(acts + after) / np.sum(acts + after))
-    return float(acts[met]), float(after[met])
+    index = rng.choice(8, p=(acts + after) / np.sum(acts + after))
+    return float(acts[index]), float(after[index])
 
 
 def _slot(scenario: str, shops: int, start: float, acts: float, after: float) -> _Slot:
@@ -151,7 +157,7 @@ def _slot(scenario: str, shops: int, start: float, acts: float, after: float) ->
 
 
 def _shops_for(rng: np.random.Generator, shops: Shops, free: Flags, slot: _Slot) -> Iterator[int]:
-    """Distinct shops that fit; where too few do, any that are open for a few days."""
+    """Return distinct shops that fit. If too few do, any open shop is good enough."""
     kind = _KINDS[slot.scenario]
     age = slot.starts - shops.created
     open_ = free & (age > 3) & (shops.closed > slot.starts + 3)
@@ -162,8 +168,8 @@ def _shops_for(rng: np.random.Generator, shops: Shops, free: Flags, slot: _Slot)
     return iter(rng.permutation(candidates)[: slot.shops].tolist())
 
 
-def _joins(rng: np.random.Generator, slot: _Slot) -> float:
-    """Days after which a shop joins: those of a ring one by one, before now if the ring did."""
+def _joining_delay(rng: np.random.Generator, slot: _Slot) -> float:
+    """Return the days until a shop joins its ring, which is before now if the ring began so."""
     reach = _NOW - slot.starts if slot.starts < _NOW else 4.0
     return float(rng.uniform(0, 0.25)) * min(reach, slot.stops - slot.starts) * (slot.shops > 1)
 

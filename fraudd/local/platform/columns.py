@@ -1,6 +1,6 @@
-"""Columns: the arrays the demo is made of, and how plain numbers become hashes, ids and times.
+"""The array types of the generator, and conversions of numbers to hashes, ids and times.
 
-Inside the generator a time is a float: days since the data begin, NaN for what never happens.
+Inside the generator a time is a float: days since the start of the data. NaN means never.
 """
 
 from typing import Any
@@ -11,19 +11,19 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-Keys = NDArray[np.uint64]  # what a hash is made from: equal keys, equal hashes
+Keys = NDArray[np.uint64]  # equal keys become equal hashes
 Texts = NDArray[np.bytes_]
 Times = NDArray[np.datetime64]
 Column = NDArray[Any]
 
-DAYS_BEFORE = 200  # of data before now: three windows of 60 days, and room for the labels
-DAYS_AFTER = 14  # the demo stays alive this long: features never look beyond their as_of
+DAYS_BEFORE = 200  # data before now: three windows of 60 days, and some more for the labels
+DAYS_AFTER = 14  # data after now: the demo works for this long
 DAYS = float(DAYS_BEFORE + DAYS_AFTER)
 
 COUNTRIES: Texts = np.array([b"DE", b"FR", b"NL", b"PL", b"ES", b"US", b"BR", b"VN", b"NG"])
 COUNTRY_SHARES = (0.30, 0.20, 0.14, 0.10, 0.10, 0.07, 0.04, 0.03, 0.02)
 
-# Kinds of thing that have a hash: the first part of a key, so that no two kinds ever meet.
+# Types of things that have a hash. The type is part of the key, so hashes of two types differ.
 CARD, DEVICE, TILL, HUB, BANK, ADDRESS, CARRIER, BUYER = range(1, 9)
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -31,7 +31,7 @@ _HEX_OF_TWO_BYTES: Texts = np.array([b"%04x" % n for n in range(1 << 16)])
 
 
 def mix(*parts: ArrayLike) -> Keys:
-    """Keys that look random but depend on `parts` alone (splitmix64), of their common shape."""
+    """Mix `parts` into keys that look random but depend on them alone (splitmix64)."""
     key = np.zeros(1, dtype=np.uint64)
     with np.errstate(over="ignore"):
         for part in parts:
@@ -43,33 +43,33 @@ def mix(*parts: ArrayLike) -> Keys:
 
 
 def key_of(*parts: int) -> int:
-    """One key, for things that are made one by one."""
+    """Return one key."""
     return int(mix(*parts)[0])
 
 
 def hexadecimal(keys: Keys) -> Texts:
-    """Keys as sixteen hexadecimal digits."""
+    """Format keys as sixteen hexadecimal digits."""
     halves = keys.astype(">u8").view(">u2").reshape(-1, 4).astype(np.intp)
     return np.ascontiguousarray(_HEX_OF_TWO_BYTES[halves]).view("S16").ravel()
 
 
 def addresses(keys: Keys) -> Ints:
-    """Keys as IPv4 addresses."""
+    """Return keys as IPv4 addresses."""
     return (keys >> np.uint64(32)).astype(np.int64)
 
 
 def shop_ids(count: int) -> Texts:
-    """`shop-1` to `shop-<count>`."""
+    """Return `shop-1` to `shop-<count>`."""
     return np.array([b"shop-%d" % number for number in range(1, count + 1)], dtype="S20")
 
 
-def cents(amounts: Floats, *, most: float = 20_000.0) -> Floats:
-    """Amounts of money in whole cents, between fifty cents and `most`."""
-    return np.rint(np.clip(amounts, 0.5, most) * 100) / 100
+def cents(amounts: Floats, *, maximum: float = 20_000.0) -> Floats:
+    """Round amounts to whole cents, and limit them to 0.50 up to `maximum`."""
+    return np.rint(np.clip(amounts, 0.5, maximum) * 100) / 100
 
 
 def moments(days: Floats, begins: np.datetime64) -> Times:
-    """Days since `begins` as times of one second; NaT for NaN and what lies beyond the data."""
+    """Convert days since `begins` to whole seconds. NaN and times after the data become NaT."""
     times = np.full(days.shape, np.datetime64("NaT", "s"))
     known = days <= DAYS
     times[known] = begins + np.floor(days[known] * 86_400).astype("timedelta64[s]")

@@ -1,4 +1,4 @@
-"""Frauds: what each scenario does, from hardly visible to blatant."""
+"""The acts of each fraud scenario, from hardly visible to blatant."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -14,8 +14,8 @@ from fraudd.local.platform.world import World, new_key
 
 
 def play_frauds(rng: np.random.Generator, world: World, frauds: Iterable[Fraud]) -> None:
-    """Write the acts of all frauds into the script."""
-    alone: dict[str, Callable[[np.random.Generator, World, Fraud], None]] = {
+    """Add the acts of all frauds to the script."""
+    single: dict[str, Callable[[np.random.Generator, World, Fraud], None]] = {
         "bust_out": _bust_out,
         "card_testing": _card_testing,
         "takeover": _takeover,
@@ -25,11 +25,11 @@ def play_frauds(rng: np.random.Generator, world: World, frauds: Iterable[Fraud])
         if group[0].scenario == "ring":
             _ring(rng, world, group)
         else:
-            alone[group[0].scenario](rng, world, group[0])
+            single[group[0].scenario](rng, world, group[0])
 
 
 def afterwards(rng: np.random.Generator, shops: Shops, frauds: Iterable[Fraud]) -> Shops:
-    """The shops with what becomes of the fraudulent ones: closed, or back with their owner."""
+    """Return the shops after the frauds: closed, or back with their owner."""
     closed, deserted, verified = shops.closed.copy(), shops.deserted.copy(), shops.verified.copy()
     for fraud in frauds:
         if fraud.scenario == "takeover":
@@ -38,22 +38,22 @@ def afterwards(rng: np.random.Generator, shops: Shops, frauds: Iterable[Fraud]) 
         closed[fraud.shop] = fraud.ends
         if fraud.scenario == "bust_out":
             deserted[fraud.shop] = fraud.stops
-        if rng.random() < 0.3:  # who plans a fraud would rather not prove who they are
+        if rng.random() < 0.3:  # fraudsters avoid proving their identity
             verified[fraud.shop] = np.nan
     return replace(shops, closed=closed, deserted=deserted, verified=verified)
 
 
 def _bust_out(rng: np.random.Generator, world: World, fraud: Fraud) -> None:
-    """Weeks of honest trade, then everything must go at half the price, and nothing is shipped."""
+    """After weeks of honest trade, sell at half the price and ship nothing."""
     script, shop, strength = world.script, fraud.shop, fraud.strength
     length = fraud.stops - fraud.starts
-    first = fraud.starts + rng.uniform(0.1, 1.5)  # preparations cannot be seen
+    first = fraud.starts + rng.uniform(0.1, 1.5)  # preparations leave no trace
     price = 0.85 - 0.4 * strength * rng.uniform(0.6, 1)
     orders = world.shops.per_day[shop] * length * (1 + 11 * strength**1.3)
     script.sells(shop, first, fraud.stops, orders, price=price)
     lost = 0.2 + 0.8 * strength**0.6
     risk = rng.uniform(0.3, 0.65)
-    script.holds_up(shop, first - 1, fraud.ends, share=lost, outcome=NEVER_SHIPPED, risk=risk)
+    script.stalls(shop, first - 1, fraud.ends, share=lost, outcome=NEVER_SHIPPED, risk=risk)
     if rng.random() < 0.45 + 0.5 * strength:
         script.banks_at(shop, new_key(rng, BANK), first - rng.exponential(1.5))
     if rng.random() < 0.4 + 0.5 * strength:
@@ -64,7 +64,7 @@ def _bust_out(rng: np.random.Generator, world: World, fraud: Fraud) -> None:
 
 
 def _card_testing(rng: np.random.Generator, world: World, fraud: Fraud) -> None:
-    """Bursts of small payments, card after card, to find the few that still work."""
+    """Try many stolen cards with small payments, to find the few that work."""
     script, shop, strength = world.script, fraud.shop, fraud.strength
     for _ in range(int(rng.uniform(2, 4 + 8 * strength))):
         begins = rng.uniform(fraud.starts + rng.uniform(0, 0.5), fraud.stops)
@@ -86,13 +86,13 @@ def _card_testing(rng: np.random.Generator, world: World, fraud: Fraud) -> None:
 
 
 def _takeover(rng: np.random.Generator, world: World, fraud: Fraud) -> None:
-    """Somebody else logs in as the owner, sells cheaply, ships little and takes the money."""
+    """Log in as the owner, sell cheaply, ship little, and take the money."""
     script, shop, strength = world.script, fraud.shop, fraud.strength
     _break_in(rng, world, fraud)
-    first = fraud.starts + rng.uniform(0.2, 2.5)  # looks around before anything is seen
+    first = fraud.starts + rng.uniform(0.2, 2.5)  # the first days leave no trace
     price = 0.95 - 0.5 * strength * rng.random()
     lost = 0.15 + 0.85 * strength * rng.uniform(0.5, 1)
-    script.holds_up(shop, first, fraud.ends, share=lost, outcome=CANCELLED_AFTER, risk=0.06)
+    script.stalls(shop, first, fraud.ends, share=lost, outcome=CANCELLED_AFTER, risk=0.06)
     more = 3 * strength * rng.random()
     script.sells(
         shop,
@@ -103,7 +103,9 @@ def _takeover(rng: np.random.Generator, world: World, fraud: Fraud) -> None:
     )
     if rng.random() < 0.35 + 0.55 * strength:
         script.banks_at(shop, new_key(rng, BANK), first + rng.exponential(1.0))
-        script.banks_at(shop, new_key(rng, BANK), fraud.ends + rng.uniform(0, 1))  # the owner's
+        script.banks_at(
+            shop, new_key(rng, BANK), fraud.ends + rng.uniform(0, 1)
+        )  # the owner's account again
     if rng.random() < 0.3 + 0.6 * strength:
         script.offers(shop, first, int(rng.uniform(2, 6 + 20 * strength)), price)
     if rng.random() < 0.4 + 0.5 * strength:
@@ -112,7 +114,7 @@ def _takeover(rng: np.random.Generator, world: World, fraud: Fraud) -> None:
 
 
 def _break_in(rng: np.random.Generator, world: World, fraud: Fraud) -> None:
-    """Wrong passwords first, then logins from a device and mostly a country of their own."""
+    """Add wrong passwords, then logins from another device and mostly from another country."""
     owner = int(world.shops.owner[fraud.shop])
     device, address = new_key(rng, DEVICE), new_key(rng, ADDRESS)
     home = int(world.users.country[owner])
@@ -127,7 +129,7 @@ def _break_in(rng: np.random.Generator, world: World, fraud: Fraud) -> None:
 
 
 def _ring(rng: np.random.Generator, world: World, members: list[Fraud]) -> None:
-    """Shops of one hand praise each other: the same few accounts buy and give five stars."""
+    """Let shops of one group praise each other: a few accounts buy and give five stars."""
     device, address, account = (new_key(rng, kind) for kind in (DEVICE, ADDRESS, BANK))
     shares = rng.random(3) < (0.65, 0.6, 0.6)  # device, address, bank account
     shares[rng.integers(3)] = True
@@ -146,7 +148,7 @@ def _ring(rng: np.random.Generator, world: World, members: list[Fraud]) -> None:
             fraud.stops,
             3 + rng.lognormal(np.log(3 + 30 * fraud.strength), 0.5),
             price=rng.uniform(0.6, 2.2),
-            ships=rng.choice([0.1, 0.9]),  # empty parcels, or not even those
+            ships=rng.choice([0.1, 0.9]),  # empty parcels, or no parcels
             risk=0.05,
             crew=crew,
         )

@@ -1,4 +1,4 @@
-"""Bulk loading: the tables as tab-separated files, and from there into the database."""
+"""Writes the tables to tab-separated files, and loads these into the database."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -10,20 +10,20 @@ import numpy as np
 from fraudd.local.platform.columns import Column, Floats, Ints, Texts, Times
 from fraudd.local.platform.platform import Demo
 
-_ROWS_AT_ONCE = 50_000  # a block of them fits a few megabytes
-# The driver sends a file in packets of 16 MB, which is one byte more than MariaDB takes by default.
-_PIECE = 8 << 20
+_ROWS_PER_BLOCK = 50_000  # a few megabytes
+# The driver sends a file in packets of 16 MB, one byte more than MariaDB accepts by default.
+_PIECE_BYTES = 8 << 20
 _NULL = b"\\N"
-_SECONDS_A_DAY = 86_400
+_SECONDS_PER_DAY = 86_400
 _CLOCK: Texts = np.array(
-    [b" %02d:%02d:%02d" % (s // 3_600, s // 60 % 60, s % 60) for s in range(_SECONDS_A_DAY)]
+    [b" %02d:%02d:%02d" % (s // 3_600, s // 60 % 60, s % 60) for s in range(_SECONDS_PER_DAY)]
 )
 _CENTS: Texts = np.array([b".%02d" % cents for cents in range(100)])
 _CREATE = re.compile(r"CREATE\s+TABLE\s+(\w+)", re.IGNORECASE)
 
 
 def write_tables(demo: Demo, folder: Path) -> dict[str, Path]:
-    """Write each table to a file in `folder` as LOAD DATA reads it by default; its path by name."""
+    """Write each table to a file in the default format of LOAD DATA. Returns the paths by table."""
     files = {}
     for name, columns in demo.tables.items():
         files[name] = folder / f"{name}.tsv"
@@ -39,11 +39,10 @@ async def load(
     files: Mapping[str, Path],
     progress: Callable[[str, int], None],
 ) -> None:
-    """Create the tables of the schema, dropping what stands in their place, and fill them.
+    """Drop and create the tables of the schema, and load the files, the smallest first.
 
-    The connection must allow LOCAL INFILE. The smallest file comes first; `progress` is told each
-    table with its rows once it is loaded. Raises ValueError for a file without a table, and what
-    the driver raises.
+    The connection must allow LOCAL INFILE. `progress` is called with each loaded table and its
+    number of rows. Raises ValueError for a file without a table, and the driver's errors.
     """
     statements = [part for part in _without_comments(schema_sql).split(";") if part.strip()]
     tables = [match[1] for statement in statements if (match := _CREATE.search(statement))]
@@ -54,7 +53,7 @@ async def load(
         await cursor.execute("SHOW TABLES")
         present = {name for (name,) in await cursor.fetchall()}
         for table in tables:
-            if table in present:  # IF EXISTS would warn of every table that does not
+            if table in present:  # IF EXISTS would warn about missing tables
                 await cursor.execute(f"DROP TABLE {table}")
         for statement in statements:
             await cursor.execute(statement)
@@ -66,7 +65,7 @@ async def load(
                     f"INTO TABLE {table} CHARACTER SET ascii"
                 )
             await connection.commit()
-            # Or the first queries are planned without statistics: the server's own come later.
+            # The server collects statistics later, and plans the first queries without them.
             await cursor.execute(f"ANALYZE TABLE {table}")
             progress(table, rows)
 
@@ -76,11 +75,11 @@ def _without_comments(sql: str) -> str:
 
 
 def _pieces(file: Path) -> Iterator[Path]:
-    """The lines of a file as smaller files, one after the other; each is gone after its turn."""
+    """Yield the lines of a file as smaller files. Each one replaces the one before."""
     piece = file.with_suffix(".piece")
     try:
         with file.open("rb") as lines:
-            while block := lines.read(_PIECE):
+            while block := lines.read(_PIECE_BYTES):
                 piece.write_bytes(block + lines.readline())
                 yield piece
     finally:
@@ -88,13 +87,14 @@ def _pieces(file: Path) -> Iterator[Path]:
 
 
 def _blocks(columns: list[Column]) -> Iterator[bytes]:
-    """The rows of a table as text, many at once.
+    """Yield the rows of a table as blocks of text.
 
-    Every cell is set into a matrix of bytes, padded with zeros, which are left out at the end.
+    A block is a matrix of bytes, in which each cell is padded with zeros. The zeros are removed
+    at the end.
     """
     rows = columns[0].size
-    for first in range(0, rows, _ROWS_AT_ONCE):
-        cells = [_cells(column[first : first + _ROWS_AT_ONCE]) for column in columns]
+    for first in range(0, rows, _ROWS_PER_BLOCK):
+        cells = [_cells(column[first : first + _ROWS_PER_BLOCK]) for column in columns]
         width = sum(cell.itemsize + 1 for cell in cells)
         matrix = np.zeros((cells[0].size, width), dtype=np.uint8)
         left = 0
@@ -108,7 +108,7 @@ def _blocks(columns: list[Column]) -> Iterator[bytes]:
 
 
 def _cells(column: Column) -> Texts:
-    """A column as text."""
+    """Format a column."""
     match column.dtype.kind:
         case "M":
             return _times(column)
@@ -121,10 +121,10 @@ def _cells(column: Column) -> Texts:
 
 
 def _times(times: Times) -> Texts:
-    """`2026-11-24 08:00:00`, from one text for each day and one for each second of a day."""
+    """Format times as `2026-11-24 08:00:00`, from one text per day and one per second of a day."""
     null = np.isnat(times)
     seconds = np.where(null, 0, times.astype(np.int64))
-    days, clock = np.divmod(seconds, _SECONDS_A_DAY)
+    days, clock = np.divmod(seconds, _SECONDS_PER_DAY)
     known, day = np.unique(days, return_inverse=True)
     dates = np.datetime_as_string(known.astype("datetime64[D]")).astype("S10")
     texts = np.empty(times.size, dtype=[("date", "S10"), ("clock", "S9")])
@@ -135,7 +135,7 @@ def _times(times: Times) -> Texts:
 
 
 def _numbers(numbers: Ints) -> Texts:
-    """Decimal digits without leading zeros; NULL for what is negative."""
+    """Format integers without leading zeros. A negative number is NULL."""
     width = max(len(str(numbers.max(initial=0))), len(_NULL))
     digits = np.zeros((numbers.size, width), dtype=np.uint8)
     rest = np.maximum(numbers, 0)
@@ -148,7 +148,7 @@ def _numbers(numbers: Ints) -> Texts:
 
 
 def _amounts(amounts: Floats) -> Texts:
-    """Money with two decimals."""
+    """Format money with two decimals."""
     whole, cents = np.divmod(np.rint(amounts * 100).astype(np.int64), 100)
     digits = _numbers(whole)
     texts = np.empty(amounts.size, dtype=[("whole", digits.dtype), ("cents", "S3")])

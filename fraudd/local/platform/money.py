@@ -1,4 +1,4 @@
-"""Money: how orders are paid, charged back and paid out, and to which bank accounts."""
+"""Payments, chargebacks, payouts, and the bank accounts of the shops."""
 
 from dataclasses import dataclass
 
@@ -32,16 +32,16 @@ _MINUTE = 1 / 1_440
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payments:
-    """One element an attempt to pay. Times in days, NaN for never."""
+    """Attempts to pay, one per element. Times are in days, and NaN means never."""
 
-    order: Ints  # index, or NO_ORDER where the checkout was given up
+    order: Ints  # index, or NO_ORDER for an abandoned checkout
     shop: Ints
     user: Ints
     amount: Floats
     card: Keys
     device: Keys
     country: Ints  # where the card was issued
-    status: Ints  # index of STATUSES, as it is when the data end
+    status: Ints  # index of STATUSES, at the end of the data
     created: Floats
     declined: Floats
     captured: Floats
@@ -50,7 +50,7 @@ class Payments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chargebacks:
-    """One element a chargeback that is reported before the data end."""
+    """Chargebacks that are reported before the end of the data, one per element."""
 
     order: Ints
     reason: Ints  # index of REASONS
@@ -58,7 +58,7 @@ class Chargebacks:
 
 
 def charge_back(rng: np.random.Generator, orders: Orders) -> Chargebacks:
-    """Banks report some of the orders, weeks later."""
+    """Charge back some of the orders. Banks report this weeks later."""
     order = np.flatnonzero(rng.random(orders.count) < orders.risk)
     reported = orders.created[order] + 6 + rng.gamma(2.0, 8.5, order.size)
     order, reported = order[reported <= DAYS], reported[reported <= DAYS]
@@ -70,11 +70,11 @@ def charge_back(rng: np.random.Generator, orders: Orders) -> Chargebacks:
 def pay(
     rng: np.random.Generator, world: World, orders: Orders, chargebacks: Chargebacks
 ) -> Payments:
-    """One payment for each order, after a declined one now and then, and attempts given up."""
+    """Make a payment for each order, declined attempts before some, and abandoned checkouts."""
     paid = _paid(rng, world, orders, chargebacks)
     failed = rng.poisson(world.shops.declines[orders.shop])
     again = np.repeat(np.arange(orders.count), failed)
-    parts = [paid, _declined_before(rng, paid, again), _given_up(rng, world)]
+    parts = [paid, _declined_before(rng, paid, again), _abandoned(rng, world)]
     names = Payments.__slots__
     return Payments(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
 
@@ -82,7 +82,7 @@ def pay(
 def _paid(
     rng: np.random.Generator, world: World, orders: Orders, chargebacks: Chargebacks
 ) -> Payments:
-    """The payment that went through, for each order."""
+    """Make the successful payment of each order."""
     count = orders.count
     own = devices(rng, world.users, orders.user, orders.created)
     device = world.crew_keys(rng, orders.crew, own, "device")
@@ -103,7 +103,7 @@ def _paid(
         shop=orders.shop,
         user=orders.user,
         amount=orders.amount,
-        card=mix(CARD, orders.user, rng.random(count) < 0.15),  # some have two
+        card=mix(CARD, orders.user, rng.random(count) < 0.15),  # some users have two
         device=device,
         country=np.where(travels, anywhere, world.country(orders.user)),
         status=status,
@@ -115,7 +115,7 @@ def _paid(
 
 
 def _declined_before(rng: np.random.Generator, paid: Payments, again: Ints) -> Payments:
-    """Attempts in the minutes before a payment went through: a typing error, an empty account."""
+    """Make declined attempts in the minutes before a payment, such as typing errors."""
     created = paid.created[again] - rng.uniform(0.5, 3, again.size) * _MINUTE
     other_card = mix(CARD, paid.user[again], 2)
     never = np.full(again.size, np.nan)
@@ -135,8 +135,8 @@ def _declined_before(rng: np.random.Generator, paid: Payments, again: Ints) -> P
     )
 
 
-def _given_up(rng: np.random.Generator, world: World) -> Payments:
-    """Declined payments of the script, while the shop is open."""
+def _abandoned(rng: np.random.Generator, world: World) -> Payments:
+    """Make the declined payments of the script, for open shops."""
     shops, acts = world.shops, world.script.acts("tries")
     act = np.repeat(np.arange(acts.size), acts["count"])
     created = acts["begins"][act] + (acts["ends"] - acts["begins"])[act] * rng.random(act.size)
@@ -167,16 +167,19 @@ def _given_up(rng: np.random.Generator, world: World) -> Payments:
 def pay_out(
     rng: np.random.Generator, world: World, payments: Payments
 ) -> tuple[Ints, Floats, Floats]:
-    """Shop, amount and time of each payout: what came in since the last one, and extra ones."""
+    """Return shop, amount and time of each payout, regular and scripted.
+
+    A regular payout is the money that came in since the one before.
+    """
     shops, extra = world.shops, world.script.acts("payouts")
     every = rng.choice([3.0, 7.0, 14.0, 30.0], shops.count, p=[0.1, 0.6, 0.2, 0.1])
     phase = rng.uniform(0, every)
     taken = np.flatnonzero(payments.captured <= DAYS)
     shop = payments.shop[taken]
     turn = np.floor((payments.captured[taken] + phase[shop]) / every[shop])
-    most = 1 << 10  # turns a shop can have
-    groups, group = np.unique(shop * most + turn.astype(np.int64), return_inverse=True)
-    shop, turn = groups // most, groups % most
+    max_turns = 1 << 10  # of a shop
+    groups, group = np.unique(shop * max_turns + turn.astype(np.int64), return_inverse=True)
+    shop, turn = groups // max_turns, groups % max_turns
     fees = rng.uniform(0.85, 0.97, groups.size)
     amount = np.bincount(group, weights=payments.amount[taken]) * fees
     at = (turn + 1) * every[shop] - phase[shop] + rng.uniform(0, 0.6, groups.size)
@@ -185,15 +188,15 @@ def pay_out(
     amount = np.concatenate([amount, extra["amount"]])
     at = np.concatenate([at, extra["at"]])
     open_ = at <= np.minimum(shops.closed[shop], DAYS)
-    return shop[open_], cents(amount[open_], most=1e9), at[open_]
+    return shop[open_], cents(amount[open_], maximum=1e9), at[open_]
 
 
 def open_accounts(rng: np.random.Generator, world: World) -> tuple[Ints, Keys, Floats]:
-    """Shop, account and time of each bank account that is added."""
+    """Return shop, account and time of each added bank account."""
     shops, extra = world.shops, world.script.acts("banks")
     shop = np.arange(shops.count)
-    apart = rng.random(shops.count) < 0.4  # one account a shop, or one for all of an owner's
-    first = mix(BANK, shops.owner, np.where(apart, shop + 1, 0), 1)
+    separate = rng.random(shops.count) < 0.4  # else one account for all shops of the owner
+    first = mix(BANK, shops.owner, np.where(separate, shop + 1, 0), 1)
     shop = np.concatenate([shop, extra["shop"]])
     account = np.concatenate([first, extra["account"]])
     at = np.concatenate([shops.created + rng.uniform(0, 4, shops.count), extra["at"]])

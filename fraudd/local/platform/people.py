@@ -1,4 +1,4 @@
-"""People: shops, who owns them, and who buys. All of them honest so far."""
+"""Shops, their owners, and buyers, all of them honest so far."""
 
 from dataclasses import dataclass
 
@@ -21,36 +21,54 @@ from fraudd.local.platform.columns import (
 from fraudd.local.platform.rhythm import Rhythm
 
 _SHOPS = 3_120
-_ORDERS = 515_000  # of the shops but the largest; what the acts of a script sell comes on top
+_ORDERS = 515_000  # of all shops except the largest, without those of the script
 _LARGEST = 56_000  # orders of the largest shop
-_SECOND = 22_000  # no other shop has more
+_SECOND = 22_000  # maximum for any other shop
 _BUYERS = 130_000
-_BORN_BEFORE = 0.40  # share of the shops that are older than the data
-_SPREAD_OF_SIZES = 2.37  # of the log of orders a day: a third of the shops hardly sell at all
-_ZONES = (0.0, 0.0, 0.0, 0.0, 0.0, -6.0, -4.0, 6.0, 0.0)  # hours, by country
+#: The share of the shops that are older than the data.
+_BORN_BEFORE = 0.40
+#: The deviation of the log of orders per day. A third of the shops hardly sell at all.
+_SPREAD_OF_SIZES = 2.37
+#: The time zone of each country in hours.
+_ZONES = (0.0, 0.0, 0.0, 0.0, 0.0, -6.0, -4.0, 6.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shops:
-    """One element a shop, the oldest first. Times in days."""
+    """Shops, one per element, the oldest first. Times are in days."""
 
     created: Floats
-    closed: Floats  # inf for never
-    deserted: Floats  # customers stay away from then on; inf for never
-    verified: Floats  # NaN for never
-    owner: Ints  # index of a user
+    #: Infinity means never.
+    closed: Floats
+    #: Customers stay away from this time on. Infinity means never.
+    deserted: Floats
+    #: NaN means never.
+    verified: Floats
+    #: The index of a user.
+    owner: Ints
     country: Ints
-    shift: Floats  # time zone in days
-    per_day: Floats  # orders on an average day
-    ramp: Floats  # over 1: sells less and less; under 1: more and more
-    basket: Floats  # log of the middle amount
-    spread: Floats  # of that log
-    variety: Floats  # buyers there are for each order: low where customers come again
-    handling: Floats  # log of the days to ship
-    risk: Floats  # share of the orders charged back for reasons a shop cannot help
-    declines: Floats  # declined attempts for each order
-    digital: Flags  # delivered at once
-    till: Flags  # payments come from a device of the shop's own
+    #: The time zone in days.
+    shift: Floats
+    #: Orders on an average day.
+    per_day: Floats
+    #: Sales decrease over time if more than 1, and increase if less.
+    ramp: Floats
+    #: The log of the median amount.
+    basket: Floats
+    #: The deviation of this log.
+    spread: Floats
+    #: Potential buyers per order. It is low if customers come again.
+    variety: Floats
+    #: The log of the days until an order is shipped.
+    handling: Floats
+    #: The share of orders charged back through no fault of the shop.
+    risk: Floats
+    #: Declined attempts per order.
+    declines: Floats
+    #: Goods are delivered at once.
+    digital: Flags
+    #: Payments come from a device in the shop.
+    till: Flags
 
     @property
     def count(self) -> int:
@@ -60,13 +78,16 @@ class Shops:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """One element a user: the owners, then the buyers."""
+    """Users, one per element: the owners, then the buyers."""
 
     owners: int
     country: Ints
-    logins_per_day: Floats  # of the owners
-    new_phone: Floats  # day on which an owner's first device is replaced; inf for never
-    trip_begins: Floats  # an owner's journey
+    #: Of the owners.
+    logins_per_day: Floats
+    #: The day on which an owner's first device is replaced. Infinity means never.
+    new_phone: Floats
+    #: An owner's trip.
+    trip_begins: Floats
     trip_ends: Floats
     trip_country: Ints
 
@@ -77,7 +98,7 @@ class Users:
 
 
 def found_shops(rng: np.random.Generator, rhythm: Rhythm, scale: float) -> Shops:
-    """Shops that are born, trade and close through the period."""
+    """Make shops that open, trade and close during the period."""
     count = max(round(_SHOPS * scale), 1)
     older = round(_BORN_BEFORE * count)
     before = -rng.gamma(1.2, 220.0, older)
@@ -116,10 +137,10 @@ def found_shops(rng: np.random.Generator, rhythm: Rhythm, scale: float) -> Shops
 
 
 def _sized(per_day: Floats, lifetime: Floats, largest: int, scale: float) -> Floats:
-    """Orders a day such that all shops and the largest reach their numbers."""
+    """Scale the orders per day so that the largest shop and all others reach their totals."""
     others = np.arange(per_day.size) != largest
     per_day = per_day * others
-    for _ in range(3):  # cutting the second largest leaves something to share out again
+    for _ in range(3):  # a limited shop leaves orders to distribute again
         per_day *= _ORDERS * scale / max(float(np.sum(per_day * lifetime)), 1.0)
         per_day = np.minimum(per_day, _SECOND * scale / np.maximum(lifetime, 1.0))
     per_day[largest] = _LARGEST * scale / lifetime[largest]
@@ -127,23 +148,23 @@ def _sized(per_day: Floats, lifetime: Floats, largest: int, scale: float) -> Flo
 
 
 def _verified(rng: np.random.Generator, created: Floats) -> Floats:
-    """Most owners prove who they are in the first days, some late, some never."""
+    """Return when owners prove their identity: most in the first days, some late or never."""
     delay = np.where(rng.random(created.size) < 0.75, 2.0, 40.0) * rng.exponential(1, created.size)
     return np.where(rng.random(created.size) < 0.12, np.nan, created + delay)
 
 
 def _owners(rng: np.random.Generator, count: int) -> Ints:
-    """Index of each shop's owner; some own several, honestly."""
+    """Return the index of each shop's owner. Some honest owners have several shops."""
     owner = np.arange(count)
     earlier = np.floor(rng.random(count) * np.arange(count)).astype(np.int64)
     chain = rng.random(count) < 0.11
-    for shop in np.flatnonzero(chain):  # one after the other: an owner of two may open a third
+    for shop in np.flatnonzero(chain):  # in order: an owner of two may open a third
         owner[shop] = owner[earlier[shop]]
     return np.unique(owner, return_inverse=True)[1].astype(np.int64)
 
 
 def settle_users(rng: np.random.Generator, shops: Shops, scale: float) -> Users:
-    """The owners of `shops`, and buyers."""
+    """Make the owners of `shops`, and buyers."""
     owners = int(shops.owner.max()) + 1
     buyers = max(round(_BUYERS * scale), 50)
     country = rng.choice(COUNTRIES.size, owners + buyers, p=COUNTRY_SHARES)
@@ -162,20 +183,20 @@ def settle_users(rng: np.random.Generator, shops: Shops, scale: float) -> Users:
 
 
 def devices(rng: np.random.Generator, users: Users, user: Ints, at: Floats) -> Keys:
-    """The device each user acts from at each time: their own, a second one, or a shared one."""
+    """Return the device of each action: the user's own, a second one, or a shared one."""
     luck = rng.random(user.size)
     replaced = np.zeros(user.size, dtype=np.int64)
     own = user < users.owners
     replaced[own] = at[own] > users.new_phone[user[own]]
     second = luck < 0.25 * (user % 3 == 0)
     key = mix(DEVICE, user, np.where(second, 2, replaced))
-    sharing = (user % 40 == 7) & (luck > 0.6)  # the computer at a library, a shared desk
+    sharing = (user % 40 == 7) & (luck > 0.6)  # a computer in a library, or a shared desk
     hub = mix(HUB, user // 40 % max(users.count // 2_000, 2))
     return np.where(sharing, hub, key)
 
 
 def networks(rng: np.random.Generator, users: Users, user: Ints) -> Keys:
-    """The address each user acts from: at home, or on the way one of a carrier that many share."""
-    on_the_way = (user % 6 == 1) & (rng.random(user.size) < 0.5)
+    """Return the address of each action: at home, or a mobile carrier's that many users share."""
+    mobile = (user % 6 == 1) & (rng.random(user.size) < 0.5)
     carrier = mix(CARRIER, user // 6 % max(users.count // 2_000, 2))
-    return np.where(on_the_way, carrier, mix(ADDRESS, user))
+    return np.where(mobile, carrier, mix(ADDRESS, user))

@@ -1,7 +1,7 @@
-"""A demo platform with fraud in it: a few hundred thousand orders, made from one seed.
+"""Generates the demo platform: 600,000 orders with fraud among them, from one seed.
 
-The data begin 200 days before `now` and go on for 14 days after it, so that a daemon that is asked
-tomorrow sees tomorrow's orders. The same seed, time and scale make the same platform.
+The data begin 200 days before `now` and end 14 days after it. So a request tomorrow finds
+tomorrow's orders. The same seed, time and scale generate the same platform.
 """
 
 import csv
@@ -36,19 +36,20 @@ __all__ = (
 )
 
 LABELLED_DAYS_AGO = (137, 98, 60, 21)
-"""Times of the labels in days before now, the last of them for the test.
+"""Times of the labels in days before now. The last one is for the test.
 
-The first has 60 days of data before it, the widest window of a feature. The last is old enough
-for the truth to be out: chargebacks are reported weeks late, and 21 days count as known.
+60 days of data precede the first, as many as the widest window of a feature needs. The last is
+21 days old, because chargebacks are reported weeks late.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demo:
-    """The platform: table, column, array; a table's arrays have equal length and schema order.
+    """The platform's tables: a mapping of table to column to array, in the schema's order.
 
-    Times are `datetime64[s]` in UTC with NaT for NULL, texts and hashes bytes, amounts floats with
-    two decimals, other numbers integers with -1 for NULL. `begins` and `ends` are whole seconds.
+    The arrays of a table have the same length. Times are `datetime64[s]` in UTC, with NaT for NULL.
+    Texts and hashes are bytes. Amounts are floats with two decimals. Other numbers are integers,
+    with -1 for NULL. `begins` and `ends` are whole seconds.
     """
 
     tables: Mapping[str, Mapping[str, Column]]
@@ -59,7 +60,7 @@ class Demo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """Whether a shop's fraud was in progress at a time: 1 or 0."""
+    """Whether a shop committed fraud at a time: 1 or 0."""
 
     entity_id: str
     as_of: datetime
@@ -67,9 +68,9 @@ class Label:
 
 
 def generate(*, seed: int, now: datetime, scale: float = 1.0) -> Demo:
-    """Make the platform around the aware time `now`; `scale` multiplies shops, orders and frauds.
+    """Generate the platform around `now`. `scale` multiplies shops, orders and frauds.
 
-    Raises ValueError for a `now` without a time zone and for a `scale` that is not positive.
+    Raises ValueError if `now` has no time zone or `scale` is not positive.
     """
     if now.tzinfo is None:
         raise ValueError("now must have a time zone")
@@ -91,25 +92,25 @@ def generate(*, seed: int, now: datetime, scale: float = 1.0) -> Demo:
 
 
 def labels(demo: Demo) -> list[Label]:
-    """The truth about every open shop at each time of `LABELLED_DAYS_AGO`, for training."""
+    """Return the label of every open shop at each time of `LABELLED_DAYS_AGO`, for training."""
     grid = (demo.now - timedelta(days=days) for days in LABELLED_DAYS_AGO)
     return [label for as_of in grid for label in _labels_at(demo, as_of)]
 
 
 def labels_now(demo: Demo) -> list[Label]:
-    """The truth about every open shop now, which nobody outside a demo has."""
+    """Return the label of every open shop now, which only a demo knows."""
     return _labels_at(demo, demo.now)
 
 
 def scenarios(demo: Demo) -> dict[str, str]:
-    """The scenario of every shop that has one at some time."""
-    told = demo.tables["fraud_scenarios"]
-    pairs = zip(told["shop_id"].tolist(), told["scenario"].tolist(), strict=True)
+    """Return the scenario of every shop that commits fraud at some time."""
+    frauds = demo.tables["fraud_scenarios"]
+    pairs = zip(frauds["shop_id"].tolist(), frauds["scenario"].tolist(), strict=True)
     return {shop.decode(): scenario.decode() for shop, scenario in pairs}
 
 
 def write_labels(path: Path, rows: Iterable[Label]) -> None:
-    """Write labels as CSV: `entity_id,as_of,label`, times in RFC 3339 with milliseconds."""
+    """Write labels as CSV: `entity_id,as_of,label`. Times are RFC 3339 with milliseconds."""
     with path.open("w", newline="", encoding="ascii") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("entity_id", "as_of", "label"))
@@ -119,13 +120,13 @@ def write_labels(path: Path, rows: Iterable[Label]) -> None:
 
 
 def _labels_at(demo: Demo, as_of: datetime) -> list[Label]:
-    """One label for each shop that is open at `as_of`."""
+    """Return a label for each shop that is open at `as_of`."""
     at = _datetime64(as_of)
-    shops, told = demo.tables["shops"], demo.tables["fraud_scenarios"]
+    shops, frauds = demo.tables["shops"], demo.tables["fraud_scenarios"]
     closed = shops["closed_at"] <= at  # NaT compares as false
     is_open = (shops["created_at"] <= at) & ~closed
-    in_progress = (told["starts_at"] <= at) & (at <= told["ends_at"])
-    fraudulent = np.isin(shops["shop_id"], told["shop_id"][in_progress])
+    in_progress = (frauds["starts_at"] <= at) & (at <= frauds["ends_at"])
+    fraudulent = np.isin(shops["shop_id"], frauds["shop_id"][in_progress])
     return [
         Label(entity_id=shop.decode(), as_of=as_of, label=int(label))
         for shop, label in zip(

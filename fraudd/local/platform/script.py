@@ -1,7 +1,7 @@
-"""Script: what single shops and users do beside their everyday trade, written act by act.
+"""The script: events of single shops and users in addition to everyday trade.
 
-Honest look-alikes and frauds are told with the same few acts; only their measure differs.
-Shops and users are indices, times are days.
+Frauds and honest look-alikes use the same few types of events, with different values. Shops and
+users are indices. Times are days.
 """
 
 from dataclasses import dataclass, field
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Acts = NDArray[np.void]  # a structured array, one element an act
+Acts = NDArray[np.void]  # a structured array with one element for each act
 
-NEVER_SHIPPED, CANCELLED_AFTER, SHIPPED_AFTER = range(3)  # what becomes of orders held up
-NOBODY = -1  # no crew: the public buys
+NEVER_SHIPPED, CANCELLED_AFTER, SHIPPED_AFTER = range(3)  # outcomes of stalled orders
+NOBODY = -1  # no crew, so the public buys
 
 _FIELDS = {
     "spells": "shop:i8 begins:f8 ends:f8 orders:f8 price:f8 ships:f8 risk:f8 crew:i8",
@@ -32,14 +32,14 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Acts by kind, in the order they were written."""
+    """Acts by kind, in the order in which they were added."""
 
     _acts: dict[str, list[tuple[float, ...]]] = field(
         default_factory=lambda: {kind: [] for kind in _KINDS}
     )
 
     def acts(self, kind: str) -> Acts:
-        """All acts of a kind as one structured array."""
+        """Return all acts of a kind."""
         return np.array(self._acts[kind], dtype=_KINDS[kind])
 
     def sells(
@@ -54,30 +54,30 @@ class Script:
         risk: float = 0.0,
         crew: int = NOBODY,
     ) -> None:
-        """About `orders` more orders than usual, at `price` times the usual price.
+        """Add about `orders` orders to the usual ones, at `price` times the usual price.
 
-        A share `ships` of them is shipped; of the rest a share `risk` is charged back. A `crew`
-        buys instead of the public.
+        A share `ships` of them is shipped. A share `risk` of the others is charged back. If there
+        is a `crew`, it buys instead of the public.
         """
         self._acts["spells"].append((shop, begins, ends, orders, price, ships, risk, crew))
 
-    def holds_up(
+    def stalls(
         self, shop: int, begins: float, ends: float, *, share: float, outcome: int, risk: float
     ) -> None:
-        """A share of the orders of this time is not shipped before its end, if ever.
+        """Delay or lose a share of the orders of this time.
 
-        Of those a share `risk` is charged back.
+        A share `risk` of these is charged back.
         """
         self._acts["stalls"].append((shop, begins, ends, share, outcome, risk))
 
     def banks_at(self, shop: int, account: int, at: float) -> None:
-        """Another bank account for the payouts."""
+        """Add a bank account, which gets the payouts from now on."""
         self._acts["banks"].append((shop, account, at))
 
     def logs_in(
         self, user: int, at: float, *, device: int, address: int, country: int, ok: bool = True
     ) -> None:
-        """A login of an owner that is not one of the everyday ones."""
+        """Add a login of an owner to the everyday ones."""
         self._acts["logins"].append((user, at, device, address, country, ok))
 
     def tries_cards(
@@ -90,27 +90,27 @@ class Script:
         devices: int,
         amount: float = 0.0,
     ) -> None:
-        """Declined payments, each with another card, from so many devices.
+        """Add declined payments, each with another card, from a number of devices.
 
-        Of about `amount` each, or of what is usual for the shop where that is 0.
+        Each is about `amount`, or an amount that is usual for the shop if this is 0.
         """
         self._acts["tries"].append((shop, begins, ends, count, devices, amount))
 
     def offers(self, shop: int, at: float, count: int, price: float) -> None:
-        """New listings at `price` times the usual price."""
+        """Add listings at `price` times the usual price."""
         self._acts["offers"].append((shop, at, count, price))
 
     def draws(self, shop: int, at: float, amount: float) -> None:
-        """A payout beside the regular ones."""
+        """Add a payout to the regular ones."""
         self._acts["payouts"].append((shop, at, amount))
 
     def crew(
         self, size: int, *, device: int, address: int, on_device: float, praises: float
     ) -> int:
-        """A group of buyers, for `sells`.
+        """Add a group of buyers for `sells`, and return its number.
 
-        In a share `on_device` of the cases they act from one device and address; they give five
-        stars to a share `praises` of what they buy.
+        A share `on_device` of their actions comes from one device and address. They give five
+        stars to a share `praises` of their orders.
         """
         self._acts["crews"].append((size, device, address, on_device, praises))
         return len(self._acts["crews"]) - 1

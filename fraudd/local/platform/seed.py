@@ -1,4 +1,4 @@
-"""Seeds the database with the demo platform: once, and anew when it is outdated."""
+"""Loads the demo platform into the database, and replaces an outdated one."""
 
 import hashlib
 import json
@@ -21,21 +21,21 @@ from fraudd.local.platform.load import load, write_tables
 from fraudd.local.progress import Progress
 from fraudd.local.settings import DatabaseServer, Settings
 
-#: What a server answers to an account that may not make or grant to others: errors 1044 and 1227.
+#: Errors of an account that may not create accounts or grant rights.
 _NOT_ALLOWED = (1044, 1227)
-#: What a server answers that takes no LOAD DATA LOCAL: MySQL 1148 or 3948, MariaDB 4166.
+#: Errors of a server that rejects LOAD DATA LOCAL: MySQL 1148 or 3948, MariaDB 4166.
 _NO_LOCAL_INFILE = (1148, 3948, 4166)
-#: What four daemons need that are started by hand: two connections each, and one that kills.
+#: Enough for four daemons: each needs two connections, and one for KILL QUERY.
 _READER_CONNECTIONS = 12
 
 
 async def seed(
     settings: Settings, admin: DatabaseServer, *, now: datetime, progress: Progress
 ) -> str:
-    """See that the demo platform is in the database, and its labels in files; gives its stamp.
+    """Load the demo platform into the database and its labels into files. Returns its stamp.
 
-    It is made anew where it was made by other code, in another size, or so long ago that its
-    data end. Raises ``Misconfigured`` where the database does not let us.
+    It stays as it is if it was made by the same code, in the same size, and its data have not
+    ended. Raises ``Misconfigured`` if the database server refuses.
     """
     wanted = {"digest": _digest(settings.root), "scale": settings.scale, "seed": settings.seed}
     note = settings.state / "demo.json"
@@ -55,22 +55,22 @@ async def seed(
             return stamp
     except MySQLError as error:
         remedy = (
-            "; start the server with --local-infile=1" if _code(error) in _NO_LOCAL_INFILE else ""
+            ". Start the server with --local-infile=1." if _code(error) in _NO_LOCAL_INFILE else ""
         )
         raise Misconfigured(f"database at {admin.host}:{admin.port}: {error}{remedy}") from error
 
 
 async def scenarios(admin: DatabaseServer) -> dict[str, str]:
-    """Give the kind of fraud of each shop that commits one."""
+    """Return the scenario of each shop that commits fraud."""
     async with _connected(admin, database=admin.name) as connection:
         return dict(await _rows(connection, "SELECT shop_id, scenario FROM fraud_scenarios"))
 
 
 async def reader(settings: Settings, admin: DatabaseServer, progress: Progress) -> tuple[str, Path]:
-    """Give the account that the daemon uses, and the file that holds its password.
+    """Return the daemon's account and the file with its password.
 
-    It may read the demo platform, and nothing else. Where the server does not let us make one, it
-    is the account that we have.
+    The account may only read the demo platform. If the server lets us create no account, the
+    daemon uses ours.
     """
     folder = settings.state / "credentials"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -83,7 +83,7 @@ async def reader(settings: Settings, admin: DatabaseServer, progress: Progress) 
     except MySQLError as error:
         if _code(error) not in _NOT_ALLOWED:
             raise Misconfigured(f"database at {admin.host}:{admin.port}: {error}") from error
-        progress.say(f"the daemon uses the account {admin.user}, which may make no other")
+        progress.say(f"the daemon uses the account {admin.user}, which may not create another")
         name, password_file = admin.user, folder / "own-database-password"
         _write_secret(password_file, admin.password)
     return name, password_file
@@ -92,7 +92,7 @@ async def reader(settings: Settings, admin: DatabaseServer, progress: Progress) 
 async def _make_reader(
     connection: aiomysql.Connection, name: str, password: str, database: str
 ) -> None:
-    # The daemon comes from where we come from, whatever the server calls that.
+    # The daemon connects from this machine. The server knows by which host name.
     [[host]] = await _rows(connection, "SELECT SUBSTRING_INDEX(USER(), '@', -1)")
     await _rows(connection, "CREATE USER IF NOT EXISTS %s@%s", name, host)
     change = f"ALTER USER %s@%s IDENTIFIED BY %s WITH MAX_USER_CONNECTIONS {_READER_CONNECTIONS}"
@@ -103,8 +103,8 @@ async def _make_reader(
 async def _make(
     settings: Settings, connection: aiomysql.Connection, *, now: datetime, progress: Progress
 ) -> None:
-    made = demo.generate(seed=settings.seed, now=now, scale=settings.scale)
-    counts = {name: len(next(iter(columns.values()))) for name, columns in made.tables.items()}
+    generated = demo.generate(seed=settings.seed, now=now, scale=settings.scale)
+    counts = {name: len(next(iter(table.values()))) for name, table in generated.tables.items()}
     progress.say(f"demo platform: {counts['shops']:,} shops, {counts['orders']:,} orders")
     await _rows(connection, "CREATE TABLE IF NOT EXISTS demo_stamp (stamp TEXT NOT NULL)")
     await _rows(connection, "DELETE FROM demo_stamp")
@@ -114,34 +114,34 @@ async def _make(
         await load(
             connection,
             schema,
-            write_tables(made, Path(folder)),
+            write_tables(generated, Path(folder)),
             lambda table, rows: progress.say(f"loaded {rows:,} {table}"),
         )
-    demo.write_labels(settings.state / "labels.csv", demo.labels(made))
-    demo.write_labels(settings.state / "labels-now.csv", demo.labels_now(made))
+    demo.write_labels(settings.state / "labels.csv", demo.labels(generated))
+    demo.write_labels(settings.state / "labels-now.csv", demo.labels_now(generated))
 
 
 def _fits(stamp: str, wanted: dict[str, Any], now: datetime) -> bool:
-    made = json.loads(stamp)
-    ends = datetime.fromisoformat(made.pop("generated_at")) + timedelta(days=demo.DAYS_AFTER)
-    return bool(made == wanted and now < ends)
+    stored = json.loads(stamp)
+    ends = datetime.fromisoformat(stored.pop("generated_at")) + timedelta(days=demo.DAYS_AFTER)
+    return bool(stored == wanted and now < ends)
 
 
 def _digest(root: Path) -> str:
-    """Tell the code that makes the platform from any other."""
+    """Return the digest of the code that generates the platform."""
     sources = [root / "config" / "schema.sql", *sorted(Path(demo.__file__).parent.rglob("*.py"))]
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
 async def _stamp(connection: aiomysql.Connection, admin: DatabaseServer) -> str | None:
-    """Give the stamp of the platform; None where it was not made, or not to the end."""
+    """Return the stamp of the platform, or None if it is missing or incomplete."""
     tables = [name for (name,) in await _rows(connection, "SHOW TABLES")]
     if not tables:
         return None
     if "demo_stamp" not in tables:
         raise Misconfigured(
-            f"database {admin.name} at {admin.host}:{admin.port} holds tables that are not of the"
-            " demo, which would replace them: name another database"
+            f"database {admin.name} at {admin.host}:{admin.port} already contains other tables, and"
+            " the demo would overwrite them. Use another database."
         )
     rows = await _rows(connection, "SELECT stamp FROM demo_stamp")
     return str(rows[0][0]) if rows else None
@@ -166,10 +166,10 @@ async def _connected(
         password=server.password,
         db=database,
         charset="utf8mb4",
-        # As the daemon does.
+        # The daemon uses the same rule.
         ssl=None if local else ssl.create_default_context(),
         local_infile=True,
-        # Or each IF NOT EXISTS that finds something would warn.
+        # Otherwise each IF NOT EXISTS would warn about an existing object.
         init_command="SET SESSION sql_notes = 0",
     )
     try:

@@ -1,4 +1,4 @@
-"""Traces: the logins, listings and reviews of everyday use, and since when users exist."""
+"""Logins, listings and reviews, and the sign-up of the users."""
 
 from collections.abc import Mapping
 
@@ -11,13 +11,13 @@ from fraudd.local.platform.trade import Orders
 from fraudd.local.platform.world import World
 
 _CATEGORIES = 40
-_OLDEST_LISTING = -60.0  # earlier ones are in no feature's window
+_OLDEST_LISTING = -60.0  # no feature reads earlier ones
 
 Logins = Mapping[str, Column]  # user, at, device, address, country, ok
 
 
 def log_in(rng: np.random.Generator, world: World, orders: Orders) -> Logins:
-    """Logins of owners, who come regularly, and of some buyers."""
+    """Make the regular logins of owners, and logins of some buyers."""
     acts = world.script.acts("logins")
     acts = acts[(acts["at"] >= 0) & (acts["at"] <= DAYS)]
     everyday = [_owners_log_in(rng, world), _buyers_log_in(rng, world, orders)]
@@ -26,7 +26,7 @@ def log_in(rng: np.random.Generator, world: World, orders: Orders) -> Logins:
 
 
 def _owners_log_in(rng: np.random.Generator, world: World) -> Logins:
-    """From their own devices, at home or on a journey, while they have a shop."""
+    """Make logins from the owners' own devices while they have a shop, at home or on a trip."""
     shops, users = world.shops, world.users
     begins, ends = np.full(users.owners, DAYS), np.zeros(users.owners)
     np.minimum.at(begins, shops.owner, np.maximum(shops.created, 0.0))
@@ -46,7 +46,7 @@ def _owners_log_in(rng: np.random.Generator, world: World) -> Logins:
 
 
 def _buyers_log_in(rng: np.random.Generator, world: World, orders: Orders) -> Logins:
-    """Some minutes before an order; most never log out."""
+    """Make logins minutes before an order. Most buyers stay logged in, and have none."""
     share = np.where(orders.crew == NOBODY, 0.12, 0.6)
     order = np.flatnonzero(rng.random(orders.count) < share)
     user, crew = orders.user[order], orders.crew[order]
@@ -63,14 +63,14 @@ def _buyers_log_in(rng: np.random.Generator, world: World, orders: Orders) -> Lo
 
 
 def list_goods(rng: np.random.Generator, world: World) -> tuple[Ints, Ints, Floats, Floats]:
-    """Shop, category, price and time of each listing: most at the beginning, some later."""
+    """Return shop, category, price and time of each listing. Most are from the opening."""
     shops, acts = world.shops, world.script.acts("offers")
-    everyone, until = np.arange(shops.count), np.minimum(shops.closed, DAYS)
+    every_shop, until = np.arange(shops.count), np.minimum(shops.closed, DAYS)
     at_first = np.clip(2 + rng.lognormal(np.log(7), 0.9, shops.count), 2, 120).astype(np.int64)
-    opening = np.repeat(everyone, at_first)
+    opening = np.repeat(every_shop, at_first)
     since = np.maximum(shops.created, _OLDEST_LISTING)
     rate = np.minimum(rng.lognormal(np.log(0.02), 1.2, shops.count), 0.5)
-    later = np.repeat(everyone, rng.poisson(rate * (until - since)))
+    later = np.repeat(every_shop, rng.poisson(rate * (until - since)))
     act = np.repeat(np.arange(acts.size), acts["count"])
     shop = np.concatenate([opening, later, acts["shop"][act]])
     at = np.concatenate(
@@ -82,18 +82,21 @@ def list_goods(rng: np.random.Generator, world: World) -> tuple[Ints, Ints, Floa
     )
     level = np.concatenate([np.ones(opening.size + later.size), acts["price"][act]])
     usual = np.exp(shops.basket[shop] + shops.spread[shop] * rng.standard_normal(shop.size))
-    odd = rng.random(shop.size) < 0.25
-    category = np.where(odd, rng.integers(0, _CATEGORIES, shop.size), shop * 7 % _CATEGORIES)
+    unusual = rng.random(shop.size) < 0.25
+    category = np.where(unusual, rng.integers(0, _CATEGORIES, shop.size), shop * 7 % _CATEGORIES)
     open_ = at <= until[shop]
     return shop[open_], category[open_], cents(usual * level)[open_], at[open_]
 
 
 def review(rng: np.random.Generator, world: World, orders: Orders) -> tuple[Ints, Ints, Floats]:
-    """Order, stars and time of each review.
+    """Return order, stars and time of each review.
 
-    A crew praises at once; the public waits for the parcel, most of them, or for it in vain.
+    A crew praises at once. Most of the public writes after the delivery, or complains if there is
+    none.
     """
-    share = np.append(world.script.acts("crews")["praises"], 0.0)[orders.crew]  # NOBODY: the last
+    share = np.append(world.script.acts("crews")["praises"], 0.0)[
+        orders.crew
+    ]  # NOBODY is -1, the last element
     order = np.flatnonzero(rng.random(orders.count) < np.where(share > 0, share, 0.14))
     praise, created, size = share[order] > 0, orders.created[order], order.size
     angry = orders.lost[order] & ~praise
@@ -105,18 +108,18 @@ def review(rng: np.random.Generator, world: World, orders: Orders) -> tuple[Ints
     pleased = rng.random(size) < rng.beta(6, 1.2, world.shops.count)[orders.shop[order]]
     stars = np.where(pleased, rng.choice([4, 5, 5, 5], size), rng.integers(1, 4, size))
     stars = np.where(angry, rng.integers(1, 3, size), np.where(praise, 5, stars))
-    written = at <= DAYS  # not so where it is NaN: cancelled, nothing to write about
+    written = at <= DAYS  # false for NaN: a cancelled order has no review
     return order[written], stars[written], at[written]
 
 
 def signed_up(rng: np.random.Generator, world: World, orders: Orders, logins: Logins) -> Floats:
-    """When each user signed up, crews included: before their first act and their first shop."""
-    first = rng.uniform(0, DAYS, world.everybody)  # of who never did anything
+    """Return the sign-up time of each user: before the first action and the first shop."""
+    first = rng.uniform(0, DAYS, world.total_users)  # for users without any action
     user = np.concatenate([orders.user, logins["user"], world.shops.owner])
     at = np.concatenate([orders.created, logins["at"], world.shops.created])
     first[user] = np.inf
     np.minimum.at(first, user, at)
     waits = rng.exponential(200.0, first.size)
     at_once = rng.random(first.size) < 0.3
-    at_once[world.users.count :] = True  # a crew is made up when it is needed
+    at_once[world.users.count :] = True  # a crew signs up when it is needed
     return first - np.where(at_once, 0.01, 1.0) * waits

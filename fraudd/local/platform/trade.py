@@ -1,4 +1,4 @@
-"""Trade: the orders of all shops, everyday and scripted, and whether they are shipped."""
+"""Orders of all shops, everyday and scripted, and their shipping."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ _CANCELS, _FORGOTTEN = 0.04, 0.01  # shares of the orders of an honest shop
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
-    """One element an order, the earliest first. Times in days, NaN for never."""
+    """Orders, one per element, the earliest first. Times are in days, and NaN means never."""
 
     shop: Ints
     user: Ints
-    crew: Ints  # who bought for the shop's sake, or NOBODY
+    crew: Ints  # a crew that buys on behalf of the shop, or NOBODY
     amount: Floats
-    risk: Floats  # chance of a chargeback
+    risk: Floats  # probability of a chargeback
     created: Floats
     shipped: Floats
     delivered: Floats
@@ -33,13 +33,13 @@ class Orders:
 
     @property
     def lost(self) -> Flags:
-        """Whether an order was neither shipped nor cancelled."""
+        """Whether an order is neither shipped nor cancelled."""
         return np.isnan(self.shipped) & np.isnan(self.cancelled)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Fates:
-    """What becomes of each order; changed in place while the script is followed."""
+class _Outcomes:
+    """Shipping, cancellation and risk of each order. The script changes them in place."""
 
     created: Floats
     shipped: Floats
@@ -48,7 +48,7 @@ class _Fates:
 
 
 def place_orders(rng: np.random.Generator, world: World) -> Orders:
-    """All orders of the period."""
+    """Make all orders of the period."""
     shops, spells = world.shops, _spells(world)
     customers = rng.poisson(spells["orders"])
     spell = np.repeat(np.arange(spells.size), customers)
@@ -56,11 +56,11 @@ def place_orders(rng: np.random.Generator, world: World) -> Orders:
     earliest_first = np.argsort(created)
     spell, created = spell[earliest_first], created[earliest_first]
     shop: Ints = spells["shop"][spell]
-    fates = _handled(rng, shops, shop, created)
-    refused = rng.random(shop.size) >= spells["ships"][spell]
-    fates.shipped[refused] = fates.cancelled[refused] = np.nan
-    fates.risk[refused] = spells["risk"][spell[refused]]
-    _hold_up(rng, world.script.acts("stalls"), shop, fates)
+    outcomes = _usual_outcomes(rng, shops, shop, created)
+    unshipped = rng.random(shop.size) >= spells["ships"][spell]
+    outcomes.shipped[unshipped] = outcomes.cancelled[unshipped] = np.nan
+    outcomes.risk[unshipped] = spells["risk"][spell[unshipped]]
+    _apply_stalls(rng, world.script.acts("stalls"), shop, outcomes)
     log_amount = shops.basket[shop] + shops.spread[shop] * rng.standard_normal(shop.size)
     transit = np.where(shops.digital[shop], 0.001, rng.lognormal(np.log(2.6), 0.5, shop.size))
     return Orders(
@@ -68,16 +68,16 @@ def place_orders(rng: np.random.Generator, world: World) -> Orders:
         user=_buyers(rng, world, spells, customers, spell),
         crew=spells["crew"][spell],
         amount=cents(np.exp(log_amount) * spells["price"][spell]),
-        risk=fates.risk,
+        risk=outcomes.risk,
         created=created,
-        shipped=fates.shipped,
-        delivered=fates.shipped + transit,
-        cancelled=fates.cancelled,
+        shipped=outcomes.shipped,
+        delivered=outcomes.shipped + transit,
+        cancelled=outcomes.cancelled,
     )
 
 
 def _spells(world: World) -> Acts:
-    """Stretches of trade: the everyday one of each shop first, then those of the script."""
+    """Return the spells of trade: an everyday one for each shop, then those of the script."""
     shops, scripted = world.shops, world.script.acts("spells")
     everyday = np.zeros(shops.count, dtype=scripted.dtype)
     everyday["shop"] = np.arange(shops.count)
@@ -97,22 +97,24 @@ def _spells(world: World) -> Acts:
 
 
 def _times(rng: np.random.Generator, world: World, spells: Acts, spell: Ints) -> Floats:
-    """When each order is placed."""
+    """Return the time of each order."""
     shop = spells["shop"][spell]
     ramp = np.where(spell < world.shops.count, world.shops.ramp[shop], 1.0)  # everyday trade only
     begins, ends = spells["begins"][spell], spells["ends"][spell]
     return world.rhythm.times(rng, begins, ends, ramp=ramp, shift=world.shops.shift[shop])
 
 
-def _handled(rng: np.random.Generator, shops: Shops, shop: Ints, created: Floats) -> _Fates:
-    """What becomes of each order if all goes as usual."""
+def _usual_outcomes(
+    rng: np.random.Generator, shops: Shops, shop: Ints, created: Floats
+) -> _Outcomes:
+    """Return the usual outcome of each order."""
     delay = np.exp(shops.handling[shop] + 0.5 * rng.standard_normal(shop.size))
     delay[shops.digital[shop]] *= 0.002
     patience = rng.exponential(1.2, shop.size)
     luck = rng.random(shop.size)
     cancels = (luck < _CANCELS) & (patience < delay)
     forgotten = luck > 1 - _FORGOTTEN
-    return _Fates(
+    return _Outcomes(
         created=created,
         shipped=np.where(cancels | forgotten, np.nan, created + delay),
         cancelled=np.where(cancels, created + patience, np.nan),
@@ -120,31 +122,31 @@ def _handled(rng: np.random.Generator, shops: Shops, shop: Ints, created: Floats
     )
 
 
-def _hold_up(rng: np.random.Generator, stalls: Acts, shop: Ints, fates: _Fates) -> None:
-    """Change in place what becomes of the orders that the script holds up."""
-    by_shop = np.lexsort((fates.created, shop))
-    reach = 2 * DAYS  # so that a shop and a day make one rising number
-    place = shop[by_shop] * reach + fates.created[by_shop]
+def _apply_stalls(rng: np.random.Generator, stalls: Acts, shop: Ints, outcomes: _Outcomes) -> None:
+    """Change the outcomes of orders that a stall of the script delays, in place."""
+    by_shop = np.lexsort((outcomes.created, shop))
+    reach = 2 * DAYS  # shop * reach + day ascends by shop, then by day
+    place = shop[by_shop] * reach + outcomes.created[by_shop]
     first = np.searchsorted(place, stalls["shop"] * reach + np.clip(stalls["begins"], 0, DAYS))
     last = np.searchsorted(place, stalls["shop"] * reach + np.clip(stalls["ends"], 0, DAYS))
     for stall, begin, end in zip(stalls, first, last, strict=True):
-        held = by_shop[begin:end]
-        held = held[rng.random(held.size) < stall["share"]]
-        held = held[np.isnan(fates.cancelled[held])]
-        after = stall["ends"] + rng.uniform(0, 3, held.size)
-        fates.risk[held] = np.maximum(fates.risk[held], stall["risk"])
+        stalled = by_shop[begin:end]
+        stalled = stalled[rng.random(stalled.size) < stall["share"]]
+        stalled = stalled[np.isnan(outcomes.cancelled[stalled])]
+        after = stall["ends"] + rng.uniform(0, 3, stalled.size)
+        outcomes.risk[stalled] = np.maximum(outcomes.risk[stalled], stall["risk"])
         if stall["outcome"] == SHIPPED_AFTER:
-            fates.shipped[held] = np.maximum(fates.shipped[held], after)
+            outcomes.shipped[stalled] = np.maximum(outcomes.shipped[stalled], after)
             continue
-        fates.shipped[held] = np.nan
+        outcomes.shipped[stalled] = np.nan
         if stall["outcome"] == CANCELLED_AFTER:
-            fates.cancelled[held] = after
+            outcomes.cancelled[stalled] = after
 
 
 def _buyers(
     rng: np.random.Generator, world: World, spells: Acts, orders: Ints, spell: Ints
 ) -> Ints:
-    """Who buys: every spell has customers of its own; some come again, some all the time."""
+    """Return the buyer of each order. Each spell has its own customers, and some come often."""
     customers = 2.0 + orders * world.shops.variety[spells["shop"]]
     customer = np.floor(customers[spell] * rng.random(spell.size) ** 1.3)
     public = np.uint64(world.users.count - world.users.owners)
