@@ -30,8 +30,8 @@ starts a run and returns 202: request again later, or wait with `Prefer: wait=30
 
 Requests are idempotent per entity: an entity never has two runs at once.
 
-Errors are problem documents (RFC 9457). Use their `type` to tell them apart. Ignore unknown keys
-in responses.
+Errors are problem documents (RFC 9457). Use their `type` to tell them apart. Ignore unknown \
+keys in responses.
 """
 _REQUESTS: tuple[type[BaseModel], ...] = (requests.PredictionRequest, requests.BatchRequest)
 _RESPONSES: tuple[type[BaseModel], ...] = (

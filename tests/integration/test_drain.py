@@ -1,4 +1,4 @@
-"""How callers are let go when one server follows another on the same socket."""
+"""How connections drain when one server follows another on the same socket."""
 
 import asyncio
 import socket
