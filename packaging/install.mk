@@ -1,8 +1,8 @@
-# Installing: `make install` on this machine, `make deb` into a package; docs/install.md.
+# `make install` installs on this machine, `make deb` builds a package. See docs/install.md.
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-# The units name it, so it is the same under every PREFIX.
+# The units contain this path, so it does not depend on PREFIX.
 OPT := $(DESTDIR)/opt/fraudd
 SHARE := $(DESTDIR)$(PREFIX)/share/fraudd
 UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
@@ -17,7 +17,7 @@ build/opt.built: packaging/build-venv setup.cfg pyproject.toml constraints.txt $
 
 ##@ Install
 install: build/opt.built ## install fraudd and its systemd units (DESTDIR, PREFIX); configuration stays
-	@# Beside the old one and then in its place: who starts meanwhile sees one or the other, whole.
+	@# The rename makes the change atomic: a daemon that starts now gets the old or the new one, whole.
 	rm -rf $(OPT).new $(OPT).old
 	mkdir -p $(dir $(OPT))
 	cp -a --no-preserve=ownership build/opt $(OPT).new
@@ -31,7 +31,8 @@ install: build/opt.built ## install fraudd and its systemd units (DESTDIR, PREFI
 	install -m 644 systemd/drop-ins/*.conf $(SHARE)/drop-ins
 	install -m 644 config/fraudd.toml $(SHARE)/example
 	install -m 644 config/features/*.sql $(SHARE)/example/features
-	install -m 644 config/schema.sql $(SHARE)
+	install -m 644 config/schema.sql config/alerts.yaml config/grafana.json $(SHARE)
+	install -m 644 config/cloudformation.yaml $(SHARE)
 	@[ -n "$(DESTDIR)" ] || ! [ -d /run/systemd/system ] || systemctl daemon-reload
 
 uninstall: ## remove what `make install` installed; the configuration below /etc/fraudd stays

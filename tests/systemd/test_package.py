@@ -43,6 +43,11 @@ def files(machine: Machine, *folders: str) -> set[str]:
     return set(machine.run("find", *there, "!", "-type", "d").stdout.split()) if there else set()
 
 
+def documents() -> list[Path]:
+    """Every page, decision, and image."""
+    return [path for path in (ROOT / "docs").rglob("*") if path.is_file()]
+
+
 async def test_the_life_of_an_installation(
     package: Path,
     newer_package: Path,
@@ -56,8 +61,15 @@ async def test_the_life_of_an_installation(
         await asyncio.to_thread(install, machine, package)
         assert machine.run("fraudd", "--version").stdout == f"fraudd {__version__}\n"
         assert machine.run("dpkg", "--verify", "fraudd").stdout == ""
-        pages = {page.name for page in (ROOT / "docs").glob("*.md")}
-        assert pages <= {Path(file).name for file in files(machine, "/usr/share/doc/fraudd")}
+        pages = {str(page.relative_to(ROOT / "docs")) for page in documents()}
+        assert files(machine, "/usr/share/doc/fraudd") == {
+            f"/usr/share/doc/fraudd/{page}"
+            for page in {*pages, "README.md", "CHANGELOG.md", "copyright"}
+        }
+        shared = {"alerts.yaml", "grafana.json", "cloudformation.yaml", "schema.sql"}
+        assert {f"/usr/share/fraudd/{name}" for name in shared} <= files(
+            machine, "/usr/share/fraudd"
+        )
 
         instance = configured(machine, aws, aws_endpoint, database, features)
         configuration = files(machine, "/etc/fraudd")
@@ -80,7 +92,7 @@ async def test_the_life_of_an_installation(
         assert machine.systemctl("is-enabled", instance.unit) == "enabled\n"
 
         purged = await asyncio.to_thread(machine.run, "dpkg", "--purge", "fraudd")
-        assert "/etc/fraudd is left as it is" in purged.stderr
+        assert "/etc/fraudd still exists" in purged.stderr
         assert files(machine, "/etc/fraudd") == configuration
         assert not [name for name in files(machine, "/etc/systemd/system") if ".wants/" in name]
         assert machine.run("dpkg", "--status", "fraudd", check=False).returncode == 1
@@ -106,7 +118,7 @@ async def test_a_daemon_that_does_not_come_up_again_fails_no_upgrade(
     instance.start()
     machine.write(f"{instance.folder}/fraudd.toml", "[http]\nport = 1\n")
     said = await asyncio.to_thread(install, machine, package)
-    assert "fraudd: a daemon did not come up again" in said
+    assert "fraudd: a daemon failed to restart" in said
     assert "install ok installed" in machine.run("dpkg", "--status", "fraudd").stdout
 
 
