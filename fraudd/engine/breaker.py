@@ -197,6 +197,8 @@ class Breaker:
 
     def _blocking_outages(self) -> dict[str, _Outage]:
         """Give the outages of the parts that every run needs."""
+        if not self._outages:
+            return {}
         return {
             part: outage for part, outage in self._outages.items() if part not in _OPTIONAL_PARTS
         }

@@ -117,7 +117,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         """Call back after a number of seconds."""
-        return self.call_at(self._now + delay, callback, *args, context=context)
+        # As in call_at: every call of a simulated daemon comes here twice.
+        handle = _Handle(callback, args, context)
+        heapq.heappush(self._timers, (self._now + delay, next(self._timer_numbers), handle))
+        return handle
 
     def create_future(self) -> "asyncio.Future[Any]":
         """Make a future of this loop."""
@@ -137,27 +140,31 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return task
 
     def _run_once(self) -> None:
-        ready, timers = self._ready, self._timers
-        if not ready:
-            while timers and timers[0][2]._cancelled:
-                heapq.heappop(timers)
-            if not timers:
-                raise Deadlock("nothing is ready, and nothing is scheduled")
-            self._now = max(self._now, timers[0][0])
-        while timers and timers[0][0] <= self._now:
-            handle = heapq.heappop(timers)[2]
-            if not handle._cancelled:
-                ready.append(handle)
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if handle._cancelled:
-                continue
-            try:
-                handle._context.run(handle._callback, *handle._args)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:
-                self.call_exception_handler({"message": repr(handle), "exception": error})
+        """Run one round after the other: a call for each would cost a tenth of the time."""
+        ready, timers, heappop = self._ready, self._timers, heapq.heappop
+        while not self._stopping:
+            if not ready:
+                while timers and timers[0][2]._cancelled:
+                    heappop(timers)
+                if not timers:
+                    raise Deadlock("nothing is ready, and nothing is scheduled")
+                if timers[0][0] > self._now:
+                    self._now = timers[0][0]
+            now = self._now
+            while timers and timers[0][0] <= now:
+                handle = heappop(timers)[2]
+                if not handle._cancelled:
+                    ready.append(handle)
+            for _ in range(len(ready)):
+                handle = ready.popleft()
+                if handle._cancelled:
+                    continue
+                try:
+                    handle._context.run(handle._callback, *handle._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    self.call_exception_handler({"message": repr(handle), "exception": error})
 
 
 def run_virtually(main: Coroutine[Any, Any, T]) -> T:

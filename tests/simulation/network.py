@@ -91,19 +91,22 @@ class Link:
             if fate != "answer_lost":
                 loop.call_later(self._latency(fate), _resolve, answer, found)
 
+        too_late: asyncio.TimerHandle | None = None
         if fate in ("refused", "throttled"):
             loop.call_later(2 * there, _fail, answer, fate)
         elif fate == "request_lost":
             loop.call_later(wait + 10, _fail, answer, fate)
         else:
             loop.call_later(there, arrive)
-            loop.call_later(wait + 10, _fail, answer, fate)
+            too_late = loop.call_later(wait + 10, _fail, answer, fate)
         try:
-            found = await self._answered(answer, sent, fate)
+            return await self._answered(answer, sent, fate)
         except Failed as failure:
             self._hurt(None)
             raise Unavailable(part, str(failure)) from None
-        return found
+        finally:
+            if too_late is not None:
+                too_late.cancel()
 
     async def _once(self, part: Part, act: Callable[[], T], about: str | None) -> T:
         self._must_live()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 Reply = Callable[[Sequence["Handed"]], None]
+#: Whether no client waits for the answer any more.
+Gone = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,7 @@ class _Poll:
     most: int
     visibility: float
     reply: Reply
-    gone: Callable[[], bool]
+    gone: Gone
     timer: asyncio.TimerHandle | None = None
 
 
@@ -167,10 +169,10 @@ class QueueService:
 
     def poll(
         self, process: "Process", most: int, visibility: float, wait: float
-    ) -> Callable[[Reply, Callable[[], bool]], None]:
+    ) -> Callable[[Reply, Gone], None]:
         """Give the way to register a long poll."""
 
-        def register(reply: Reply, gone: Callable[[], bool]) -> None:
+        def register(reply: Reply, gone: Gone) -> None:
             poll = _Poll(process=process, most=most, visibility=visibility, reply=reply, gone=gone)
             self._polls.append(poll)
             if self._strikes("empty_read", 0.05):
