@@ -68,6 +68,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     Python, and looks for sockets and threads that a simulation does not have.
     """
 
+    _stopping: bool  # the base class sets it when the loop is to stop
+
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
@@ -148,8 +150,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                     heappop(timers)
                 if not timers:
                     raise Deadlock("nothing is ready, and nothing is scheduled")
-                if timers[0][0] > self._now:
-                    self._now = timers[0][0]
+                self._now = max(self._now, timers[0][0])
             now = self._now
             while timers and timers[0][0] <= now:
                 handle = heappop(timers)[2]
