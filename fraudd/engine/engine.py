@@ -73,7 +73,7 @@ class Engine:
             permits=permits, run_times=self._run_times, fleet_size=terms.backlog.fleet_size
         )
         self.samplers = {lane: self._sampler(lane, throughput) for lane in ports.queues}
-        self.intake, _ = self._intake_and_settlement(prompt)
+        self.intake, self._prompt_settlement = self._intake_and_settlement(prompt)
         self.listing = Listing(prompt.store, clock)
         self.waiters = Waiters(self.intake.get)
         self.sweeper = Sweeper(
@@ -158,10 +158,13 @@ class Engine:
         return self.samplers[lane_of(record, self._queues)]
 
     def _intake_and_settlement(self, ports: Ports) -> tuple[Intake, Settlement]:
-        """Build the start and the end of runs on ``ports``: prompt ones or patient ones."""
+        """Build the start and the end of runs on ``ports``.
+
+        Prompt ports raise ``Unavailable`` in an outage. Patient ports wait for its end.
+        """
         intake = Intake(
             store=ports.store,
-            # If SNS is unreachable, the record notes it. No run waits for SNS here.
+            # Always prompt: if SNS is unreachable, the record notes the missing message.
             publisher=self._publisher,
             clock=self._clock,
             rng=self._rng,
@@ -185,7 +188,6 @@ class Engine:
         """Build the part that takes a message from its claim to its settlement."""
         guard, clock, terms = self._guard, self._clock, self._terms
         intake, settlement = self._intake_and_settlement(patient)
-        _, prompt_settlement = self._intake_and_settlement(self._prompt)
         return Worker(
             claims=Claims(
                 patient=patient.store,
@@ -206,7 +208,7 @@ class Engine:
             ),
             failures=Failures(guard=guard, clock=clock, rng=self._rng, terms=terms.retry),
             settlement=settlement,
-            prompt_settlement=prompt_settlement,
+            prompt_settlement=self._prompt_settlement,
             permits=permits,
             skew=self._skew,
             clock=clock,
