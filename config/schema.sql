@@ -1,24 +1,25 @@
--- The demo platform: the tables of an e-commerce site, as far as fraud leaves traces in them.
--- Runs on MariaDB 10.11 and MySQL 8 or later. All times are UTC. A hash is the first half of a
--- longer one in hexadecimal: enough to tell two apart, nothing to read back.
+-- The demo platform: the tables of an e-commerce site that show traces of fraud.
+-- It runs on MariaDB 10.11 and on MySQL 8 or later. All times are UTC. A hash is half of a longer
+-- hash in hexadecimal: it tells two values apart, and nobody can compute the value from it.
 --
--- Features may use a row from its event time on (created_at, added_at, reported_at, ...), and an
--- event-time column (shipped_at, declined_at, ...) from that time on. A column that is overwritten
--- in place cannot be seen as of an earlier time: no feature may read payments.status,
--- users.country or shops.closed_at. Nor fraud_scenarios, which is the answer.
+-- A feature may use a row only after its event time (created_at, added_at, reported_at, ...).
+-- It may use an event-time column (shipped_at, declined_at, ...) only after this time.
+-- A column that the platform overwrites has no earlier values. So no feature may read
+-- payments.status, users.country or shops.closed_at. No feature may read fraud_scenarios either:
+-- it holds the answer.
 
 CREATE TABLE users (
     id         BIGINT   NOT NULL PRIMARY KEY,
     created_at DATETIME NOT NULL,
-    country    CHAR(2) CHARACTER SET ascii COLLATE ascii_bin NOT NULL  -- overwritten by a move
+    country    CHAR(2) CHARACTER SET ascii COLLATE ascii_bin NOT NULL  -- overwritten if the user moves
 );
 
 CREATE TABLE shops (
     shop_id         VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
     owner_id        BIGINT   NOT NULL,
     created_at      DATETIME NOT NULL,
-    kyc_verified_at DATETIME NULL,   -- the owner proved who they are
-    closed_at       DATETIME NULL,   -- overwritten: a closed shop may open again
+    kyc_verified_at DATETIME NULL,   -- the owner proved their identity
+    closed_at       DATETIME NULL,   -- overwritten if a closed shop opens again
     KEY owner (owner_id, created_at)
 );
 
@@ -26,7 +27,7 @@ CREATE TABLE shop_bank_accounts (
     id        BIGINT   NOT NULL PRIMARY KEY,
     shop_id   VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     iban_hash CHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-    added_at  DATETIME NOT NULL,     -- payouts go to the account added last
+    added_at  DATETIME NOT NULL,     -- payouts go to the newest account
     KEY shop (shop_id, added_at),
     KEY iban (iban_hash, added_at)
 );
@@ -35,7 +36,7 @@ CREATE TABLE listings (
     id          BIGINT   NOT NULL PRIMARY KEY,
     shop_id     VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     category_id INT      NOT NULL,
-    price       DECIMAL(12,2) NOT NULL,  -- never changed: another price is another listing
+    price       DECIMAL(12,2) NOT NULL,  -- never changes: a new price is a new listing
     created_at  DATETIME NOT NULL,
     KEY shop (shop_id, created_at)
 );
@@ -55,13 +56,13 @@ CREATE TABLE orders (
 
 CREATE TABLE payments (
     id          BIGINT   NOT NULL PRIMARY KEY,
-    order_id    BIGINT   NULL,       -- NULL: declined at a checkout that was given up
+    order_id    BIGINT   NULL,       -- NULL: declined, then the checkout was abandoned
     shop_id     VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     user_id     BIGINT   NOT NULL,
     amount      DECIMAL(12,2) NOT NULL,
     card_hash   CHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     device_hash CHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-    bin_country CHAR(2) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,  -- where the card was issued
+    bin_country CHAR(2) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,  -- the country that issued the card
     status      ENUM('authorized', 'declined', 'captured', 'refunded', 'charged_back') NOT NULL,  -- overwritten
     created_at  DATETIME NOT NULL,
     declined_at DATETIME NULL,
@@ -77,7 +78,7 @@ CREATE TABLE chargebacks (
     user_id     BIGINT   NOT NULL,
     amount      DECIMAL(12,2) NOT NULL,
     reason      ENUM('not_received', 'not_recognised', 'not_as_described') NOT NULL,
-    reported_at DATETIME NOT NULL,   -- by the bank, weeks after the order
+    reported_at DATETIME NOT NULL,   -- the bank reports weeks after the order
     KEY shop (shop_id, reported_at)
 );
 
@@ -85,7 +86,7 @@ CREATE TABLE logins (
     id          BIGINT   NOT NULL PRIMARY KEY,
     user_id     BIGINT   NOT NULL,
     device_hash CHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-    ip          INT UNSIGNED NOT NULL,   -- INET_NTOA() reads it
+    ip          INT UNSIGNED NOT NULL,   -- for INET_NTOA()
     country     CHAR(2) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     ok          TINYINT  NOT NULL,   -- 0: wrong password
     created_at  DATETIME NOT NULL,
@@ -112,10 +113,10 @@ CREATE TABLE reviews (
     KEY shop (shop_id, created_at)
 );
 
--- What really happened, known to the demo alone; a real platform has reports of it, later.
+-- The true frauds, which only a demo knows. A real platform gets reports of them later.
 CREATE TABLE fraud_scenarios (
     shop_id   VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
     scenario  ENUM('bust_out', 'card_testing', 'takeover', 'ring') NOT NULL,
     starts_at DATETIME NOT NULL,
-    ends_at   DATETIME NOT NULL      -- the shop closed, or went back to its owner; at the latest the end of the data
+    ends_at   DATETIME NOT NULL      -- the shop closed, its owner got it back, or the data end
 );

@@ -1,4 +1,4 @@
--- Bank accounts of the shop: how new they are, and who else is paid there.
+-- Bank accounts of the shop: how new they are, and which other shops use them.
 -- feature bank_account_age_days: days since the last bank account was added | bank account added {value:.0f} days ago
 -- feature bank_accounts_60d: bank accounts added in 60 days | {value:.0f} bank accounts added in 60 days
 -- feature strangers_on_bank_account: shops of other owners with the same bank accounts | {value:.0f} shops of other owners with the same bank account

@@ -1,6 +1,6 @@
--- Logins of the owner in the last 60 days, by device and country: is somebody else in?
--- feature new_login_share_14d: share of the logins of 14 days from a device or country not seen before the last 30 | {value:.0%} of the owner's logins from a new device or country
--- feature login_countries_30d: countries the owner logged in from in 30 days | logins of the owner from {value:.0f} countries in 30 days
+-- Logins of the owner in the last 60 days by device and country: they show a takeover.
+-- feature new_login_share_14d: share of the logins in 14 days from a device or country first seen in the last 30 days | {value:.0%} of the owner's logins from a new device or country
+-- feature login_countries_30d: countries from which the owner logged in within 30 days | owner logged in from {value:.0f} countries in 30 days
 -- feature failed_logins_30d: wrong passwords in 30 days | {value:.0f} wrong passwords in 30 days
 SELECT SUM(IF(first_seen > %(as_of)s - INTERVAL 30 DAY, logins_14d, 0))
            / NULLIF(SUM(logins_14d), 0) AS new_login_share_14d,

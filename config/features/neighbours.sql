@@ -1,6 +1,6 @@
--- Who acts from the owner's devices and addresses: buyers of the shop, owners of other shops.
--- A shared desk or a carrier's address leads to thousands of strangers, so each step has a limit.
--- feature owner_device_share_60d: share of the payments of 60 days that came from a device of the owner | {value:.0%} of the payments of 60 days from the owner's own devices
+-- Other users on the owner's devices and addresses: buyers of the shop, owners of other shops.
+-- A shared computer or a carrier's address can have thousands of users, so each step has a limit.
+-- feature owner_device_share_60d: share of the payments in 60 days from a device of the owner | {value:.0%} of the payments in 60 days from the owner's devices
 -- feature owners_on_device_60d: owners of other shops on the owner's devices in 60 days | {value:.0f} owners of other shops on the same devices
 -- feature owners_on_address_60d: owners of other shops at the owner's addresses in 60 days | {value:.0f} owners of other shops at the same network addresses
 SELECT (SELECT AVG(device_hash IN (SELECT device_hash

@@ -1,8 +1,8 @@
--- Attempts to pay in the last 30 days, device by device: stolen cards are tried in series.
+-- Attempts to pay in the last 30 days by device: fraudsters try many stolen cards in a row.
 -- feature declined_1d: declined payments in one day | {value:.0f} declined payments in one day
--- feature declined_share_30d: share of the payments of 30 days that were declined | {value:.0%} of the payments of 30 days declined
--- feature small_declined_30d: declined payments under 8 in 30 days | {value:.0f} small payments declined in 30 days
--- feature cards_on_device_30d: most cards used from one device in 30 days | {value:.0f} cards used from one device in 30 days
+-- feature declined_share_30d: share of the payments in 30 days that were declined | {value:.0%} of the payments in 30 days declined
+-- feature small_declined_30d: declined payments of less than 8 in 30 days | {value:.0f} small payments declined in 30 days
+-- feature cards_on_device_30d: largest number of cards used on one device in 30 days | {value:.0f} cards used on one device in 30 days
 SELECT COALESCE(SUM(declined_1d), 0) AS declined_1d,
        SUM(declined) / NULLIF(SUM(tried), 0) AS declined_share_30d,
        COALESCE(SUM(small_declined), 0) AS small_declined_30d,

@@ -1,6 +1,6 @@
--- Reviews of the last 60 days: praise for what has not arrived.
--- feature reviews_per_order_60d: reviews in 60 days, for each order in 60 days | {value:.2f} reviews for each order
--- feature early_praise_share_60d: share of the reviews of 60 days that give five stars before the delivery | {value:.0%} of the reviews praise what has not arrived
+-- Reviews of the last 60 days: praise before the delivery is suspicious.
+-- feature reviews_per_order_60d: reviews in 60 days, per order in 60 days | {value:.2f} reviews per order
+-- feature early_praise_share_60d: share of the reviews in 60 days with five stars before the delivery | {value:.0%} of the reviews give five stars before the delivery
 SELECT COUNT(*) / NULLIF((SELECT COUNT(*)
                             FROM orders
                            WHERE shop_id = %(entity_id)s

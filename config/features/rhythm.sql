@@ -1,8 +1,8 @@
--- The rhythm of the orders of 60 days: machines keep time, sprees crowd, invented amounts show.
--- feature order_gap_variation_60d: how unevenly the orders of 60 days come (the gaps' deviation over their mean) | gaps between orders vary by {value:.1f} times their mean
--- feature orders_fastest_hour_60d: most orders within an hour in 60 days | {value:.0f} orders within one hour
--- feature night_share_60d: share of the orders of 60 days placed between midnight and six | {value:.0%} of the orders of 60 days placed between midnight and six
--- feature amount_benford_60d: how far the first digits of the amounts of 60 days are from Benford's law | first digits of the amounts {value:.3f} away from Benford's law
+-- The rhythm of the orders of 60 days: it shows scripts, bursts and invented amounts.
+-- feature order_gap_variation_60d: variation of the gaps between orders in 60 days (deviation divided by mean) | gaps between orders vary by {value:.1f} times their mean
+-- feature orders_fastest_hour_60d: largest number of orders within one hour in 60 days | {value:.0f} orders within one hour
+-- feature night_share_60d: share of the orders in 60 days placed between 00:00 and 06:00 | {value:.0%} of the orders in 60 days placed between 00:00 and 06:00
+-- feature amount_benford_60d: deviation of the first digits of the amounts in 60 days from Benford's law | first digits of the amounts deviate by {value:.3f} from Benford's law
 -- rows: order_gap_variation_60d = gap_variation(created_at)
 -- rows: orders_fastest_hour_60d = velocity(created_at, 3600)
 -- rows: night_share_60d = night_share(created_at, 6)
