@@ -1,4 +1,4 @@
-"""Two things that asyncio lacks."""
+"""Two functions that asyncio lacks."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -21,7 +21,7 @@ async def gather(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 async def uncancelled(call: Coroutine[Any, Any, T]) -> T:
-    """Run a call to its end, even if the caller is cancelled meanwhile; then raise the cancel.
+    """Run a call to its end, even if the caller is cancelled meanwhile. Then raise the cancel.
 
     The call must have a timeout of its own. A write that is cancelled half-way would leave the
     caller without knowing whether the write took effect.

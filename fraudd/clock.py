@@ -1,4 +1,4 @@
-"""The system's clock; everything else is given a clock."""
+"""The system's clock. All other modules get a clock as a parameter."""
 
 import time
 
@@ -11,5 +11,5 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:
-        """Seconds that never run backwards."""
+        """Seconds of the monotonic clock."""
         return time.monotonic()

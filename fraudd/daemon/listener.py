@@ -1,4 +1,4 @@
-"""Where callers reach the daemon: the socket that systemd hands over, or one of its own."""
+"""The listening socket: the one that systemd passes, or a new one."""
 
 import ipaddress
 import os
@@ -10,38 +10,37 @@ from fraudd.daemon import systemd
 from fraudd.errors import Misconfigured
 from fraudd.telemetry import log
 
-#: Callers that come at once wait for so long as it takes to accept them; those that come while
-#: one daemon follows another on the same socket wait there too: five seconds at 200 a second.
+#: Connections that may queue while a daemon restarts on the same socket: 5 s at 200 per second.
 BACKLOG = 1024
 
 
 def listener(config: Config) -> socket.socket:
-    """Take the address before anything else: another daemon there is the commonest mistake.
+    """Take the address before any other resource, because it is often in use by another daemon.
 
-    With a socket from systemd its own address counts, whatever ``[http] listen`` says. Raises
-    ``Misconfigured``, also where anybody could call from another machine.
+    The address of systemd's socket replaces ``[http] listen``. Raises ``Misconfigured``, also if
+    other machines could connect without a token.
     """
-    given = systemd.handed_over()
-    if given is None:
-        return _own(config.http)
+    passed = systemd.passed_socket()
+    if passed is None:
+        return _bind(config.http)
     try:
-        _refuse_strangers(config.http, given)
+        _require_tokens(config.http, passed)
     except Misconfigured:
-        given.close()
+        passed.close()
         raise
-    address = address_of(given)
+    address = address_of(passed)
     if "listen" in config.http.model_fields_set and address != config.http.listen:
         log.warning("daemon.address_mismatch", address=address, listen=config.http.listen)
-    return given
+    return passed
 
 
 def address_of(listening: socket.socket) -> str:
-    """Write where a socket listens as ``[http] listen`` has it."""
+    """Write the address of a socket in the form of ``[http] listen``."""
     host, port = listening.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _own(http: HttpSection) -> socket.socket:
+def _bind(http: HttpSection) -> socket.socket:
     host, port = http.address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -52,11 +51,11 @@ def _own(http: HttpSection) -> socket.socket:
         ) from None
 
 
-def _refuse_strangers(http: HttpSection, given: socket.socket) -> None:
-    """Demand of the address really listened on what the configuration demands of its own."""
-    host = given.getsockname()[0]
+def _require_tokens(http: HttpSection, passed: socket.socket) -> None:
+    """Hold systemd's socket to the rule for ``[http] listen``: loopback, or tokens."""
+    host = passed.getsockname()[0]
     if http.tokens_credential is None and not ipaddress.ip_address(host).is_loopback:
         raise Misconfigured(
-            f"systemd listens on {address_of(given)} for us: ListenStream= must be a loopback"
-            " address, unless [http] tokens_credential says who may call"
+            f"systemd listens on {address_of(passed)}, but [http] tokens_credential is not set."
+            " Set it, or set ListenStream= in the socket unit to a loopback address"
         )

@@ -1,4 +1,4 @@
-"""How late the event loop comes round: what every caller waits for on top of their own request."""
+"""Measures the lag of the event loop, which delays every request."""
 
 import asyncio
 from collections import deque
@@ -6,36 +6,36 @@ from collections.abc import Callable
 
 from fraudd.ports import Clock
 
-#: While a job is in hand a stall of a few milliseconds is to be seen: that costs 3 % of a core, ten
-#: times as much as the daemon may take at rest.
+#: During a run the checks must detect a stall of a few milliseconds. They cost 3 % of a core, ten
+#: times the budget of an idle daemon.
 _BUSY_SECONDS, _REST_SECONDS = 0.002, 0.25
-#: A scrape a minute misses nothing.
+#: One scrape per minute then misses no value.
 _MINUTE = 60
 
 
 class LargestOfMinute:
-    """Keeps the largest value of about the last minute, a value a second at most."""
+    """Keeps the largest value of about the last minute, with at most one value per second."""
 
     def __init__(self) -> None:
         self._seconds: deque[tuple[int, float]] = deque(maxlen=_MINUTE)
 
     def add(self, value: float, now: float) -> None:
-        """Count a value, ``now`` in seconds that never run backwards."""
+        """Add a value. ``now`` is in seconds of a monotonic clock."""
         second = int(now)
         if self._seconds and self._seconds[-1][0] == second:
             value = max(value, self._seconds.pop()[1])
         self._seconds.append((second, value))
 
     def at(self, now: float) -> float:
-        """Give the largest value of the last minute; 0 where there was none."""
+        """Give the largest value of the last minute. Without values it is 0."""
         since = int(now) - _MINUTE
         return max((value for second, value in self._seconds if second > since), default=0.0)
 
 
 class LoopLag:
-    """Asks the event loop for a wake-up again and again, and notes how late it comes.
+    """Sleeps again and again, and measures how late the event loop wakes it.
 
-    ``busy`` says whether it is worth looking closely: whether a job is in hand.
+    ``busy`` says whether a run is in progress, so that short sleeps are worth their cost.
     """
 
     def __init__(self, *, busy: Callable[[], bool], clock: Clock) -> None:
@@ -45,11 +45,11 @@ class LoopLag:
 
     @property
     def seconds(self) -> float:
-        """How late the loop came at worst in about the last minute."""
+        """The longest delay of the loop in about the last minute."""
         return self._largest.at(self._clock.monotonic())
 
     async def run(self) -> None:
-        """Look for ever."""
+        """Measure until cancelled."""
         while True:
             pause = _BUSY_SECONDS if self._busy() else _REST_SECONDS
             due = self._clock.monotonic() + pause

@@ -1,4 +1,4 @@
-"""What makes scores, from its files on disk to what may be used: read, compared, tried out."""
+"""Loads feature SQL and model from disk, tests them, and puts them into use."""
 
 import asyncio
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from fraudd.telemetry import log
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Feature files and the model whose features they are."""
+    """Feature files, and a model with the same features."""
 
     files: FeatureFiles
     model: XgboostModel
 
 
 def load(config: Config, *, prove: bool = False) -> Loaded:
-    """Read feature files and model, and compare them; blocks meanwhile.
+    """Read feature files and model, and compare their features. Blocks the calling thread.
 
-    ``prove``: a damaged model must not end this process, which has work in hand. Raises
-    ``Misconfigured`` with all that is wrong with the files, or with the model.
+    With ``prove`` a damaged model cannot crash this process. Raises ``Misconfigured`` with every
+    problem of the files or the model.
     """
     feature_files = files.load(config.features.directory)
     return Loaded(
@@ -42,7 +42,7 @@ def load(config: Config, *, prove: bool = False) -> Loaded:
 
 
 class Scorers:
-    """Keeps what makes scores now, and exchanges it for what has proved itself."""
+    """Holds the scorer in use, and replaces it after a test."""
 
     def __init__(
         self, config: Config, *, connections: Connections, permits: Permits, clock: Clock
@@ -52,19 +52,20 @@ class Scorers:
         self._permits = permits
         self._clock = clock
         self._current: Scorer | None = None
-        #: The version of the model in use, and what stands for the SQL.
+        #: The versions of the model and of the feature SQL in use.
         self.model = self.features_version = ""
 
     def current(self) -> Scorer:
-        """Give what makes scores now; there is something from the first ``use`` on."""
-        assert self._current is not None, "nothing was loaded yet"
+        """Give the scorer in use. There is none before the first ``use``."""
+        assert self._current is not None, "use() comes first"
         return self._current
 
     async def use(self, loaded: Loaded) -> None:
-        """Try feature files and model out, and use them from now on, in one step.
+        """Test feature files and model, then put both into use in one step.
 
-        Each file runs on the database for an entity that nobody is, under a permit as any run; the
-        model scores what comes. Raises ``Misconfigured`` or ``Unavailable``: then all is as before.
+        Each file runs on the database for an entity that does not exist, under a connection permit.
+        The model scores the result. Raises ``Misconfigured`` or ``Unavailable``, and changes
+        nothing then.
         """
         features = SqlFeatures(loaded.files, self._connections, self._clock)
         permit = await self._permits.acquire()
@@ -72,7 +73,7 @@ class Scorers:
             values = await features.check(permit)
         finally:
             permit.release()
-        # The first score of a model takes long: not on the event loop.
+        # The first score of a model takes long, so it must not run on the event loop.
         await asyncio.to_thread(loaded.model.try_out, values)
         self._current = Scorer(features, loaded.model)
         self.model, self.features_version = loaded.model.version, loaded.model.features_version
@@ -82,5 +83,5 @@ class Scorers:
             )
 
     async def reload(self) -> None:
-        """Read the files again, and use what is in them; raises as ``load`` and ``use`` do."""
+        """Load the files again and use them. Raises the exceptions of ``load`` and ``use``."""
         await self.use(await asyncio.to_thread(load, self._config, prove=True))

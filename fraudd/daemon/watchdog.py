@@ -1,4 +1,4 @@
-"""Tells systemd that the event loop turns, which its watchdog wants, and what the daemon does."""
+"""Feeds systemd's watchdog while the event loop runs, and sends the status line."""
 
 import asyncio
 import math
@@ -8,17 +8,17 @@ from fraudd.daemon.systemd import notify
 from fraudd.ports import Clock
 from fraudd.telemetry import log
 
-#: What the daemon does is looked at this often, and told where it has changed.
+#: Interval of looks at the status line. It is sent only if it has changed.
 _LOOK_SECONDS = 1.0
-#: Two beats may come late, or be lost, before the third is due.
-_BEATS_AN_INTERVAL = 3
+#: Two messages may be late or lost before systemd ends the process.
+_BEATS_PER_INTERVAL = 3
 
 
 class Watchdog:
-    """A task of the event loop: where the loop stalls, systemd hears nothing and starts us anew.
+    """A task of the event loop. If the loop stalls, no message is sent, and systemd restarts us.
 
-    ``watchdog_seconds`` is how long systemd stands silence (None: for ever). While ``stalled`` says
-    that no messages are taken although they should be, it is left to starve too.
+    ``watchdog_seconds`` is the watchdog's timeout (None: there is no watchdog). While ``stalled``
+    reports a stalled poll loop, the watchdog is not fed either.
     """
 
     def __init__(
@@ -29,41 +29,39 @@ class Watchdog:
         status: Callable[[], str],
         clock: Clock,
     ) -> None:
-        interval = math.inf if watchdog_seconds is None else watchdog_seconds / _BEATS_AN_INTERVAL
+        interval = math.inf if watchdog_seconds is None else watchdog_seconds / _BEATS_PER_INTERVAL
         self._interval = interval
-        self._deaf = stalled
+        self._stalled = stalled
         self._status = status
         self._clock = clock
-        self._told = ""
-        self._beaten_at = -math.inf
-        self._starving = False
+        self._sent_status = ""
+        self._fed_at = -math.inf
+        self._was_stalled = False
 
     async def run(self) -> None:
-        """Beat for ever."""
+        """Send until cancelled."""
         while True:
             self.beat()
             await asyncio.sleep(min(_LOOK_SECONDS, self._interval))
 
-    def beat(self, *more: str) -> None:
-        """Tell what there is to tell by now, and ``more``."""
-        said = [*more, *self._alive()]
+    def beat(self, *assignments: str) -> None:
+        """Send ``assignments``, the watchdog message if it is due, and the status if it changed."""
+        messages = [*assignments, *self._alive()]
         status = self._status()
-        if said or status != self._told:
-            self._told = status
-            notify(*said, f"STATUS={status}")
+        if messages or status != self._sent_status:
+            self._sent_status = status
+            notify(*messages, f"STATUS={status}")
 
     def _alive(self) -> list[str]:
         now = self._clock.monotonic()
         # The loop may wake a little early.
-        if now - self._beaten_at < self._interval * 0.9:
+        if now - self._fed_at < self._interval * 0.9:
             return []
-        self._beaten_at = now
+        self._fed_at = now
         if self._interval == math.inf:
             return []
-        if starving := self._deaf():
-            if not self._starving:
-                log.error("poll_loop.stalled")
-            self._starving = True
-            return []
-        self._starving = starving
-        return ["WATCHDOG=1"]
+        stalled = self._stalled()
+        if stalled and not self._was_stalled:
+            log.error("poll_loop.stalled")
+        self._was_stalled = stalled
+        return [] if stalled else ["WATCHDOG=1"]

@@ -1,4 +1,4 @@
-"""Logs: one event a line on standard output, as JSON for journald or as text for a terminal."""
+"""Logs one event per line to standard output, as JSON for journald or text for a terminal."""
 
 import json
 import logging
@@ -13,32 +13,32 @@ from fraudd.prediction.formats import rfc3339, trace_id
 _logger = logging.getLogger("fraudd")
 _traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 _encoded = json.JSONEncoder(default=str).encode
-#: Writes an event as a line at once, where the process has been told how.
+#: Writes an event as a line, without the logging library. None before ``configure``.
 _write: Callable[[int, str, Mapping[str, Any]], None] | None = None
 
 
 def trace(traceparent: str | None) -> None:
-    """Put the trace's id on every line that this task, and what it starts, logs from now on."""
+    """Put the trace ID on every later line of this task and of the tasks that it starts."""
     _traceparent.set(traceparent)
 
 
 def debug(event: str, **fields: object) -> None:
-    """Log what helps to follow one run."""
+    """Log a detail of one run."""
     _log(logging.DEBUG, event, fields)
 
 
 def info(event: str, **fields: object) -> None:
-    """Log what happened as it should."""
+    """Log normal operation."""
     _log(logging.INFO, event, fields)
 
 
 def warning(event: str, *, traceback: bool = False, **fields: object) -> None:
-    """Log what an operator may have to look at; ``traceback`` adds the exception in hand."""
+    """Log a problem to investigate if it continues. ``traceback`` adds the current exception."""
     _log(logging.WARNING, event, fields, traceback)
 
 
 def error(event: str, *, traceback: bool = False, **fields: object) -> None:
-    """Log what an operator has to look at; ``traceback`` adds the exception in hand."""
+    """Log a problem that needs action. ``traceback`` adds the current exception."""
     _log(logging.ERROR, event, fields, traceback)
 
 
@@ -46,17 +46,17 @@ def configure(*, level: str, form: Literal["json", "text"]) -> None:
     """Send every log record of the process to standard output, in ``form``."""
     global _write  # noqa: PLW0603 # a process has one log
     stream = sys.stdout
-    lined = _json_line if form == "json" else _text_line
+    format_line = _json_line if form == "json" else _text_line
 
     def write(level: int, event: str, fields: Mapping[str, Any]) -> None:
-        # The clock itself, as logging takes it: nothing is decided by it.
+        # The logging library reads the real clock, too. No decision depends on this time.
         at = time.time_ns() // 1_000_000  # noqa: TID251
-        stream.write(lined(at, level, event, fields) + "\n")
+        stream.write(format_line(at, level, event, fields) + "\n")
         stream.flush()
 
     _write = write
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Lines(lined))
+    handler.setFormatter(_Lines(format_line))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
@@ -69,11 +69,11 @@ def _log(level: int, event: str, fields: dict[str, object], traceback: bool = Fa
     if (traceparent := _traceparent.get()) is not None:
         fields["trace_id"] = trace_id(traceparent)
     if _write is not None and not traceback:
-        # What logging would write, in a third of its time: every request has a line.
+        # Every request writes a line, and this takes a third of the time of the logging library.
         try:
             _write(level, event, fields)
         except (OSError, ValueError):
-            pass  # nobody reads it, or the disk is full: logging tells of it, and raises nothing
+            pass  # The pipe is closed or the disk full. logging reports that without raising.
         else:
             return
     _logger.log(level, event, extra={"fields": fields}, exc_info=traceback)
@@ -87,15 +87,15 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class _Lines(logging.Formatter):
-    """Writes what comes by the standard library: of other packages, and with tracebacks."""
+    """Formats lines of the logging library: those of other packages, and those with tracebacks."""
 
-    def __init__(self, lined: Callable[[int, int, str, Mapping[str, Any]], str]) -> None:
+    def __init__(self, format_line: Callable[[int, int, str, Mapping[str, Any]], str]) -> None:
         super().__init__()
-        self._lined = lined
+        self._format_line = format_line
 
     def format(self, record: logging.LogRecord) -> str:
         at = int(record.created * 1000)
-        return self._lined(at, record.levelno, record.getMessage(), _fields(record))
+        return self._format_line(at, record.levelno, record.getMessage(), _fields(record))
 
 
 def _json_line(at: int, level: int, event: str, fields: Mapping[str, Any]) -> str:
@@ -104,11 +104,11 @@ def _json_line(at: int, level: int, event: str, fields: Mapping[str, Any]) -> st
 
 
 def _text_line(at: int, level: int, event: str, fields: Mapping[str, Any]) -> str:
-    shown = [f"{name}={_quoted(fields[name])}" for name in fields if name != "traceback"]
-    line = " ".join([rfc3339(at), f"{logging.getLevelName(level):7}", event, *shown])
+    pairs = [f"{name}={_quoted(fields[name])}" for name in fields if name != "traceback"]
+    line = " ".join([rfc3339(at), f"{logging.getLevelName(level):7}", event, *pairs])
     if "traceback" not in fields:
         return line
-    # Indented, so that no line of an error's text is taken for one of the log.
+    # Indented, so that no line of a traceback can look like a line of the log.
     return "\n    ".join([line, *(_printable(part) for part in fields["traceback"].split("\n"))])
 
 

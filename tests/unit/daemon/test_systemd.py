@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fraudd.daemon import systemd
-from fraudd.daemon.systemd import handed_over, notify, watchdog_seconds
+from fraudd.daemon.systemd import notify, passed_socket, watchdog_seconds
 from fraudd.errors import Misconfigured
 
 
@@ -76,7 +76,7 @@ def test_a_listening_socket_is_taken_and_no_child_inherits_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as given, handing(given, monkeypatch):
-        taken = handed_over()
+        taken = passed_socket()
         assert taken is not None
         with taken:
             assert taken.getsockname() == given.getsockname()
@@ -88,8 +88,8 @@ def test_a_listening_socket_is_taken_and_no_child_inherits_it(
 @pytest.mark.parametrize(
     ("family", "kind", "says"),
     [
-        (socket.AF_INET, socket.SOCK_STREAM, "a SOCK_STREAM of AF_INET that does not listen"),
-        (socket.AF_INET, socket.SOCK_DGRAM, "a SOCK_DGRAM of AF_INET that does not listen"),
+        (socket.AF_INET, socket.SOCK_STREAM, "a SOCK_STREAM of AF_INET not listening"),
+        (socket.AF_INET, socket.SOCK_DGRAM, "a SOCK_DGRAM of AF_INET not listening"),
         (socket.AF_UNIX, socket.SOCK_STREAM, "a SOCK_STREAM of AF_UNIX"),
     ],
 )
@@ -105,7 +105,7 @@ def test_another_kind_of_socket_is_refused(
             given.bind(str(tmp_path / "socket"))
             given.listen()
         with pytest.raises(Misconfigured, match=says):
-            handed_over()
+            passed_socket()
 
 
 def test_what_is_no_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,22 +113,22 @@ def test_what_is_no_socket_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr(systemd, "_FIRST", file.fileno())
         monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
         monkeypatch.setenv("LISTEN_FDS", "1")
-        with pytest.raises(Misconfigured, match="handed over is no socket"):
-            handed_over()
+        with pytest.raises(Misconfigured, match="from systemd is not a socket"):
+            passed_socket()
 
 
 @pytest.mark.parametrize("count", ["2", "x"])
 def test_one_socket_is_enough(count: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
     monkeypatch.setenv("LISTEN_FDS", count)
-    with pytest.raises(Misconfigured, match="leave one ListenStream="):
-        handed_over()
+    with pytest.raises(Misconfigured, match="Keep one ListenStream="):
+        passed_socket()
 
 
 def test_sockets_of_another_process_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LISTEN_PID", "1")
     monkeypatch.setenv("LISTEN_FDS", "1")
-    assert handed_over() is None
+    assert passed_socket() is None
     assert "LISTEN_FDS" not in os.environ
 
 
