@@ -181,6 +181,7 @@ async def _make(database: DatabaseServer, folder: Path) -> None:
 def _main() -> None:
     folder = ROOT / ".tools" / "platform" / _digest()
     part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)  # an earlier one may have been interrupted
     part.mkdir(parents=True)
     port = free_port()
     installation = mariadb.find(ROOT / ".tools")
