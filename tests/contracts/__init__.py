@@ -1,1 +1,1 @@
-"""What a store and a queue must do, whoever is asked: the emulated AWS, or the simulated one."""
+"""The contracts of the store and the queue, for two emulators of AWS and the simulation."""

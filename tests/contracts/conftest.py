@@ -1,4 +1,4 @@
-"""A second emulator of AWS: no test of an adapter shall lean on one reading of AWS alone."""
+"""A second emulator of AWS, so that no adapter depends on one interpretation of AWS alone."""
 
 from collections.abc import AsyncIterator
 
@@ -13,7 +13,7 @@ from tests.stack.workers import free_port
 
 @pytest.fixture(scope="session")
 async def moto(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clients]:
-    """Clients of another emulator, which reads AWS's documentation in its own way."""
+    """Clients of a second emulator, which interprets AWS's documentation differently."""
     port = free_port()
     server = Command(
         name="moto's server",

@@ -1,4 +1,4 @@
-"""What a contract is given: the ports, and a look at what they do not show."""
+"""The input of a contract: the ports, and calls for everything that they do not show."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,7 +9,7 @@ from fraudd.ports import Message, Queue, Store, Topics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """One fraudd's table, queue and topics, all empty; a poll waits a second."""
+    """The table, queue and topics of one fraudd, all empty. A poll waits one second."""
 
     store: Store
     queue: Queue
@@ -24,7 +24,7 @@ Contract = Callable[[Parts], Awaitable[None]]
 
 
 async def received(parts: Parts, most: int = 10) -> Message:
-    """Poll for the one message that is there; a poll may come back without it."""
+    """Poll for the only message. Single polls may return without it."""
     async with asyncio.timeout(10):
         while not (messages := await parts.queue.receive(most)):
             pass

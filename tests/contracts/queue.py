@@ -1,4 +1,4 @@
-"""What the flows rely on in the queue, and in the topic that feeds it."""
+"""The contract of the queue and of its topic."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ EVENT = RequestEvent(
 
 
 async def a_request_is_received_once_deleted_and_gone(parts: Parts) -> None:
-    """What is published comes out of the queue, and stays away once it is deleted."""
+    """A published request arrives in the queue. After its deletion it never comes back."""
     await parts.topics.request(EVENT)
     message = await received(parts)
     event = parse_request(message.body, attributes=message.attributes, sent_at=message.sent_at)
@@ -28,7 +28,7 @@ async def a_request_is_received_once_deleted_and_gone(parts: Parts) -> None:
 
 
 async def what_is_sent_past_the_topic_is_received(parts: Parts) -> None:
-    """Many at once, each once, and each with its trace."""
+    """Concurrent sends arrive once each, each with its trace."""
     events = [
         RequestEvent(entity_id=f"shop-{n}", run_id=new_ulid(NOW, n), traceparent=TRACE)
         for n in range(23)
@@ -46,7 +46,7 @@ async def what_is_sent_past_the_topic_is_received(parts: Parts) -> None:
 
 
 async def what_is_gone_is_let_go_of_without_an_error(parts: Parts) -> None:
-    """Deleted twice, and hidden when it is deleted."""
+    """A second deletion, and a change of visibility after it, have no effect."""
     await parts.topics.request(EVENT)
     message = await received(parts)
     await parts.queue.delete(message)
@@ -56,7 +56,7 @@ async def what_is_gone_is_let_go_of_without_an_error(parts: Parts) -> None:
 
 
 async def a_message_in_hand_is_hidden_until_it_is_given_back(parts: Parts) -> None:
-    """Given back at once it is seen at once, with one receive more and another receipt."""
+    """A released message is visible at once, with one more receive and a new receipt handle."""
     await parts.topics.request(EVENT)
     first = await received(parts)
     assert await parts.queue.receive(1) == []
@@ -69,7 +69,7 @@ async def a_message_in_hand_is_hidden_until_it_is_given_back(parts: Parts) -> No
 
 
 async def a_message_given_back_for_a_while_is_seen_when_it_is_over(parts: Parts) -> None:
-    """And not before; the poll that waits for it wakes."""
+    """It is not visible before. A waiting poll wakes when it is."""
     await parts.topics.request(EVENT)
     await parts.queue.hide(await received(parts), 1.5)
     assert await parts.queue.receive(1) == []
@@ -78,7 +78,7 @@ async def a_message_given_back_for_a_while_is_seen_when_it_is_over(parts: Parts)
 
 
 async def a_stale_receipt_does_no_harm(parts: Parts) -> None:
-    """Whether it deletes or not: the newest one does."""
+    """An old receipt handle may delete the message or not. The newest one deletes it."""
     await parts.topics.request(EVENT)
     stale = await received(parts)
     await parts.queue.hide(stale, 0)
@@ -90,7 +90,7 @@ async def a_stale_receipt_does_no_harm(parts: Parts) -> None:
 
 
 async def a_poll_wakes_on_arrival(parts: Parts) -> None:
-    """Long before its wait is over."""
+    """The poll returns long before its wait is over."""
     async with asyncio.TaskGroup() as group:
         poll = group.create_task(received(parts))
         await asyncio.sleep(0.2)
@@ -100,7 +100,7 @@ async def a_poll_wakes_on_arrival(parts: Parts) -> None:
 
 
 async def a_poll_brings_no_more_than_it_asked_for(parts: Parts) -> None:
-    """However much there is."""
+    """The queue may hold more messages."""
     for _ in range(5):
         await parts.send('{"entity_id": "shop-1"}')
     seen: list[str] = []
@@ -111,7 +111,7 @@ async def a_poll_brings_no_more_than_it_asked_for(parts: Parts) -> None:
 
 
 async def a_copy_begins_anew_and_says_when_it_was_first_sent(parts: Parts) -> None:
-    """Delayed, with no receives, and the message it is a copy of is gone."""
+    """The copy is delayed and has no receives. The original is deleted."""
     await parts.topics.request(EVENT)
     message = await received(parts)
     await parts.queue.send_again(message, 1)
@@ -126,7 +126,7 @@ async def a_copy_begins_anew_and_says_when_it_was_first_sent(parts: Parts) -> No
 
 
 async def a_dead_letter_says_why_and_keeps_its_body(parts: Parts) -> None:
-    """And is gone from the main queue."""
+    """The message is deleted from the main queue."""
     await parts.send("nonsense")
     message = await received(parts)
     await parts.queue.dead_letter(message, reason="malformed", detail="not JSON")
@@ -138,7 +138,7 @@ async def a_dead_letter_says_why_and_keeps_its_body(parts: Parts) -> None:
 
 
 async def what_is_received_too_often_is_taken_away(parts: Parts) -> None:
-    """By SQS itself, with no reason on it."""
+    """SQS itself moves it, without a reason."""
     await parts.queue.depth()
     most = parts.queue.max_receive_count
     assert most is not None

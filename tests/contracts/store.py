@@ -1,4 +1,4 @@
-"""What the flows rely on in the table of records."""
+"""The contract of the results table."""
 
 import asyncio
 from typing import Any, get_args
@@ -29,7 +29,7 @@ ERROR: dict[str, Any] = {"run_id": RUN, "expires_at": NOW // 1000 + 9, "type": "
 
 
 async def written(parts: Parts, transition: Transition) -> Record:
-    """Carry out a write that must succeed."""
+    """Apply a write that must succeed."""
     applied = await parts.store.apply(transition)
     assert applied.done
     assert applied.record is not None
@@ -37,7 +37,7 @@ async def written(parts: Parts, transition: Transition) -> Record:
 
 
 async def refused(parts: Parts, transition: Transition) -> Record | None:
-    """Carry out a write that must be refused; gives what refused it."""
+    """Apply a write whose condition must fail. Returns the record that made it fail."""
     applied = await parts.store.apply(transition)
     assert not applied.done
     return applied.record
@@ -50,7 +50,7 @@ async def running(parts: Parts, worker: str = "w") -> Record:
 
 
 async def a_record_reads_back_as_it_was_written(parts: Parts) -> None:
-    """Absent at first; then as the last write left it, absent attributes being absent."""
+    """The record is absent at first. Later it equals the last write, without extra attributes."""
     assert await parts.store.get("shop-1") is None
     claim = await running(parts)
     assert await parts.store.get("shop-1") == claim
@@ -75,7 +75,7 @@ async def _apply(parts: Parts, transition: Transition) -> tuple[bool, Record | N
 
 
 async def a_refused_write_brings_what_refused_it(parts: Parts) -> None:
-    """So that no second read is needed."""
+    """It saves a second read."""
     claim = await running(parts)
     guess = first_claim("shop-1", RUN, worker="x", now=NOW, lease_until=NOW + 9)
     assert await refused(parts, guess) == claim
@@ -83,14 +83,14 @@ async def a_refused_write_brings_what_refused_it(parts: Parts) -> None:
 
 
 async def a_write_to_what_is_not_there_makes_nothing(parts: Parts) -> None:
-    """All but opening and forgetting demand that the item exists."""
+    """Only new runs and deletions may create an item."""
     guess = first_claim("shop-1", RUN, worker="w", now=NOW, lease_until=NOW + 9)
     assert await refused(parts, guess) is None
     assert await parts.store.get("shop-1") is None
 
 
 async def an_older_run_never_overwrites(parts: Parts) -> None:
-    """Every write names the run, the state and the claim that it leaves."""
+    """Every condition names the run, the state and the lease that the write replaces."""
     old = await running(parts)
     stolen = await written(parts, claimed(old, worker="x", now=NOW, lease_until=NOW + 99))
     for late in (
@@ -104,7 +104,7 @@ async def an_older_run_never_overwrites(parts: Parts) -> None:
 
 
 async def a_write_tried_again_is_known_for_ones_own(parts: Parts) -> None:
-    """Its answer was lost: the second try fails its condition, and counts as done."""
+    """If its response was lost, the second attempt fails its condition, but counts as applied."""
     queued = await written(parts, opened("shop-1", None, run_id=RUN, now=NOW))
     claim = claimed(queued, worker="w", now=NOW, lease_until=NOW + 9)
     held = await written(parts, claim)
@@ -115,7 +115,7 @@ async def a_write_tried_again_is_known_for_ones_own(parts: Parts) -> None:
 
 
 async def what_shows_that_a_write_was_applied_is_in_the_record(parts: Parts) -> None:
-    """Each kind of proof: a new run, a claim, all that is set, an error, a result."""
+    """The kinds of proof are a new run, a claim, all set attributes, an error, and a result."""
     proofs: list[str] = []
 
     async def twice(transition: Transition) -> Record:
@@ -136,7 +136,7 @@ async def what_shows_that_a_write_was_applied_is_in_the_record(parts: Parts) -> 
 
 
 async def who_was_asked_again_opens_the_next_run_as_it_ends(parts: Parts) -> None:
-    """In the same write; and not unseen: the condition names ``again``."""
+    """One write does both. It cannot miss a request, because its condition names ``again``."""
     claim = await running(parts)
     noted = await written(parts, requested_again(claim, now=NOW + 5))
     end = completed(claim, result=RESULT, now=NOW + 9, next_run_id=NEXT)
@@ -148,7 +148,7 @@ async def who_was_asked_again_opens_the_next_run_as_it_ends(parts: Parts) -> Non
 
 
 async def a_tombstone_is_written_whatever_is_there(parts: Parts) -> None:
-    """And what is opened over it names it."""
+    """A new run over a tombstone names it in its condition."""
     stone = await written(parts, deleted("shop-1", now=NOW, expires_at=NOW // 1000 + 9))
     assert stone == await parts.store.get("shop-1")
     assert (stone.state, stone.deleted_at, stone.run_id) == ("deleted", NOW, "")
@@ -171,7 +171,7 @@ async def a_wake_up_is_taken_on_by_one_alone(parts: Parts) -> None:
 
 
 async def who_reads_at_the_same_time_gets_their_own(parts: Parts) -> None:
-    """However many they are, known or not, and though some ask for the same."""
+    """Some of the many readers read the same record, and some records do not exist."""
     for number in range(0, 130, 2):
         await written(parts, opened(f"shop-{number}", None, run_id=RUN, now=NOW))
     wanted = [f"shop-{number}" for number in range(130)] * 2
@@ -183,7 +183,7 @@ async def who_reads_at_the_same_time_gets_their_own(parts: Parts) -> None:
 
 
 async def a_read_sees_what_was_written_before_it(parts: Parts) -> None:
-    """Also while others read the same record."""
+    """The same holds while others read the same record."""
     record = await written(parts, opened("shop-1", None, run_id=RUN, now=NOW))
 
     async def look(least: int) -> None:
@@ -200,7 +200,7 @@ async def a_read_sees_what_was_written_before_it(parts: Parts) -> None:
 
 
 async def pending_records_are_listed_oldest_first(parts: Parts) -> None:
-    """By partition, up to a time; the index may take a moment."""
+    """A page is of one partition, up to a time. The index may lag for a moment."""
     names = [name for name in (f"shop-{n}" for n in range(40)) if shard(name) == 0][:3]
     for age, name in enumerate(names):
         await written(parts, opened(name, None, run_id=RUN, now=NOW - age))

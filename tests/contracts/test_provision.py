@@ -1,4 +1,4 @@
-"""Provisioning, on two emulators of AWS: makes all, mends what differs, deletes nothing."""
+"""Provisioning on two emulators of AWS: it creates, corrects differences, deletes nothing."""
 
 import json
 from itertools import count
@@ -89,7 +89,7 @@ async def test_what_somebody_changed_is_told_and_mended(clients: Clients, name: 
         await clients.sns.set_subscription_attributes(
             SubscriptionArn=arn, AttributeName=key, AttributeValue=value
         )
-    # All at one queue: moto, unlike AWS, drops a policy that is not sent along with a change.
+    # In one call: moto, unlike AWS, drops a policy that is missing from a change.
     await clients.sqs.set_queue_attributes(
         QueueUrl=made.queue_url,
         Attributes={"VisibilityTimeout": "7", "MessageRetentionPeriod": "60", "Policy": ""},

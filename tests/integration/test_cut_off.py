@@ -1,4 +1,4 @@
-"""Statements that are cut off or late end on the server, too, before their permit goes back."""
+"""Cancelled and late statements end on the server before their permit is released."""
 
 import asyncio
 
@@ -114,7 +114,7 @@ async def test_a_killer_that_finds_no_room_waits_for_the_statement_s_own_deadlin
     running = asyncio.ensure_future(pool.query(SLOW))
     await observer.busy("User sleep")
     running.cancel()
-    # The permit is not back while the server counts the connection.
+    # The permit is in use while the server counts the connection.
     while await observer.at("User sleep"):
         assert pool.permits.in_use == 1
     await asyncio.wait([running])
@@ -146,7 +146,7 @@ async def test_the_victim_of_a_deadlock_is_told_so(pool: Pool, observer: Observe
             async with pool.connections.snapshot(permit) as snapshot:
                 await snapshot.query("SELECT n FROM t WHERE id = 1 LOCK IN SHARE MODE")
                 await observer.rows("BEGIN")
-                # Whoever changed more rows is spared.
+                # The server aborts the transaction that changed fewer rows.
                 await observer.rows("UPDATE t SET n = n + 1 WHERE id > 1")
                 group.create_task(observer.rows("UPDATE t SET n = 0 WHERE id = 1"))
                 await snapshot.query("SELECT n FROM t WHERE id = 2 LOCK IN SHARE MODE")

@@ -1,4 +1,4 @@
-"""Tokens of RDS: the ones that AWS's own library signs."""
+"""RDS tokens equal those of AWS's own library."""
 
 import asyncio
 from typing import Any
@@ -30,7 +30,7 @@ def theirs() -> str:
 
 async def test_a_token_is_the_one_that_aws_signs(credentials: None) -> None:
     token = RdsToken(host=HOST, port=3306, user="fraudd", region="eu-central-1")
-    # Both have the second of their signing in them.
+    # Both contain the second of their signature.
     for _ in range(5):
         ours, reference = await token.sign(), await asyncio.to_thread(theirs)
         if ours == reference:

@@ -1,4 +1,4 @@
-"""The database belongs to everyone: fraudd steps back while it is loaded, and comes again."""
+"""fraudd uses fewer connections while the database is busy, and more again afterwards."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ BUSY_THREADS = 6
 
 @asynccontextmanager
 async def load(database: DatabaseServer, observer: Observer, threads: int) -> AsyncIterator[None]:
-    """Keep so many threads of the server running, from connections of others."""
+    """Keep a number of server threads running, on connections of others."""
     connections = [
         await aiomysql.connect(
             host=database.host,
@@ -146,7 +146,7 @@ async def test_connections_taken_by_another_client_cost_no_attempt_and_open_no_b
             while await limit(fraudd) > 1:
                 pass
         assert (await fraudd.status())["breaker"] == "closed"
-        # One of the two is given back; the run in hand gets it.
+        # One of the two is released, and the waiting run gets it.
         await observer.rows(f"ALTER USER {observer.account} WITH MAX_USER_CONNECTIONS 4")
         body = await fraudd.ended("shop-1")
         assert (body["status"], body["attempts"]) == ("done", 1)

@@ -1,4 +1,4 @@
-"""The way to a database that is not on this machine: TLS, and who is at its other end."""
+"""TLS to a remote database, and the check of its certificate."""
 
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -41,7 +41,7 @@ def authority(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def port(
     ca: trustme.CA, authority: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[int]:
-    """A MariaDB whose certificate is for localhost, and which lets nobody in without TLS."""
+    """A MariaDB with a certificate for localhost, which requires TLS."""
     folder, port = tmp_path_factory.mktemp("mariadb-tls"), free_port()
     issued = ca.issue_cert("localhost")
     issued.private_key_pem.write_to_path(str(folder / "key.pem"))
@@ -58,7 +58,7 @@ def port(
 
 @pytest.fixture
 async def server(port: int, authority: Path) -> AsyncIterator[Server]:
-    """The server as an account that needs TLS sees it."""
+    """The server, for an account that requires TLS."""
     root = await aiomysql.connect(host="127.0.0.1", port=port, user="root", autocommit=True)
     async with root.cursor() as cursor:
         for statement in (

@@ -1,4 +1,4 @@
-"""The topics, where nobody answers."""
+"""The topics, when SNS does not answer."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Reads gathered into few calls: who is answered by which call, and what one failure costs."""
+"""Reads gathered into few calls: which call answers which read, and the reach of a failure."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ from tests.simulation.loop import run_virtually
 
 
 class Table:
-    """A table in memory; each call takes as long as told, and can be made to fail."""
+    """A table in memory, whose calls take ``seconds`` and can be made to fail."""
 
     def __init__(self, *, seconds: float = 0.001) -> None:
         self.seconds = seconds
@@ -79,7 +79,7 @@ def reads(table: Table) -> BatchReader:
 
 
 async def asked(reads: BatchReader, names: Iterable[str]) -> list[Any]:
-    """Ask for all at once; gives item or error of each."""
+    """Read all at once. Returns the item or the error of each."""
     return await asyncio.gather(*(reads.get(name) for name in names), return_exceptions=True)
 
 
@@ -349,9 +349,9 @@ def test_a_call_ends_with_the_last_who_waits_for_it() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.integers(0, 12),  # whom
+            st.integers(0, 12),  # which entity
             st.integers(0, 40),  # when, in ten thousandths
-            st.none() | st.integers(0, 30),  # cancelled so much later
+            st.none() | st.integers(0, 30),  # cancelled after this time
         ),
         min_size=1,
         max_size=60,

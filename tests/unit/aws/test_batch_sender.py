@@ -1,4 +1,4 @@
-"""Messages gathered into few calls: each sender learns what became of its own message."""
+"""Messages gathered into few calls: each sender gets the outcome of its own message."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ from tests.simulation.loop import run_virtually
 
 
 class Queue:
-    """A queue in memory; each call takes as long as told, and rejects some messages."""
+    """A queue in memory, whose calls take ``seconds`` and reject some messages."""
 
     def __init__(self, *, seconds: float = 0.001, rejected: Iterable[str] = ()) -> None:
         self.seconds = seconds
@@ -31,7 +31,7 @@ class Queue:
 
 
 async def sent(sender: BatchSender, bodies: Iterable[str]) -> list[Any]:
-    """Send all at once; gives None or the error of each."""
+    """Send all at once. Returns None or the error of each."""
     return await asyncio.gather(*(sender.send(body, {}) for body in bodies), return_exceptions=True)
 
 

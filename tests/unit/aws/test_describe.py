@@ -1,4 +1,4 @@
-"""Current attributes: a part that does not exist is told from one that cannot be read."""
+"""The describer distinguishes absent parts, denied access, and outages."""
 
 import asyncio
 from typing import Any, cast

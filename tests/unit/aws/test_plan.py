@@ -1,4 +1,4 @@
-"""What an installation consists of, and what is to be done where it differs."""
+"""The parts of an installation, and the steps if they differ."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -39,7 +39,7 @@ def test_both_queues_have_the_one_dead_letter_queue_and_it_keeps_longer() -> Non
         redrive = QUEUES[name]["RedrivePolicy"]
         assert redrive["deadLetterTargetArn"].endswith(":123456789012:fraudd-shop-dead")
         assert QUEUES[name]["MessageRetentionPeriod"] == RETENTION_SECONDS
-    # What SQS moves has used up some of its time already.
+    # A message that SQS moves keeps its age.
     assert QUEUES["fraudd-shop-dead"]["MessageRetentionPeriod"] == DEAD_LETTER_RETENTION_SECONDS
     assert DEAD_LETTER_RETENTION_SECONDS - RETENTION_SECONDS >= 7 * 24 * 3600
 

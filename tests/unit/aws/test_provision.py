@@ -1,4 +1,4 @@
-"""Making an installation waits for what AWS takes its time for, but not for ever."""
+"""Provisioning waits for slow changes on AWS, but not forever."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -30,7 +30,7 @@ BACKUPS = Change(attribute="PointInTimeRecovery", old=False, new=True)
 
 
 class Service:
-    """Answers each call by the next of what it is told, the last one again and again."""
+    """Answers each call with the next answer of a list, and repeats the last one."""
 
     def __init__(self, **answers: Iterable[Any]) -> None:
         self._answers: dict[str, Iterator[Any]] = {}

@@ -1,4 +1,4 @@
-"""The rights of an account, as SHOW GRANTS tells them."""
+"""The rights of an account, parsed from SHOW GRANTS."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The cap on connections."""
+"""Connection permits: who gets the next one, and when."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -8,7 +8,7 @@ from tests.stack.database import permits_up_to
 
 
 async def settled() -> None:
-    """Let every task come as far as it can."""
+    """Let every task run until it waits."""
     for _ in range(5):
         await asyncio.sleep(0)
 
