@@ -15,7 +15,7 @@ _OPTIONAL_PARTS = frozenset({"bulk_queue"})
 #: The number of different entities whose runs fail, with no success between, to make a fault.
 FAULT_RUNS = 5
 #: After a fault, fraudd tries one run per interval. The interval doubles up to the maximum.
-FAULT_PROBE_SECONDS, MAX_FAULT_PROBE_SECONDS = 30.0, 300.0
+FAULT_TRIAL_SECONDS, MAX_FAULT_TRIAL_SECONDS = 30.0, 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class _Outage:
 
     detail: str
     failures: int
-    probe_at: float
-    probing: bool = False
+    trial_at: float
+    on_trial: bool = False
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class _Fault:
 
     detail: str
     interval: float
-    probe_at: float
+    trial_at: float
 
 
 class Breaker:
@@ -84,34 +84,33 @@ class Breaker:
         return f"every run fails, the last with: {self._fault.detail}"
 
     def retry(self, now: float) -> None:
-        """Probe now: an operator may have fixed the cause."""
+        """Allow a trial call now: an operator may have fixed the cause."""
         for outage in self._outages.values():
-            outage.probe_at = min(outage.probe_at, now)
+            outage.trial_at = min(outage.trial_at, now)
         if self._fault is not None:
-            self._fault.probe_at = min(self._fault.probe_at, now)
+            self._fault.trial_at = min(self._fault.trial_at, now)
 
     # Outages: a part is unreachable
 
     def enter(self, part: str, now: float) -> Permission:
         """Say whether a call of the part may begin.
 
-        Only one call at a time probes an unreachable part. ``Go`` reserves that probe, and
-        ``left`` ends it.
+        An unreachable part gets one trial call at a time. ``Go`` reserves it, and ``left`` ends it.
         """
         outage = self._outages.get(part)
         if outage is None:
             return Go()
-        if outage.probing:
+        if outage.on_trial:
             return WaitForChange()
-        if now < outage.probe_at:
-            return Wait(outage.probe_at - now)
-        outage.probing = True
+        if now < outage.trial_at:
+            return Wait(outage.trial_at - now)
+        outage.on_trial = True
         return Go()
 
     def left(self, part: str) -> None:
-        """Note that a call is over, so that another call may probe."""
+        """Note that a call is over, so that another trial call may begin."""
         if (outage := self._outages.get(part)) is not None:
-            outage.probing = False
+            outage.on_trial = False
 
     def answered(self, part: str, now: float) -> bool:
         """Note that a part answered. Returns whether this ends an outage."""
@@ -123,7 +122,7 @@ class Breaker:
     def failed(self, part: str, detail: str, now: float) -> bool:
         """Note that a part was unreachable. Returns whether this begins an outage."""
         outage = self._outages.get(part)
-        if outage is not None and not outage.probing and now < outage.probe_at:
+        if outage is not None and not outage.on_trial and now < outage.trial_at:
             return False  # this call had begun before the outage did
         failures = outage.failures + 1 if outage is not None else 1
         delay = back_off(
@@ -153,7 +152,7 @@ class Breaker:
     def run_failed(self, entity_id: str, detail: str, now: float) -> bool:
         """Note a transient failure or a bug. Returns whether this begins a fault."""
         if self._fault is not None:
-            interval = min(self._fault.interval * 2, MAX_FAULT_PROBE_SECONDS)
+            interval = min(self._fault.interval * 2, MAX_FAULT_TRIAL_SECONDS)
             self._fault = _Fault(detail, interval, now + interval)
             return False
         if entity_id in self._failed_entities:
@@ -161,39 +160,39 @@ class Breaker:
         self._failed_entities.append(entity_id)
         if len(self._failed_entities) < FAULT_RUNS:
             return False
-        self._fault = _Fault(detail, FAULT_PROBE_SECONDS, now + FAULT_PROBE_SECONDS)
+        self._fault = _Fault(detail, FAULT_TRIAL_SECONDS, now + FAULT_TRIAL_SECONDS)
         return True
 
     def run_began(self, now: float) -> None:
-        """Note that a run began. During a fault, the next probe is one interval later."""
+        """Note that a run began. During a fault, the next trial call is one interval later."""
         if self._fault is not None:
-            self._fault.probe_at = now + self._fault.interval
+            self._fault.trial_at = now + self._fault.interval
 
     # Polls
 
     def may_poll(self, now: float, *, in_flight: int) -> Permission:
         """Say whether a poll may begin, with ``in_flight`` messages and outstanding polls.
 
-        While the breaker is open, fraudd takes one message at a time, as the probe.
+        While the breaker is open, fraudd takes one message at a time, as the trial call.
         """
         if self.state == "closed":
             return Go()
         if in_flight:
             return WaitForChange()
-        return _go_at(self._probe_poll_at(), now)
+        return _go_at(self._trial_poll_at(), now)
 
     def may_poll_bulk(self, now: float) -> Permission:
         """Say whether an outage of the bulk queue allows a poll of it."""
         outage = self._outages.get("bulk_queue")
-        return Go() if outage is None else _go_at(outage.probe_at, now)
+        return Go() if outage is None else _go_at(outage.trial_at, now)
 
-    def _probe_poll_at(self) -> float:
-        fault_at = self._fault.probe_at if self._fault is not None else 0.0
+    def _trial_poll_at(self) -> float:
+        fault_at = self._fault.trial_at if self._fault is not None else 0.0
         if not (outages := self._blocking_outages()):
             return fault_at
-        # A poll needs the queue. The run that it brings can probe every other part.
-        first = min(outages.values(), key=lambda outage: outage.probe_at)
-        return max(fault_at, outages.get("queue", first).probe_at)
+        # A poll needs the queue. The run of its message tries every other part.
+        first = min(outages.values(), key=lambda outage: outage.trial_at)
+        return max(fault_at, outages.get("queue", first).trial_at)
 
     def _blocking_outages(self) -> dict[str, _Outage]:
         """Give the outages of the parts that every run needs."""

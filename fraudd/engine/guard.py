@@ -81,7 +81,7 @@ class Guard:
     async def patiently(self, part: str, attempt: Attempt[T]) -> T:
         """Call a part until it answers.
 
-        In an outage, only one of the waiting calls probes the part. A part that is out of
+        In an outage, only one of the waiting calls is the trial call. A part that is out of
         capacity is called again after a short back-off.
         """
         rejections = 0

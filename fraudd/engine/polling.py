@@ -5,7 +5,7 @@ The interactive lane goes first. A slot is an idle consumer together with a conn
 - With two slots or more, a long poll of the interactive lane keeps one of them. The bulk lane is
   polled at the same time with the others.
 - With one slot, the lanes take turns: the bulk lane is next after an empty interactive lane.
-- With an open breaker, there is one slot: the poll is the probe.
+- With an open breaker, there is one slot, for the trial call.
 
 Pure: time is an argument, in seconds of a monotonic clock.
 """

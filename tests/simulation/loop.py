@@ -54,7 +54,7 @@ class _Handle(asyncio.TimerHandle):
 
     def cancel(self) -> None:
         self._cancelled = True
-        # What they refer to is not needed until the timer is due.
+        # Their objects are not needed until the timer is due.
         self._callback, self._args = _nothing, ()
 
     def __repr__(self) -> str:
@@ -64,8 +64,8 @@ class _Handle(asyncio.TimerHandle):
 class VirtualLoop(asyncio.BaseEventLoop):
     """Jumps to the next timer as soon as nothing is ready.
 
-    It replaces what the base class does for each callback: the base class compares timers in
-    Python, and looks for sockets and threads that a simulation does not have.
+    It replaces the base class's round. That one compares timers in Python, and looks for sockets
+    and threads that a simulation does not have.
     """
 
     _stopping: bool  # the base class sets it when the loop is to stop
@@ -169,7 +169,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 def run_virtually(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on a loop of its own; what it leaves running is cancelled at the end."""
+    """Run a coroutine on a loop of its own, and cancel the tasks that it leaves."""
     loop = VirtualLoop()
     asyncio.set_event_loop(None)
     try:
@@ -180,13 +180,13 @@ def run_virtually(main: Coroutine[Any, Any, T]) -> T:
 
 
 def cancel_all(loop: VirtualLoop) -> None:
-    """Cancel whatever the loop still runs, until it has ended."""
+    """Cancel all tasks of the loop, until they have ended."""
     # A task may take a few cancellations: each ``finally`` that waits takes one.
     for _ in range(100):
         left = sorted(asyncio.all_tasks(loop), key=hash)
         for task in left:
             task.cancel()
-        # Once more when none is left: whoever waited for the last one hears of it.
+        # Once more when none is left: callbacks of the last one still run.
         loop.run_until_complete(asyncio.sleep(0))
         if not left:
             return

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from fraudd.engine.breaker import FAULT_PROBE_SECONDS
+from fraudd.engine.breaker import FAULT_TRIAL_SECONDS
 from fraudd.prediction.decisions import MAX_DOUBLINGS
 from fraudd.prediction.record import ALONE_FROM_DEATHS, SKEW_MARGIN_MS, Lane
 from tests.simulation.clocks import true_ms
@@ -202,7 +202,7 @@ class RecordChecks:
         if process.engine.breaker.state != "fault" or not probes:
             return
         since = probes[0] - process.probed_at
-        if since < FAULT_PROBE_SECONDS - 1:
+        if since < FAULT_TRIAL_SECONDS - 1:
             self._world.broken(
                 TRIALS, run.entity_id, f"{process.name} probes again after {since:.1f} s"
             )

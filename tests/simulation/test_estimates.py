@@ -1,4 +1,4 @@
-"""Whether what a caller is told about how long it takes is what then happens."""
+"""Estimates of how long a run takes, compared with how long it took."""
 
 import asyncio
 import random
@@ -18,36 +18,36 @@ JOBS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """What a caller was told, and what then happened; seconds."""
+class Estimate:
+    """An estimate, and the time that it took, in seconds."""
 
     estimated: int
     took: float
 
     @property
     def honest(self) -> bool:
-        # Nobody is ever told less than a second.
+        # No estimate is below a second.
         return self.took / 2 <= self.estimated <= max(self.took * 2, 1)
 
 
 class InOrder(random.Random):
-    """Hands out messages as they came: so does SQS, but for a few."""
+    """Hands out messages in their order, as SQS does with most."""
 
     def sample(self, population: Sequence[object], k: int, **_: object) -> list[object]:  # type: ignore[override]
         return list(population[:k])
 
 
 class Drain:
-    """A backlog that is opened, and drained; callers ask and look all the while."""
+    """Opens a backlog and drains it. Meanwhile, clients request runs and read results."""
 
     def __init__(self, world: World, *, fronts: int) -> None:
         self._world = world
         self._rng = random.Random(f"drain {world.plan.seed}")
         self._fronts = fronts
-        self._told: list[tuple[str, str, float, int]] = []
+        self._estimates: list[tuple[str, str, float, int]] = []
 
-    async def play(self) -> tuple[list[Told], list[Told]]:
-        """Give what was told to those who opened runs, and to those who looked."""
+    async def play(self) -> tuple[list[Estimate], list[Estimate]]:
+        """Give the estimates of requests that opened runs, and of those that read results."""
         world = self._world
         world.start_all()
         await asyncio.sleep(1)
@@ -55,7 +55,7 @@ class Drain:
         for number in range(JOBS, JOBS + 20):
             await self._ask(self._rng.choice(world.serving()), f"shop-{number}")
         await self._drained()
-        self._told.clear()
+        self._estimates.clear()
         looking = asyncio.get_running_loop().create_task(self._look())
         for number in range(JOBS):
             front = world.serving()[number % self._fronts]
@@ -70,7 +70,7 @@ class Drain:
         self._note("asked", process, asked.record)
 
     async def _look(self) -> None:
-        """Look for one that is pending, at any daemon, three times a second."""
+        """Read a pending run at any daemon, three times a second."""
         while True:
             await asyncio.sleep(0.33)
             if pending := self._world.pending():
@@ -82,17 +82,19 @@ class Drain:
 
     def _note(self, how: str, process: Process, record: Record) -> None:
         estimated = process.engine.estimate(record)
-        self._told.append((how, record.entity_id, true_ms(self._world.loop) / 1000, estimated))
+        self._estimates.append((how, record.entity_id, true_ms(self._world.loop) / 1000, estimated))
 
     async def _drained(self) -> None:
         while self._world.pending():
             await asyncio.sleep(0.5)
 
-    def _came(self, wanted: str) -> list[Told]:
+    def _came(self, wanted: str) -> list[Estimate]:
         items = self._world.table.items
         return [
-            Told(estimated=estimated, took=int(str(items[one]["finished_at"])) / 1000 - at)
-            for how, one, at, estimated in self._told
+            Estimate(
+                estimated=estimated, took=int(str(items[entity_id]["finished_at"])) / 1000 - at
+            )
+            for how, entity_id, at, estimated in self._estimates
             if how == wanted
         ]
 
@@ -113,8 +115,8 @@ def calm(*, daemons: int, permits: int) -> Plan:
     )
 
 
-def drain(*, daemons: int, permits: int, fronts: int) -> tuple[list[Told], list[Told]]:
-    """Drain a backlog of two hundred runs, asked for at some daemons: about a minute of work."""
+def drain(*, daemons: int, permits: int, fronts: int) -> tuple[list[Estimate], list[Estimate]]:
+    """Drain a backlog of 200 runs, requested at some of the daemons: about a minute of work."""
     loop = VirtualLoop()
     world = World(calm(daemons=daemons, permits=permits), loop)
     rng = random.Random("runs")
@@ -128,9 +130,9 @@ def drain(*, daemons: int, permits: int, fronts: int) -> tuple[list[Told], list[
         loop.close()
 
 
-def share(told: list[Told]) -> float:
-    """How many of them were told what then happened."""
-    return sum(one.honest for one in told) / len(told)
+def share(estimates: list[Estimate]) -> float:
+    """Give the share of honest estimates."""
+    return sum(estimate.honest for estimate in estimates) / len(estimates)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +143,6 @@ def test_an_estimate_is_right_within_a_factor_of_two_for_nine_of_ten(
 ) -> None:
     asked, looked = drain(daemons=daemons, permits=permits, fronts=fronts)
     assert len(asked) == JOBS
-    assert share(asked) >= 0.9, [one for one in asked if not one.honest]
-    # Of runs opened at another daemon it is not known which came before which.
+    assert share(asked) >= 0.9, [estimate for estimate in asked if not estimate.honest]
+    # A daemon does not know the order of runs that other daemons opened.
     assert share(looked) >= (0.9 if daemons == 1 else 0.8)

@@ -1,4 +1,4 @@
-"""Who asks in the interactive lane does not wait for the bulk lane, however much is in it."""
+"""A request in the interactive lane does not wait for the bulk lane, however full that is."""
 
 import asyncio
 import random
@@ -33,13 +33,13 @@ def calm(*, daemons: int, permits: int) -> Plan:
         max_age=None,
         max_wait=None,
         ttl=86_400.0,
-        # Nothing is lost, so nothing is to be found.
+        # Nothing is lost, so the sweeper has no work.
         grace=3600.0,
     )
 
 
 async def waited(world: World) -> list[float]:
-    """Fill the bulk lane, and ask in the other; gives how long each waited there to begin."""
+    """Fill the bulk lane, and request runs in the other. Give the time until each began."""
     rng = random.Random("others")
     world.start_all()
     await asyncio.sleep(1)
@@ -53,14 +53,18 @@ async def waited(world: World) -> list[float]:
         asked[f"shop-{number}"] = true_ms(world.loop)
         await process.spawn(process.engine.intake.request(f"shop-{number}"))
     assert world.bulk_queue.messages, "the bulk lane was full to the end"
-    while any(world.table.items[one]["state"] in ("queued", "running") for one in asked):
+    while any(
+        world.table.items[entity_id]["state"] in ("queued", "running") for entity_id in asked
+    ):
         await asyncio.sleep(1)
     items = world.table.items
-    return [(int(str(items[one]["started_at"])) - at) / 1000 for one, at in asked.items()]
+    return [
+        (int(str(items[entity_id]["started_at"])) - at) / 1000 for entity_id, at in asked.items()
+    ]
 
 
 def ended(world: World, loop: VirtualLoop) -> None:
-    """End all daemons, whatever they have in hand."""
+    """End all daemons, with their messages in flight."""
     world.over.set()
     for process in world.everybody():
         process.dead = True
@@ -69,7 +73,7 @@ def ended(world: World, loop: VirtualLoop) -> None:
 
 
 def play(*, daemons: int, permits: int) -> list[float]:
-    """Give how long each waited, the shortest first."""
+    """Give the waiting times, the shortest first."""
     loop = VirtualLoop()
     world = World(calm(daemons=daemons, permits=permits), loop)
     rng = random.Random("runs")
@@ -85,7 +89,7 @@ def play(*, daemons: int, permits: int) -> list[float]:
 @pytest.mark.parametrize(("daemons", "permits"), [(1, 2), (1, 4), (3, 2)])
 def test_where_there_are_two_permits_it_begins_at_once(daemons: int, permits: int) -> None:
     times = play(daemons=daemons, permits=permits)
-    # One permit is nobody else's: only who comes while another has it waits, for a part of a run.
+    # One permit is reserved. A request waits only if another one has it, for a part of a run.
     assert times[len(times) // 2] < 0.2
     assert times[-1] < RUN_SECONDS
 

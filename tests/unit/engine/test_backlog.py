@@ -71,7 +71,7 @@ def test_only_runs_asked_for_before_stand_in_the_way_of_one() -> None:
     for _ in range(30):
         backlog.run_ended()
     assert backlog.pending_until(49_000) == 20
-    # What should have ended by now counts as the next.
+    # A run that should have ended counts as the next.
     assert backlog.pending_until(1_000) == 1
 
 

@@ -6,9 +6,9 @@ import random
 import pytest
 
 from fraudd.engine.breaker import (
-    FAULT_PROBE_SECONDS,
     FAULT_RUNS,
-    MAX_FAULT_PROBE_SECONDS,
+    FAULT_TRIAL_SECONDS,
+    MAX_FAULT_TRIAL_SECONDS,
     Breaker,
     Go,
     Permission,
@@ -32,7 +32,7 @@ def seconds(permission: Permission) -> float:
 
 @pytest.fixture
 def breaker() -> Breaker:
-    """A breaker whose probes come after 2, 4, 8, then always 10 seconds."""
+    """A breaker whose trial calls come after 2, 4, 8, then always 10 seconds."""
     return Breaker(base_seconds=2.0, max_seconds=10.0, rng=Certain())
 
 
@@ -118,7 +118,7 @@ def test_a_queue_that_is_out_is_polled_at_its_own_pace(breaker: Breaker) -> None
 def test_an_outage_beside_a_fault_does_not_bring_its_probe_forward(breaker: Breaker) -> None:
     fail(breaker, *ENTITIES)
     breaker.failed("store", "gone", 0.0)
-    assert breaker.may_poll(0.0, in_flight=0) == Wait(FAULT_PROBE_SECONDS)
+    assert breaker.may_poll(0.0, in_flight=0) == Wait(FAULT_TRIAL_SECONDS)
 
 
 def fail(breaker: Breaker, *entities: str, now: float = 0.0) -> list[bool]:
@@ -155,17 +155,17 @@ def test_after_a_fault_one_message_at_a_time_is_tried_ever_more_rarely(breaker: 
         now += waits[-1]
         breaker.run_began(now)
         fail(breaker, f"probe-{n}", now=now)
-    assert waits[:3] == [FAULT_PROBE_SECONDS, 2 * FAULT_PROBE_SECONDS, 4 * FAULT_PROBE_SECONDS]
-    assert waits[-1] == MAX_FAULT_PROBE_SECONDS
+    assert waits[:3] == [FAULT_TRIAL_SECONDS, 2 * FAULT_TRIAL_SECONDS, 4 * FAULT_TRIAL_SECONDS]
+    assert waits[-1] == MAX_FAULT_TRIAL_SECONDS
     assert breaker.run_succeeded()
     assert breaker.may_poll(now, in_flight=0) == Go()
 
 
 def test_only_an_attempt_that_began_puts_the_next_probe_off(breaker: Breaker) -> None:
     fail(breaker, *ENTITIES)
-    assert breaker.may_poll(FAULT_PROBE_SECONDS, in_flight=0) == Go()
-    breaker.run_began(FAULT_PROBE_SECONDS)
-    assert breaker.may_poll(FAULT_PROBE_SECONDS, in_flight=0) == Wait(FAULT_PROBE_SECONDS)
+    assert breaker.may_poll(FAULT_TRIAL_SECONDS, in_flight=0) == Go()
+    breaker.run_began(FAULT_TRIAL_SECONDS)
+    assert breaker.may_poll(FAULT_TRIAL_SECONDS, in_flight=0) == Wait(FAULT_TRIAL_SECONDS)
 
 
 def test_what_somebody_may_have_mended_is_tried_at_once(breaker: Breaker) -> None:
@@ -185,7 +185,7 @@ def test_without_the_bulk_queue_all_else_goes_on(breaker: Breaker) -> None:
     assert breaker.failed("bulk_queue", "gone", 0.0)
     assert (breaker.state, breaker.blocked_by) == ("closed", None)
     assert breaker.may_poll(0.0, in_flight=3) == Go()
-    # It is left alone for a while itself, and probed by whoever settles a message of it.
+    # Its own polls wait. A job that settles one of its messages makes the trial call.
     wait = breaker.may_poll_bulk(0.0)
     assert breaker.may_poll_bulk(seconds(wait)) == Go()
     assert breaker.enter("bulk_queue", 0.0) == wait

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from fraudd.engine.breaker import FAULT_PROBE_SECONDS, FAULT_RUNS, Breaker, Wait, WaitForChange
+from fraudd.engine.breaker import FAULT_RUNS, FAULT_TRIAL_SECONDS, Breaker, Wait, WaitForChange
 from fraudd.engine.polling import (
     EMPTY_SECONDS,
     FULL_POLL_SECONDS,
@@ -56,7 +56,7 @@ class Plan:
     def fail(self) -> None:
         for number in range(FAULT_RUNS):
             self.breaker.run_failed(f"shop-{number}", "no such column", self.now)
-        self.now += FAULT_PROBE_SECONDS
+        self.now += FAULT_TRIAL_SECONDS
 
 
 @pytest.mark.parametrize("slots", [1, 2, 9])

@@ -1,4 +1,4 @@
-"""Who waits for a run, in virtual time."""
+"""Requests that wait for a run, in virtual time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -33,7 +33,7 @@ def done(entity_id: str = "e") -> Record:
 
 
 class Elsewhere:
-    """The store that other daemons write to; what is not there is pending."""
+    """The store that other daemons write to. An entity without a record is pending."""
 
     def __init__(self) -> None:
         self.records: dict[str, Record | None] = {}
@@ -62,7 +62,7 @@ def play(scene: Scene) -> Elsewhere:
             looking = group.create_task(waiters.run())
             async with asyncio.TaskGroup() as inner:
                 await scene(waiters, elsewhere, inner)
-            assert waiters.count == 0, "whoever waited is gone"
+            assert waiters.count == 0, "no waiter is left"
             looking.cancel()
         return elsewhere
 
@@ -224,7 +224,7 @@ def test_a_record_that_cannot_be_read_is_left_to_who_waits_for_it() -> None:
 
 @pytest.mark.parametrize("seen", [done(), None])
 def test_a_look_under_way_says_nothing_to_who_comes_meanwhile(seen: Record | None) -> None:
-    """What it finds may be older than the run that the newcomer waits for."""
+    """The record that it reads may be older than the newcomer's run."""
 
     async def scene(waiters: Waiters, elsewhere: Elsewhere, group: asyncio.TaskGroup) -> None:
         elsewhere.records["e"] = seen
