@@ -219,11 +219,11 @@ def test_a_claim_that_died_beside_others_costs_no_attempt_and_one_that_died_alon
 
 
 def test_what_was_asked_again_opens_in_the_same_write_as_the_verdict() -> None:
-    for name, verdict in (("completed and opened", "result"), ("failed and opened", "error")):
+    for name, outcome in (("completed and opened", "result"), ("failed and opened", "error")):
         record = after(*TRANSITIONS[name])
         assert (record.state, record.run_id, record.attempts) == ("queued", NEXT, 0)
         assert (record.requested_at, record.published_at) == (ASKED.again, NOW + 9)
-        assert getattr(record, verdict)["run_id"] == RUN
+        assert getattr(record, outcome)["run_id"] == RUN
         assert record.again is None
         assert record.listed is not None
         assert record.listed.startswith("pending#")
