@@ -19,43 +19,13 @@ from fraudd.aws.session import Clients
 from fraudd.commands.check.findings import Level
 from fraudd.local.settings import DatabaseServer
 from fraudd.scoring import feature_files as files
-from tests.stack.aws import REGION, Aws, provisioned
+from tests.stack.aws import Aws, provisioned
+from tests.stack.configuration import as_toml, sections
 from tests.stack.database import PREFIX, run_sql
 from tests.stack.paths import ROOT
 
 GUEST = f"{PREFIX}guest"
 PASSWORD = "open sesame"
-
-CONFIG = """\
-[http]
-tokens_credential = "./tokens"
-[aws]
-region = "{region}"
-endpoint_url = "{endpoint}"
-read_timeout_seconds = 4
-[queue]
-url = "{aws.queue_url}"
-bulk_url = "{aws.bulk_url}"
-visibility_timeout_seconds = 30
-[topics]
-requests_arn = "{aws.requests_arn}"
-completions_arn = "{aws.completions_arn}"
-[results]
-table = "{aws.table}"
-[database]
-host = "{database.host}"
-port = {database.port}
-user = "{guest}"
-name = "{database.name}"
-password_credential = "./password"
-max_connections = 2
-[consumers]
-fleet_size = 2
-[features]
-directory = "features"
-[model]
-path = "model.ubj"
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +133,22 @@ async def installed(
         (folder / name).touch(mode=0o600)
         (folder / name).write_text(f"{text}\n")
     aws = await provisioned(clients)
-    (folder / "fraudd.toml").write_text(
-        CONFIG.format(
-            region=REGION, endpoint=endpoint, aws=aws.names, database=database, guest=GUEST
-        )
+    values = sections(
+        aws.names,
+        database,
+        http={"tokens_credential": "./tokens"},
+        aws={"endpoint_url": endpoint, "read_timeout_seconds": 4},
+        queue={"bulk_url": aws.names.bulk_url, "visibility_timeout_seconds": 30},
+        consumers={"fleet_size": 2},
+        features={"directory": "features"},
+        model={"path": "model.ubj"},
     )
+    values["database"] |= {
+        "user": GUEST,
+        "password_credential": "./password",
+        "max_connections": 2,
+    }
+    (folder / "fraudd.toml").write_text(as_toml(values))
     run_sql(
         database,
         f"DROP USER IF EXISTS {GUEST}@HOST",

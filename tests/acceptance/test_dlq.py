@@ -10,30 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.aws import REGION, Aws
+from tests.stack.aws import Aws
+from tests.stack.configuration import as_toml, sections
 from tests.stack.paths import FRAUDD, ROOT
 from tests.stack.process import PATIENCE_SECONDS
-
-CONFIG = """\
-[aws]
-region = "{region}"
-endpoint_url = "{endpoint}"
-[queue]
-url = "{aws.queue_url}"
-[topics]
-requests_arn = "{aws.requests_arn}"
-completions_arn = "{aws.completions_arn}"
-[results]
-table = "{aws.table}"
-[database]
-host = "database.invalid"
-user = "nobody"
-name = "nothing"
-[features]
-directory = "{root}/config/features"
-[model]
-path = "none.ubj"
-"""
 
 Dlq = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -42,7 +22,14 @@ Dlq = Callable[..., "subprocess.CompletedProcess[str]"]
 def config(tmp_path: Path, aws: Aws, aws_endpoint: str) -> Path:
     """A configuration with nothing but AWS behind it."""
     path = tmp_path / "fraudd.toml"
-    path.write_text(CONFIG.format(region=REGION, endpoint=aws_endpoint, aws=aws.names, root=ROOT))
+    values = sections(
+        aws.names,
+        aws={"endpoint_url": aws_endpoint},
+        database={"host": "database.invalid", "user": "nobody", "name": "nothing"},
+        features={"directory": ROOT / "config" / "features"},
+        model={"path": "none.ubj"},
+    )
+    path.write_text(as_toml(values))
     return path
 
 

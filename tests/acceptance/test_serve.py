@@ -8,39 +8,14 @@ from pathlib import Path
 import pytest
 
 from fraudd.local.settings import DatabaseServer, Settings
-from tests.stack.aws import REGION, Aws
+from tests.stack.aws import Aws
+from tests.stack.configuration import as_toml, sections
 from tests.stack.database import DEMO
 from tests.stack.http import at_rest, ended, http
 from tests.stack.paths import FRAUDD, ROOT
 from tests.stack.platform import kept_platform, trained
 from tests.stack.process import command
 from tests.stack.workers import free_port
-
-CONFIG = """\
-[http]
-listen = "127.0.0.1:{port}"
-[aws]
-region = "{region}"
-endpoint_url = "{endpoint}"
-[queue]
-url = "{aws.queue_url}"
-wait_seconds = 1
-[topics]
-requests_arn = "{aws.requests_arn}"
-completions_arn = "{aws.completions_arn}"
-[results]
-table = "{aws.table}"
-[database]
-host = "{database.host}"
-port = {database.port}
-user = "{database.user}"
-name = "{database.name}"
-password_credential = "{password}"
-[features]
-directory = "{root}/config/features"
-[model]
-path = "{model}"
-"""
 
 
 @pytest.fixture(scope="session")
@@ -78,18 +53,17 @@ def config(
 ) -> Path:
     """A configuration that works."""
     path = tmp_path / "fraudd.toml"
-    path.write_text(
-        CONFIG.format(
-            port=port,
-            region=REGION,
-            endpoint=aws_endpoint,
-            aws=aws.names,
-            database=database,
-            password=password,
-            root=ROOT,
-            model=model_file,
-        )
+    values = sections(
+        aws.names,
+        database,
+        http={"listen": f"127.0.0.1:{port}"},
+        aws={"endpoint_url": aws_endpoint},
+        queue={"wait_seconds": 1},
+        features={"directory": ROOT / "config" / "features"},
+        model={"path": model_file},
     )
+    values["database"]["password_credential"] = str(password)
+    path.write_text(as_toml(values))
     return path
 
 

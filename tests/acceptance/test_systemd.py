@@ -14,11 +14,10 @@ import pytest
 from fraudd.local.settings import DatabaseServer
 from tests.acceptance.callers import Callers
 from tests.acceptance.manager import Manager, manager
-from tests.acceptance.test_serve import CONFIG
-from tests.stack.aws import REGION, Aws
+from tests.stack.aws import Aws
+from tests.stack.configuration import as_toml, sections
 from tests.stack.http import http
 from tests.stack.model import ignorant_model
-from tests.stack.paths import ROOT
 
 FEATURES = {
     "known": """\
@@ -39,18 +38,20 @@ def config(tmp_path: Path, aws: Aws, aws_endpoint: str, database: DatabaseServer
         (tmp_path / f"{name}.sql").write_text(content)
     (tmp_path / "password").write_text(database.password)
     path = tmp_path / "fraudd.toml"
-    text = CONFIG.format(
-        port=0,
-        region=REGION,
-        endpoint=aws_endpoint,
-        aws=aws.names,
-        database=database,
-        password=tmp_path / "password",
-        root=ROOT,
-        model=ignorant_model(tmp_path),
+    values = sections(
+        aws.names,
+        database,
+        http={"listen": "127.0.0.1:0"},
+        aws={"endpoint_url": aws_endpoint},
+        queue={"wait_seconds": 1},
+        features={"directory": tmp_path},
+        model={"path": ignorant_model(tmp_path)},
     )
-    text = text.replace(f'"{ROOT}/config/features"', f'"{tmp_path}"')
-    path.write_text(text.replace(f'name = "{database.name}"', 'name = "information_schema"'))
+    values["database"] |= {
+        "name": "information_schema",
+        "password_credential": str(tmp_path / "password"),
+    }
+    path.write_text(as_toml(values))
     return path
 
 

@@ -12,7 +12,8 @@ from tests.chaos.daemon import PATIENCE_SECONDS, Daemon, serving
 from tests.chaos.proxy import FaultProxy, proxied
 from tests.chaos.receipts import Receipts
 from tests.chaos.servers import Database
-from tests.stack.aws import REGION, Aws
+from tests.stack.aws import Aws
+from tests.stack.configuration import as_toml, sections
 from tests.stack.servers import Server
 from tests.stack.subscriber import Inbox
 from tests.stack.workers import free_port
@@ -20,46 +21,6 @@ from tests.stack.workers import free_port
 #: The shortest there is: a message of a killed daemon comes back after it.
 VISIBILITY_SECONDS = 10
 PERMITS = 2
-
-CONFIG = """\
-[http]
-listen = "127.0.0.1:{http_port}"
-[aws]
-region = "{region}"
-endpoint_url = "http://127.0.0.1:{aws_port}"
-connect_timeout_seconds = 1.0
-read_timeout_seconds = 1.0
-[queue]
-url = "{aws.queue_url}"
-{bulk}
-wait_seconds = {wait_seconds}
-visibility_timeout_seconds = {visibility_seconds}
-[topics]
-requests_arn = "{aws.requests_arn}"
-completions_arn = "{aws.completions_arn}"
-[results]
-table = "{aws.table}"
-[database]
-host = "127.0.0.1"
-port = {database_port}
-user = "{account}"
-name = "plain"
-max_connections = {permits}
-connect_timeout_seconds = 1.0
-[consumers]
-drain_seconds = {drain_seconds}
-max_attempts = {max_attempts}
-[runs]
-backoff_base_seconds = 0.2
-backoff_max_seconds = 1.0
-[sweeper]
-interval_seconds = 1.0
-grace_seconds = 2.0
-[features]
-directory = "{features}"
-[model]
-path = "{features}/model.ubj"
-"""
 
 
 class Took(NamedTuple):
@@ -106,23 +67,33 @@ class Stage:
         await self.database.add_account(name)
         port = free_port()
         config = self.folder / f"{name}.toml"
-        config.write_text(
-            CONFIG.format(
-                http_port=port,
-                region=REGION,
-                aws_port=to_aws.port if to_aws else self.emulator_port,
-                aws=self.aws.names,
-                bulk="" if bulk_url is None else f'bulk_url = "{bulk_url}"',
-                wait_seconds=wait_seconds,
-                visibility_seconds=visibility_seconds,
-                database_port=to_database.port if to_database else self.database.port,
-                account=name,
-                permits=permits,
-                drain_seconds=drain_seconds,
-                max_attempts=max_attempts,
-                features=self.features,
-            )
+        aws_port = to_aws.port if to_aws else self.emulator_port
+        lanes = {} if bulk_url is None else {"bulk_url": bulk_url}
+        values = sections(
+            self.aws.names,
+            http={"listen": f"127.0.0.1:{port}"},
+            aws={
+                "endpoint_url": f"http://127.0.0.1:{aws_port}",
+                "connect_timeout_seconds": 1.0,
+                "read_timeout_seconds": 1.0,
+            },
+            queue=lanes
+            | {"wait_seconds": wait_seconds, "visibility_timeout_seconds": visibility_seconds},
+            database={
+                "host": "127.0.0.1",
+                "port": to_database.port if to_database else self.database.port,
+                "user": name,
+                "name": "plain",
+                "max_connections": permits,
+                "connect_timeout_seconds": 1.0,
+            },
+            consumers={"drain_seconds": drain_seconds, "max_attempts": max_attempts},
+            runs={"backoff_base_seconds": 0.2, "backoff_max_seconds": 1.0},
+            sweeper={"interval_seconds": 1.0, "grace_seconds": 2.0},
+            features={"directory": self.features},
+            model={"path": self.features / "model.ubj"},
         )
+        config.write_text(as_toml(values))
         async with serving(config, port) as daemon:
             yield daemon
 

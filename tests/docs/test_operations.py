@@ -20,6 +20,7 @@ from fraudd.local.settings import DatabaseServer
 from tests.documents.runbook import NEEDS, Block, blocks, section
 from tests.integration.test_dlq import dead, put
 from tests.stack.aws import REGION, Aws
+from tests.stack.configuration import as_toml, sections
 from tests.stack.daemon import Fraudd, Start
 from tests.stack.database import PLAIN, PREFIX
 from tests.stack.observer import Observer
@@ -31,31 +32,6 @@ FOLDER = "/etc/fraudd/shop"
 CALLING = r"^(fraudd (?:status|request|result|backfill)\b.*)$"
 #: What the runbook makes at the database, as the tests call it.
 ACCOUNT, DATABASE = "'fraudd'@'%'", "shop"
-CONFIG = """\
-[aws]
-region = "{region}"
-endpoint_url = "{endpoint}"
-read_timeout_seconds = 4
-[queue]
-url = "{aws.queue_url}"
-wait_seconds = 1
-visibility_timeout_seconds = 30
-[topics]
-requests_arn = "{aws.requests_arn}"
-completions_arn = "{aws.completions_arn}"
-[results]
-table = "{aws.table}"
-[database]
-host = "{database.host}"
-port = {database.port}
-user = "{config.database.user}"
-name = "{config.database.name}"
-password_credential = "database-password"
-[features]
-directory = "{config.features.directory}"
-[model]
-path = "{config.model.path}"
-"""
 
 
 @pytest.fixture
@@ -63,11 +39,20 @@ def folder(
     tmp_path: Path, config: Config, aws: Aws, aws_endpoint: str, database: DatabaseServer
 ) -> Path:
     """What /etc/fraudd/shop holds."""
-    (tmp_path / "fraudd.toml").write_text(
-        CONFIG.format(
-            config=config, aws=aws.names, database=database, endpoint=aws_endpoint, region=REGION
-        )
+    values = sections(
+        aws.names,
+        database,
+        aws={"endpoint_url": aws_endpoint, "read_timeout_seconds": 4},
+        queue={"wait_seconds": 1, "visibility_timeout_seconds": 30},
+        features={"directory": config.features.directory},
+        model={"path": config.model.path},
     )
+    values["database"] |= {
+        "user": config.database.user,
+        "name": config.database.name,
+        "password_credential": "database-password",
+    }
+    (tmp_path / "fraudd.toml").write_text(as_toml(values))
     password = tmp_path / "database-password"
     password.write_text("secret")
     password.chmod(0o600)

@@ -18,7 +18,8 @@ from fraudd.daemon.scorers import load
 from fraudd.database.server import Server
 from fraudd.local.settings import DatabaseServer
 from fraudd.telemetry.metrics import Metrics
-from tests.stack.aws import REGION, Aws
+from tests.stack.aws import Aws
+from tests.stack.configuration import sections
 from tests.stack.daemon import Fraudd, Start
 from tests.stack.database import PLAIN, READER, Pool, given, server_of
 from tests.stack.features import write_features
@@ -98,32 +99,18 @@ def config(aws: Aws, observer: Observer, database: DatabaseServer, model_file: P
     """The configuration of a daemon with a queue and a table of its own."""
     password = model_file.with_name("password")
     password.write_text("secret")
-    return Config.model_validate(
-        {
-            "http": {"listen": "127.0.0.1:0"},
-            "aws": {"region": REGION, "read_timeout_seconds": 4},
-            "queue": {
-                "url": aws.names.queue_url,
-                "wait_seconds": 1,
-                "visibility_timeout_seconds": 30,
-            },
-            "topics": {
-                "requests_arn": aws.names.requests_arn,
-                "completions_arn": aws.names.completions_arn,
-            },
-            "results": {"table": aws.names.table},
-            "database": {
-                "host": database.host,
-                "port": database.port,
-                "user": READER,
-                "name": PLAIN,
-                "password_credential": str(password),
-            },
-            "runs": {"backoff_base_seconds": 0.1, "backoff_max_seconds": 0.2},
-            "features": {"directory": model_file.parent},
-            "model": {"path": model_file},
-        }
+    values = sections(
+        aws.names,
+        database,
+        http={"listen": "127.0.0.1:0"},
+        aws={"read_timeout_seconds": 4},
+        queue={"wait_seconds": 1, "visibility_timeout_seconds": 30},
+        runs={"backoff_base_seconds": 0.1, "backoff_max_seconds": 0.2},
+        features={"directory": model_file.parent},
+        model={"path": model_file},
     )
+    values["database"] |= {"user": READER, "name": PLAIN, "password_credential": str(password)}
+    return Config.model_validate(values)
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 
 from fraudd.aws.session import Clients
 from fraudd.local.settings import DatabaseServer
-from tests.stack.aws import REGION, Aws, provisioned
+from tests.stack.aws import Aws, provisioned
+from tests.stack.configuration import as_toml, sections
 from tests.stack.database import run_sql
 from tests.stack.features import write_features
 from tests.stack.http import http
@@ -23,35 +24,6 @@ from tests.stack.workers import free_port
 from tests.systemd.machine import Machine, booted, why_not
 
 PASSWORD = "correct horse"
-CONFIG = """\
-[http]
-max_pending = 1000
-[aws]
-region = "{region}"
-endpoint_url = "{endpoint}"
-connect_timeout_seconds = 1
-read_timeout_seconds = 1
-[queue]
-url = "{aws.queue_url}"
-wait_seconds = 1
-[topics]
-requests_arn = "{aws.requests_arn}"
-completions_arn = "{aws.completions_arn}"
-[results]
-table = "{aws.table}"
-[database]
-host = "127.0.0.1"
-port = {database.port}
-user = "fraudd"
-name = "plain"
-password_credential = "database-password"
-[consumers]
-drain_seconds = 5
-[features]
-directory = "features"
-[model]
-path = "features/model.ubj"
-"""
 
 _numbers = count(1)
 
@@ -226,4 +198,19 @@ def configured(
 
 def configured_as(aws: Aws, aws_endpoint: str, database: DatabaseServer) -> str:
     """Write a configuration file."""
-    return CONFIG.format(region=REGION, endpoint=aws_endpoint, aws=aws.names, database=database)
+    values = sections(
+        aws.names,
+        database,
+        http={"max_pending": 1000},
+        aws={"endpoint_url": aws_endpoint, "connect_timeout_seconds": 1, "read_timeout_seconds": 1},
+        queue={"wait_seconds": 1},
+        consumers={"drain_seconds": 5},
+        features={"directory": "features"},
+        model={"path": "features/model.ubj"},
+    )
+    values["database"] |= {
+        "user": "fraudd",
+        "name": "plain",
+        "password_credential": "database-password",
+    }
+    return as_toml(values)
