@@ -68,8 +68,8 @@ class Gatherer(Generic[Item, Answer]):
         self._next: asyncio.Handle | None = None
         self._late: asyncio.TimerHandle | None = None
 
-    async def ask(self, item: Item) -> Answer:
-        """Wait for the answer to an item. Raises what ``call`` raises or answers.
+    async def submit(self, item: Item) -> Answer:
+        """Submit an item, and wait for its answer. Raises the exceptions of ``call``.
 
         A cancelled waiter does not disturb others that wait for the same call.
         """
@@ -82,7 +82,7 @@ class Gatherer(Generic[Item, Answer]):
         try:
             return await waiter
         except asyncio.CancelledError:
-            # Marks an exception as retrieved, which nobody is left to receive.
+            # Mark an exception as retrieved. Otherwise asyncio logs it.
             _ = waiter.cancelled() or waiter.exception()
             if self._drop_abandoned:
                 self._cancel_abandoned_calls()
@@ -177,7 +177,7 @@ class BatchReader:
         delay = waited = 0.0
         while True:
             try:
-                return await self._gatherer.ask(entity_id)
+                return await self._gatherer.submit(entity_id)
             except _UnprocessedError:
                 delay = 2 * delay or _BACK_OFF_SECONDS
                 waited += delay
@@ -233,7 +233,7 @@ class BatchSender:
 
     async def send(self, body: str, attributes: Mapping[str, str]) -> None:
         """Send a message. Raises what the call raises, ``Unavailable`` if SQS rejects it."""
-        await self._gatherer.ask(_OutgoingMessage(body, attributes))
+        await self._gatherer.submit(_OutgoingMessage(body, attributes))
 
     async def _send(self, messages: list[_OutgoingMessage]) -> Sequence[Exception | None]:
         response = await self._sqs.send_message_batch(

@@ -186,7 +186,7 @@ async def _queue(clients: Clients, url: str) -> QueueState:
         visibility_timeout_seconds=int(attributes["VisibilityTimeout"]),
         retention_seconds=int(attributes["MessageRetentionPeriod"]),
         delay_seconds=int(attributes["DelaySeconds"]),
-        wait_seconds=int(attributes["ReceiveMessageWaitTimeSeconds"]),
+        wait_seconds=int(attributes.get("ReceiveMessageWaitTimeSeconds", 0)),
         largest_message_bytes=int(attributes["MaximumMessageSize"]),
         managed_encryption=attributes.get("SqsManagedSseEnabled") == "true",
         kms_key=attributes.get("KmsMasterKeyId") or None,
