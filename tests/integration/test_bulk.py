@@ -160,7 +160,9 @@ async def test_dead_letters_of_both_lanes_lie_in_one_queue(
     start: Start, bulky: Config, aws: Aws
 ) -> None:
     url = (await aws.clients.sqs.create_queue(QueueName=f"{aws.names.table}-odd"))["QueueUrl"]
-    with pytest.raises(Misconfigured, match=r"\[queue\] url and bulk_url .* give both the same"):
+    with pytest.raises(
+        Misconfigured, match=r"\[queue\] url and bulk_url name .* set the same one in both"
+    ):
         odd = {"bulk_url": url, "dead_letter_url": None}
         arn = await aws.clients.sqs.get_queue_attributes(
             QueueUrl=aws.names.queue_url, AttributeNames=["QueueArn"]
@@ -176,6 +178,8 @@ async def test_dead_letters_of_both_lanes_lie_in_one_queue(
 
 
 async def test_one_queue_is_no_two_lanes(start: Start, config: Config) -> None:
-    with pytest.raises(Misconfigured, match="bulk_url must be a queue of its own"):
+    with pytest.raises(
+        Misconfigured, match="bulk_url and url name the same queue: give bulk_url its own"
+    ):
         async with start(changed(config, queue={"bulk_url": config.queue.url})):
             pass
