@@ -1,4 +1,4 @@
-"""Run many seeds on all cores: ``python -m tests.simulation --seeds 20000``, or ``--seed 7``."""
+"""Runs many seeds on all cores: ``python -m tests.simulation --seeds 20000``, or ``--seed 7``."""
 
 import argparse
 import multiprocessing
@@ -13,15 +13,15 @@ from tests.simulation.plan import KINDS
 from tests.simulation.seed import OUTCOMES, Result, run_seed
 from tests.simulation.world import Failure
 
-#: So many seeds have met everything there is; fewer need not have.
+#: A sweep of at least this number of seeds must meet every fault and outcome.
 ALL_SEEN_FROM_SEEDS = 800
-#: As many broken seeds are shown at length.
+#: The number of broken seeds that are shown in full.
 _SHOWN = 3
 
 
 @dataclass(slots=True)
 class Total:
-    """What a sweep came to."""
+    """The result of a sweep."""
 
     seeds: int = 0
     runs: int = 0
@@ -32,7 +32,7 @@ class Total:
     failures: dict[int, Failure] = field(default_factory=dict)
 
     def add(self, part: "Total") -> None:
-        """Take in what some seeds came to."""
+        """Add the result of other seeds."""
         self.seeds += part.seeds
         self.runs += part.runs
         self.receives += part.receives
@@ -42,7 +42,7 @@ class Total:
         self.failures |= part.failures
 
     def never(self) -> list[str]:
-        """Give the kinds of fault and the outcomes that no seed met."""
+        """Return the kinds of fault and the outcomes that no seed met."""
         return [f"fault {kind}" for kind in KINDS if not self.struck[kind]] + [
             f"outcome {outcome}" for outcome in OUTCOMES if not self.outcomes[outcome]
         ]
@@ -51,7 +51,7 @@ class Total:
 def sweep(seeds: Iterable[int], *, processes: int | None = None) -> Total:
     """Run seeds on all cores."""
     total = Total()
-    # Each seed builds its own world; forked workers share only what was imported.
+    # Each seed builds its own world. Forked workers share only imported modules.
     with multiprocessing.get_context("fork").Pool(processes or os.cpu_count()) as pool:
         for part in pool.imap_unordered(one, seeds, chunksize=8):
             total.add(part)
@@ -59,7 +59,7 @@ def sweep(seeds: Iterable[int], *, processes: int | None = None) -> Total:
 
 
 def one(seed: int) -> Total:
-    """Run one seed, keeping what a sweep counts."""
+    """Run one seed, and return its counts."""
     result = run_seed(seed)
     return Total(
         seeds=1,
@@ -72,8 +72,8 @@ def one(seed: int) -> Total:
     )
 
 
-def told(result: Result) -> str:
-    """Tell the story of a broken seed: the promise, and the life of the entity."""
+def story(result: Result) -> str:
+    """Describe a seed: the broken promise, and the events of its entity."""
     failure = result.failure
     if failure is None:
         return f"seed {result.plan.seed}: all promises kept"
@@ -89,7 +89,7 @@ def told(result: Result) -> str:
 
 
 def report(total: Total, seconds: float) -> str:
-    """Tell what a sweep came to."""
+    """Describe the result of a sweep."""
     days = total.simulated_seconds / 86_400
     lines = [
         f"{total.seeds} seeds, {total.runs} runs, {total.receives} receives,"
@@ -105,20 +105,20 @@ def report(total: Total, seconds: float) -> str:
 
 
 def main() -> int:
-    """Run what the command line asks for; gives the exit status."""
+    """Run the command line, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1000, help="how many")
-    parser.add_argument("--first", type=int, default=0, help="from which on")
-    parser.add_argument("--seed", type=int, help="this one alone, told at length")
+    parser.add_argument("--seeds", type=int, default=1000, help="number of seeds")
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--seed", type=int, help="run this seed alone, and print its events")
     arguments = parser.parse_args()
     if arguments.seed is not None:
         result = run_seed(arguments.seed, logs=True)
-        print(told(result))
+        print(story(result))
         return 1 if result.failure else 0
     began = time.monotonic()
     total = sweep(range(arguments.first, arguments.first + arguments.seeds))
     for seed in sorted(total.failures)[:_SHOWN]:
-        print(told(run_seed(seed, logs=True)), end="\n\n")
+        print(story(run_seed(seed, logs=True)), end="\n\n")
     print(report(total, time.monotonic() - began))
     never = total.never() if total.seeds >= ALL_SEEN_FROM_SEEDS else []
     if never:

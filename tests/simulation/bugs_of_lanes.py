@@ -97,7 +97,7 @@ def take_a_run_that_waits_in_bulk_for_an_answer_to_an_event(stack: ExitStack) ->
 
 
 @bug
-def hasten_without_another_wake_up(stack: ExitStack) -> None:
+def promote_without_another_wake_up(stack: ExitStack) -> None:
     async def promote(self: Intake, record: Record) -> Applied:
         return await self._store.apply(promoted(record, now=self._clock.now()))
 

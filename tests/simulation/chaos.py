@@ -1,4 +1,4 @@
-"""What goes wrong by itself: outages, partitions, signals, and faults that hit every run."""
+"""Faults that no call triggers: outages, partitions, signals, and faults of every run."""
 
 import asyncio
 import random
@@ -15,16 +15,16 @@ _PARTS: Final[tuple[Part, ...]] = ("store", "queue", "bulk_queue", "topics", "da
 
 
 class Chaos:
-    """One coroutine for each kind of blocked_by that the seed has."""
+    """Has a coroutine for each kind of trouble in the seed's plan."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self._rng = random.Random(f"chaos {world.plan.seed}")
 
     def troubles(self) -> list[Coroutine[Any, Any, None]]:
-        """Give what is to run while faults are on."""
+        """Return the coroutines that run while faults are on."""
         plan = self._world.plan
-        found: list[Coroutine[Any, Any, None]] = [
+        outages: list[Coroutine[Any, Any, None]] = [
             self._outages(part) for part in _PARTS if plan.has(f"{part}_down")
         ]
         kinds = {
@@ -38,13 +38,13 @@ class Chaos:
             "items_expire": self._expiry,
             "redriven": self._redrives,
         }
-        return found + [blocked_by() for kind, blocked_by in kinds.items() if plan.has(kind)]
+        return outages + [trouble() for kind, trouble in kinds.items() if plan.has(kind)]
 
     async def _lull(self) -> None:
         await asyncio.sleep(self._rng.expovariate(4 / self._world.plan.fault_seconds))
 
     def _length(self) -> float:
-        """Some seconds mostly; now and then longer than a visibility."""
+        """Draw a length: usually some seconds, sometimes longer than a visibility."""
         if self._rng.random() < 0.7:
             return self._rng.uniform(1, 15)
         return self._rng.uniform(0.5, 3) * self._world.plan.visibility
@@ -55,7 +55,7 @@ class Chaos:
             await self._lull()
             faults.begin_outage(part)
             self._world.note("world", None, f"{part} goes down", how=faults.down[part])
-            # A topic may be out of reach for so long that wake-ups are sent again ever more rarely.
+            # A long outage of the topics makes the sweeper send wake-ups at its longest interval.
             long = part == "topics" and self._rng.random() < 0.4
             await asyncio.sleep(self._world.plan.fault_seconds if long else self._length())
             faults.down.pop(part, None)
@@ -73,7 +73,7 @@ class Chaos:
             self._world.note("world", None, f"d{number} reachable again")
 
     async def _crowds(self) -> None:
-        """Others take connections, so that few or none are left for all daemons together."""
+        """Let others take connections, so that few or none remain for all daemons."""
         database = self._world.database
         while True:
             await self._lull()
@@ -84,7 +84,7 @@ class Chaos:
             self._world.note("world", None, "the database has room")
 
     async def _load(self) -> None:
-        """Others keep the database busy."""
+        """Let others keep the database busy."""
         database = self._world.database
         while True:
             await self._lull()

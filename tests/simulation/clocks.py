@@ -1,13 +1,13 @@
-"""Time in the simulated world: the true one, and what the clocks of daemons say."""
+"""Time in the simulated world: the true time, and the clocks of the daemons."""
 
 import asyncio
 
-#: When every seed begins, in epoch milliseconds: 2026-11-24T08:00:00Z.
+#: Every seed begins at this time in epoch milliseconds: 2026-11-24T08:00:00Z.
 EPOCH_MS = 1_795_507_200_000
 
 
 def true_ms(loop: asyncio.AbstractEventLoop) -> int:
-    """Give the true time, which AWS and the database have, in epoch milliseconds."""
+    """Return the true time, which AWS and the database use, in epoch milliseconds."""
     return EPOCH_MS + int(loop.time() * 1000)
 
 
@@ -19,9 +19,9 @@ class SimulatedClock:
         self.offset_ms = offset_ms
 
     def now(self) -> int:
-        """Wall-clock time in epoch milliseconds, as this daemon believes."""
+        """Return this daemon's wall-clock time in epoch milliseconds."""
         return true_ms(self._loop) + self.offset_ms
 
     def monotonic(self) -> float:
-        """Seconds that never run backwards."""
+        """Return seconds that never run backwards."""
         return self._loop.time()

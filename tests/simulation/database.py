@@ -1,4 +1,4 @@
-"""The platform's database and the model: slow, full, killed, and entities that are poison."""
+"""The database and the model, with their faults, and with poison entities."""
 
 import asyncio
 import random
@@ -21,69 +21,69 @@ _POISONS: Final[tuple[Poison, ...]] = (
     "never_ends",
     "kills_the_process",
 )
-#: The tail of run times is cut here, as a share of the job time-out: what takes longer is poison.
+#: The longest run time, as a share of the run time-out. Only poison takes longer.
 _LONGEST_SHARE = 0.6
 _LONGEST_SECONDS = 60.0
-#: Above so many running threads the daemons take the database to be busy.
+#: With more running threads than this, the database is busy.
 BUSY_THREADS = 50
 
 
 class Database:
-    """What the database does to runs, for all daemons."""
+    """The state of the database, for all daemons."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self.rng = random.Random(f"database {world.plan.seed}")
         self.slow = 1.0
-        #: How many connections others leave for the daemons; None: enough.
+        #: The number of connections that are left for the daemons. None means enough.
         self.room: int | None = None
         self.threads_running = 1
-        #: A fault that every run meets, until it is mended: in the SQL, or in the model.
+        #: A fault that every run meets, in the SQL or in the model.
         self.every_run: Literal["sql", "model"] | None = None
-        #: The read that hangs for as long as anybody lets it, once it has begun.
+        #: The entity whose read hangs until it is cancelled.
         self.hanging: str | None = None
         self._poisons = [poison for poison in _POISONS if world.plan.has(poison)]
         self._poisoned: dict[str, Poison] = {}
-        # Statements under way, by process and permit.
+        # Running statements, by process and permit.
         self._reading: dict[int, dict[int, str]] = {}
 
     def calm(self) -> None:
-        """Be quick, correct and empty again."""
+        """End all faults of the database."""
         self.slow, self.every_run = 1.0, None
         self.room, self.threads_running = None, 1
 
     def draw_poisons(self, entities: list[str]) -> None:
-        """Make some entities poison."""
+        """Choose the poison entities."""
         for poison in self._poisons:
             victim = self.rng.choice(entities)
             self._poisoned.setdefault(victim, poison)
 
     def poison(self, entity_id: str) -> Poison | None:
-        """Tell what is wrong with an entity."""
+        """Return the poison of an entity, if it has one."""
         return self._poisoned.get(entity_id)
 
     def run_seconds(self) -> float:
-        """Draw how long a run takes: a heavy tail."""
+        """Draw the time of a run, with a heavy tail."""
         plan = self._world.plan
         seconds = plan.run_seconds * self.rng.paretovariate(1.2) * 0.5
         return min(seconds, plan.job_timeout * _LONGEST_SHARE, _LONGEST_SECONDS) * self.slow
 
     def begin(self, process: "Process", permit: Permit, entity_id: str) -> None:
-        """Begin to read on the connection of a permit."""
+        """Note that a read begins on the connection of a permit."""
         reading = self._reading.setdefault(process.serial, {})
         self._world.message_checks.reading(process, permit.number, reading, entity_id)
         reading[permit.number] = entity_id
 
     def end(self, process: "Process", permit: Permit) -> None:
-        """Be done with reading."""
+        """Note that a read ends."""
         self._reading[process.serial].pop(permit.number, None)
 
     def reading(self, process: "Process") -> int:
-        """Count the statements of a process."""
+        """Return the number of running statements of a process."""
         return len(self._reading.get(process.serial, {}))
 
     def admit(self, process: "Process", entity_id: str) -> None:
-        """Refuse a connection where others leave no room for it; tell how busy the server is."""
+        """Refuse a connection if none is left. Report how busy the server is."""
         everybody = sum(len(reading) for reading in self._reading.values())
         if self.room is None or everybody <= self.room:
             if self.threads_running > BUSY_THREADS:
@@ -98,19 +98,19 @@ class Database:
 
 
 class SimulatedFeatures:
-    """The feature SQL as one process runs it."""
+    """The feature SQL of one process."""
 
     def __init__(self, database: Database, process: "Process") -> None:
         self._database = database
         self._process = process
 
     async def read(self, entity_id: str, permit: Permit, *, seconds: float) -> FeatureValues:
-        """Read the features in one snapshot; cut off, it returns once the server has let go."""
+        """Read the features in one snapshot. A cancelled read ends when the statement has."""
         try:
             async with asyncio.timeout(seconds):
                 return await self._read_on(entity_id, permit)
         except TimeoutError:
-            raise TransientError("too_slow", "the run's time was over") from None
+            raise TransientError("too_slow", "the run timed out") from None
 
     async def _read_on(self, entity_id: str, permit: Permit) -> FeatureValues:
         process = self._process
@@ -135,7 +135,7 @@ class SimulatedFeatures:
 
     async def _read(self, entity_id: str) -> FeatureValues:
         process, world = self._process, self._process.world
-        # The snapshot is taken at the beginning, once the server has answered.
+        # The snapshot begins when the server has answered.
         as_of = await process.link.call(
             "database", lambda: true_ms(world.loop), about=entity_id, tries=1
         )
@@ -152,7 +152,7 @@ class SimulatedFeatures:
         )
 
     async def _suffer(self, entity_id: str) -> None:
-        """Meet whatever is wrong with the database, with every run, or with this entity."""
+        """Apply the faults of the database, of every run, and of this entity."""
         database, world = self._database, self._process.world
         rng, strike = database.rng, world.faults.strike
         poison = database.poison(entity_id)
@@ -188,7 +188,7 @@ class SimulatedFeatures:
 
 
 class SimulatedModel:
-    """The model as one process has it."""
+    """The model of one process."""
 
     version = "2026-11-24-51fab1"
 
@@ -197,7 +197,7 @@ class SimulatedModel:
         self._process = process
 
     def score(self, values: Mapping[str, float]) -> Scored:
-        """Score, unless the model is bad, or this very entity makes the process die."""
+        """Score, unless the model is bad or the entity kills the process."""
         process, world = self._process, self._process.world
         entity_id = world.lives.by_hash(int(values["poison"]))
         if self._database.poison(entity_id) == "kills_the_process":
@@ -214,12 +214,12 @@ class SimulatedModel:
 
 
 def hash_of(entity_id: str) -> int:
-    """Give the number by which the world knows an entity again from its features."""
+    """Return the number that identifies an entity in its features."""
     return int(entity_id.rpartition("-")[2])
 
 
 async def _shielded_pause(seconds: float) -> None:
-    """Wait, whoever cancels: a second cancellation does not make the server quicker."""
+    """Wait in spite of cancellation, which does not make the server quicker."""
     loop = asyncio.get_running_loop()
     over = loop.create_future()
     loop.call_later(seconds, over.set_result, None)

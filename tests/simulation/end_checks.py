@@ -96,14 +96,14 @@ class EndChecks:
             and not (run.published_by_opener or stopped)
         ):
             self._world.broken(ENDS, run.entity_id, f"{opener.name} did not publish what it opened")
-        hastener = run.hastener
+        promoter = run.promoter
         if (
-            hastener is not None
-            and hastener.well(run.hastened_at - 15, run.hastened_at + 60)
-            and not (run.published_by_hastener or stopped)
+            promoter is not None
+            and promoter.well(run.promoted_at - 15, run.promoted_at + 60)
+            and not (run.published_by_promoter or stopped)
         ):
             self._world.broken(
-                PROMOTED, run.entity_id, f"{hastener.name} did not publish what it moved"
+                PROMOTED, run.entity_id, f"{promoter.name} did not publish what it moved"
             )
         # Who tries again to write what had landed may find a newer end, which was announced.
         newest = run is entity.newest

@@ -1,4 +1,4 @@
-"""Which call meets which fault, and which part is out of reach for whom."""
+"""Draws the fault of each call, and keeps which parts are unreachable."""
 
 import random
 from collections import Counter
@@ -15,14 +15,14 @@ _DEATHS: Final[tuple[Fate, ...]] = ("dies_before", "dies_during", "dies_after")
 
 
 class Faults:
-    """Draws what becomes of each call; counts what it drew."""
+    """Draws the fate of each call, and counts the faults."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._rng = random.Random(f"faults {plan.seed}")
-        #: How often each kind of fault struck.
+        #: The number of faults of each kind.
         self.struck: Counter[str] = Counter()
-        #: Whether faults strike at all: not any more once the world is to be calm.
+        #: Whether faults strike. It is false after ``calm``.
         self.on = True
         self._crashes = plan.call_crashes if plan.has("crash") else 0.0
         self._kinds: list[Fate] = []
@@ -32,7 +32,7 @@ class Faults:
             if plan.has(kind):
                 self._kinds.append(kind)
         self._likely = plan.call_faults if self._kinds else 0.0
-        #: Parts that are out of reach for everybody, and whether they are silent or refuse.
+        #: Parts that are unreachable for all daemons, with the fate of each call.
         self.down: dict[Part, Fate] = {}
         #: The same for one daemon, by its number.
         self.cut_off: dict[int, dict[Part, Fate]] = {}
@@ -42,14 +42,14 @@ class Faults:
         self.struck[kind] += 1
 
     def strikes(self, kind: str, likely: float, rng: random.Random) -> bool:
-        """Draw whether a kind of fault strikes, if it exists in the seed; counts it if so."""
+        """Draw whether a kind of fault strikes, and count it. The seed's plan must have it."""
         if not (self._plan.has(kind) and self.on) or rng.random() >= likely:
             return False
         self.strike(kind)
         return True
 
     def fate(self, process: "Process", part: Part) -> Fate:
-        """Draw what becomes of a call."""
+        """Draw the fate of a call."""
         if not self.on:
             return "well"
         if (down := self.down.get(part)) is not None:
@@ -57,7 +57,7 @@ class Faults:
             return down
         cut = self.cut_off.get(process.number, {})
         if part == "bulk_queue":
-            # Both are SQS: what takes one away takes the other.
+            # Both queues are in SQS, so an outage takes away both.
             down = self.down.get("queue")
             cut = {part: cut["queue"]} if "queue" in cut else {}
         if down is not None:
@@ -76,17 +76,17 @@ class Faults:
         return "well"
 
     def begin_outage(self, part: Part) -> None:
-        """Put a part out of reach of everybody."""
+        """Make a part unreachable for all daemons."""
         self.down[part] = self._rng.choice(("refused", "throttled", "request_lost", "answer_lost"))
 
     def begin_partition(self, number: int) -> None:
-        """Put some parts out of reach of one daemon."""
+        """Make some parts unreachable for one daemon."""
         parts = self._rng.sample(_PARTS, self._rng.randint(1, len(_PARTS)))
         fate: Fate = self._rng.choice(("refused", "request_lost", "answer_lost"))
         self.cut_off[number] = dict.fromkeys(parts, fate)
 
     def calm(self) -> None:
-        """Let nothing fail any more."""
+        """End all faults."""
         self.on = False
         self.down.clear()
         self.cut_off.clear()

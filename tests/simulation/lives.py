@@ -1,4 +1,4 @@
-"""What the world knows of every run, whatever the records say: the ground for all promises."""
+"""The true history of every run. The checks compare the records with it."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.simulation.process import Process
     from tests.simulation.world import World
 
-#: How far apart a tombstone and an event may be and yet be taken for the same time.
+#: A tombstone and an event within this time count as simultaneous.
 _TOMBSTONE_REACH_MS = 2 * SKEW_MARGIN_MS
 
 
@@ -24,22 +24,22 @@ class Attempt:
     claimed_at: float
     claimed_ms: int
     snapshot_ms: int | None = None
-    #: What went wrong that counts: a type of failure, ``too_slow``, or a death.
+    #: The failure that counts: a type of failure, ``too_slow``, or a death.
     failure: str | None = None
-    #: The receipt of the message that it came by.
+    #: The receipt of its message.
     receipt: str | None = None
     #: The entity whose run killed the process of this attempt.
     killer: str | None = None
 
     @property
     def died(self) -> bool:
-        """Whether the attempt ended without a verdict."""
+        """Whether the attempt ended without an outcome."""
         return self.failure in ("death", "lapsed")
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Run:
-    """One run, from its opening to its verdict."""
+    """One run, from its start to its outcome."""
 
     run_id: str
     entity_id: str
@@ -48,43 +48,44 @@ class Run:
     attempts: list[Attempt] = field(default_factory=list)
     receives: list[Receive] = field(default_factory=list)
     verdict: Literal["done", "failed"] | None = None
-    #: What the verdict is about: the time of the snapshot, or of the claim that failed.
+    #: The time that the outcome is about: of the snapshot, or of the failed claim.
     basis_ms: int = 0
     announced: bool = False
-    #: How many messages ever stood in the queue for it.
+    #: The number of its messages that reached the queue.
     publisher: int = 0
     failed_for_good: bool = False
     disturbed: str | None = None
-    #: Whether a call about it failed in the end.
+    #: Whether a call about it failed after all retries.
     hurt: bool = False
-    #: Who opened it, and whether it published it; who ended it, and when; when that was heard.
+    #: The process that opened it, and whether it published it. The process that ended it, the time,
+    #: and the time of the completion event.
     opener: "Process | None" = None
     published_by_opener: bool = False
     ender: "Process | None" = None
     ended_at: float = 0.0
-    #: When it was claimed, queued again or ended last.
+    #: The last time that it was claimed, queued again, or ended.
     changed_at: float = 0.0
     announced_at: float | None = None
-    #: The lanes that it was ever in; who moved it to the interactive one, when, and published it.
+    #: All its lanes. The process that promoted it, the time, and whether that process published it.
     lanes: set[Lane] = field(default_factory=set)
-    hastener: "Process | None" = None
-    hastened_at: float = 0.0
-    published_by_hastener: bool = False
+    promoter: "Process | None" = None
+    promoted_at: float = 0.0
+    published_by_promoter: bool = False
 
     @property
     def failures(self) -> int:
-        """How many attempts failed in a way that counts, deaths aside."""
+        """The number of attempts that failed in a way that counts, without deaths."""
         return sum(1 for one in self.attempts if one.failure is not None and not one.died)
 
     @property
     def own_deaths(self) -> int:
-        """How many deaths count: not the first, beside others, nor by another's fault."""
+        """The number of deaths that count: after the first ones, and caused by this entity."""
         deaths = [one for one in self.attempts if one.died][ALONE_FROM_DEATHS:]
         return sum(1 for one in deaths if one.killer in (None, self.entity_id))
 
     @property
     def too_slow(self) -> int:
-        """How many attempts ran into the job time-out."""
+        """The number of attempts that reached the run time-out."""
         return sum(1 for one in self.attempts if one.failure == "too_slow")
 
 
@@ -94,15 +95,15 @@ class Entity:
 
     entity_id: str
     runs: list[Run] = field(default_factory=list)
-    #: When it was forgotten, and as of when.
+    #: The time of its deletion, and the time as of which it is deleted.
     forgotten_ms: int | None = None
     deleted_at: int = 0
-    #: When somebody last asked, true epoch milliseconds.
+    #: The time of the last request, in true epoch milliseconds.
     asked_ms: int = -1
-    #: Requests under way, and whether anybody ever asked to forget.
+    #: The number of requests in flight, and whether there ever was a request to delete.
     asking: int = 0
     to_forget: bool = False
-    #: When somebody was last told that a run is pending.
+    #: The last time that a client read that a run is pending.
     told_ms: int = -1
 
     @property
@@ -112,7 +113,7 @@ class Entity:
 
 
 class Lives:
-    """Every entity's runs, by what really happened."""
+    """The true history of all entities."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -121,20 +122,20 @@ class Lives:
         self._current: dict[tuple[int, str], Attempt] = {}
 
     def entity(self, entity_id: str) -> Entity:
-        """Give an entity's life."""
+        """Return the history of an entity."""
         if entity_id not in self.entities:
             self.entities[entity_id] = Entity(entity_id=entity_id)
         return self.entities[entity_id]
 
     @staticmethod
     def by_hash(number: int) -> str:
-        """Give the entity that has this number."""
+        """Return the entity with this number."""
         return f"shop-{number}"
 
-    # What happens to a run
+    # Events of a run
 
     def opened(self, process: "Process | None", entity_id: str, run_id: str, lane: Lane) -> Run:
-        """Note a run that was opened."""
+        """Note a new run."""
         entity = self.entity(entity_id)
         run = Run(
             run_id=run_id,
@@ -149,7 +150,7 @@ class Lives:
         return run
 
     def claimed(self, process: "Process", run: Run, worker: str) -> Attempt:
-        """Note a claim; the one before it, if it has not ended, died."""
+        """Note a claim. If the attempt before it has not ended, its lease has lapsed."""
         if run.attempts and run.attempts[-1].failure is None:
             run.attempts[-1].failure = "lapsed"
         attempt = Attempt(
@@ -158,7 +159,7 @@ class Lives:
             claimed_at=self._world.loop.time(),
             claimed_ms=true_ms(self._world.loop),
         )
-        if process.dead:  # its claim was under way when it died
+        if process.dead:  # its claim was in flight when it died
             attempt.failure, attempt.killer = "death", process.killer
         run.attempts.append(attempt)
         self._current[process.serial, run.entity_id] = attempt
@@ -170,12 +171,12 @@ class Lives:
         return attempt
 
     def gave_back(self, run: Run) -> None:
-        """Note that the current attempt ended for no fault of the run: it is none."""
+        """Remove the current attempt: it was released, and does not count."""
         if run.attempts and run.attempts[-1].failure is None:
             run.attempts.pop()
 
     def snapshot(self, process: "Process", entity_id: str, as_of: int) -> None:
-        """Note the instant that a process reads."""
+        """Note the time of a process's snapshot."""
         if (attempt := self._current.get((process.serial, entity_id))) is not None:
             attempt.snapshot_ms = as_of
 
@@ -186,7 +187,7 @@ class Lives:
             attempt.failure = type_
 
     def failed_for_good(self, process: "Process", entity_id: str) -> None:
-        """Note a failure that no other attempt would mend."""
+        """Note a permanent failure."""
         newest = self.entity(entity_id).newest
         if newest is not None:
             newest.failed_for_good = True
@@ -194,7 +195,7 @@ class Lives:
             attempt.failure = "for good"
 
     def cut(self, process: "Process", entity_id: str) -> None:
-        """Note a read that was cut off: by the job's deadline, where it had gone by."""
+        """Note a cancelled read. After the run's deadline it counts as too slow."""
         attempt = self._current.get((process.serial, entity_id))
         if attempt is None or process.dead:
             return
@@ -204,11 +205,11 @@ class Lives:
             process.failed_in_a_row[entity_id] = None
 
     def read_ended(self, process: "Process", entity_id: str) -> None:
-        """Note that the features were read."""
+        """Note that a process has read the features."""
         process.database_done(entity_id)
 
     def died(self, process: "Process") -> None:
-        """Note that a process died with all it had in hand."""
+        """Note the death of a process, with all its attempts."""
         for (serial, _), attempt in self._current.items():
             if serial == process.serial and attempt.failure is None:
                 run = self._run_of(attempt)
@@ -217,7 +218,7 @@ class Lives:
                     attempt.killer = process.killer
 
     def killed(self, process: "Process", entity_id: str) -> None:
-        """Note whose run kills a process."""
+        """Note the entity whose run kills a process."""
         process.killer = entity_id
 
     def _run_of(self, attempt: Attempt) -> Run | None:
@@ -230,42 +231,42 @@ class Lives:
         run = self.runs.get(meaning.run_id or "")
         if run is not None and run.opener is not None and run.opener.name == who:
             run.published_by_opener = True
-        if run is not None and run.hastener is not None and run.hastener.name == who:
-            run.published_by_hastener = True
+        if run is not None and run.promoter is not None and run.promoter.name == who:
+            run.published_by_promoter = True
 
     def hurt(self, entity_id: str | None) -> None:
-        """Note that a call about an entity failed in the end."""
+        """Note that a call about an entity failed after all retries."""
         if entity_id is not None and (newest := self.entity(entity_id).newest) is not None:
             newest.hurt = True
 
     def woken(self, meaning: Meaning) -> None:
-        """Note a message that was put into the queue."""
+        """Note a message that reached the queue."""
         if meaning.run_id in self.runs:
             self.runs[meaning.run_id].publisher += 1
 
     def excuse(self, stored: Stored) -> str | None:
-        """Say why no attempt has to come of a message, as things stand when it is handed out."""
+        """Return why a message, at the time of its receive, need not lead to an attempt."""
         if stored.meaning.kind != "wake-up":
             return "not the wake-up of a run"
         run = self.runs.get(stored.meaning.run_id or "")
         if run is None:
-            return "of no run"
+            return "not of a known run"
         if run.verdict is not None:
             return "its run has ended"
         item = self._world.table.items.get(run.entity_id, {})
         if item.get("run_id") != run.run_id:
-            return "superseded or forgotten"
+            return "superseded or deleted"
         return "sent more than once" if run.publisher > 1 else None
 
     def disturb(self, entity_id: str | None, why: str) -> None:
-        """Note that the world meddled with an entity's newest run."""
+        """Note that the world disturbed an entity's newest run."""
         if entity_id is not None and (newest := self.entity(entity_id).newest) is not None:
             newest.disturbed = newest.disturbed or why
 
     # Requests by event
 
     def covers(self, entity_id: str, asked_ms: int) -> bool:
-        """Tell whether an event is, or is bound to be, answered by a run that reads after it."""
+        """Tell whether a run that reads after an event has answered it, or will."""
         entity = self.entity(entity_id)
         if entity.forgotten_ms is not None and asked_ms <= entity.forgotten_ms + (
             _TOMBSTONE_REACH_MS

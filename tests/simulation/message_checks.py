@@ -58,7 +58,7 @@ class MessageChecks:
                 self._world.broken(
                     COVERED, meaning.entity_id, "an event was deleted that nothing covers"
                 )
-            self._check_hastened(meaning)
+            self._check_promoted(meaning)
         else:
             run = self._world.lives.runs.get(meaning.run_id or "")
             item = self._world.table.items.get(meaning.entity_id, {})
@@ -68,7 +68,7 @@ class MessageChecks:
                     STORED, meaning.entity_id, f"{process.name} deleted a wake-up owed"
                 )
 
-    def _check_hastened(self, meaning: Meaning) -> None:
+    def _check_promoted(self, meaning: Meaning) -> None:
         """Check that another service's event does not wait behind the bulk lane."""
         item = self._world.table.items.get(meaning.entity_id or "", {})
         opened_ms = int(str(item.get("requested_at", 0)))

@@ -1,7 +1,8 @@
-"""Deliberate bugs, one at a time, and which promise catches each: ``make mutants``.
+"""Injects deliberate bugs one at a time, and shows the promise that catches each.
 
 A check that cannot fail proves nothing. Each mutant wraps or replaces one part of the shipped
-code; it is caught by the first seed that is green without it and broken with it.
+code. It is caught by the first seed that breaks with it and passes without. ``make mutants``
+runs this.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from tests.simulation.seed import run_seed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caught:
-    """How a bug was caught, if it was."""
+    """The promise and the seed that caught a bug, if any did."""
 
     name: str
     promise: str | None
@@ -36,29 +37,31 @@ def mutated(name: str) -> Iterator[None]:
         yield
 
 
-def hunt(name: str, most: int) -> Caught:
+def hunt(name: str, max_seeds: int) -> Caught:
     """Look for the first seed that a bug breaks."""
-    for seed in range(most):
+    for seed in range(max_seeds):
         with mutated(name):
             failure = run_seed(seed).failure
         if failure is not None and run_seed(seed).failure is None:
             return Caught(name=name, promise=failure.promise, seed=seed, seeds=seed + 1)
-    return Caught(name=name, promise=None, seed=None, seeds=most)
+    return Caught(name=name, promise=None, seed=None, seeds=max_seeds)
 
 
-def hunt_all(names: Sequence[str], most: int) -> Iterator[Caught]:
+def hunt_all(names: Sequence[str], max_seeds: int) -> Iterator[Caught]:
     """Hunt for many bugs on all cores."""
     with multiprocessing.get_context("fork").Pool(os.cpu_count(), maxtasksperchild=4) as pool:
-        waiting: list[Any] = [pool.apply_async(hunt, (name, most)) for name in names]
-        for one in waiting:
-            yield one.get()
+        waiting: list[Any] = [pool.apply_async(hunt, (name, max_seeds)) for name in names]
+        for result in waiting:
+            yield result.get()
 
 
 def main() -> int:
-    """Print the table of bugs; gives 1 where one was not caught."""
+    """Print the table of bugs. Return 1 if one was not caught."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants")
-    parser.add_argument("--seeds", type=int, default=1500, help="at most for each bug")
-    parser.add_argument("--only", help="bugs whose name contains this")
+    parser.add_argument(
+        "--seeds", type=int, default=1500, help="maximum number of seeds for each bug"
+    )
+    parser.add_argument("--only", help="try only bugs whose name contains this text")
     arguments = parser.parse_args()
     names = [name for name in BUGS if not arguments.only or arguments.only in name]
     missed = 0
@@ -70,7 +73,7 @@ def main() -> int:
     return 1 if missed else 0
 
 
-#: The modules whose bugs are hunted; importing them registers them.
+#: Importing these modules registers their bugs.
 BUG_MODULES = (bugs_of_records, bugs_of_running, bugs_of_lanes)
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a seed draws before it begins: which faults exist at all, how large everything is."""
+"""The plan of a seed, drawn before it begins: its kinds of fault, and its sizes."""
 
 import random
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import Final
 from fraudd.prediction.decisions import MAX_DOUBLINGS
 from fraudd.prediction.record import SHARDS
 
-#: Every kind of fault; a big sweep must have met each.
+#: Every kind of fault. A large sweep must meet each of them.
 KINDS: Final = (
     # the way to the parts
     "slow_network",
@@ -62,10 +62,10 @@ KINDS: Final = (
     "redriven",
     "bulk",
 )
-#: What callers and other services do is no fault: these are as likely in a calm seed.
+#: Actions of clients and other services are not faults. They are as likely in a calm seed.
 _TRAFFIC = frozenset({"burst", "force", "forget", "vanish", "foreign", "envelopes", "bulk"})
 
-#: Half a day takes a second or two to simulate: one seed in so many.
+#: The share of seeds that simulate half a day, which takes a second or two.
 _HALF_A_DAY: Final = 0.004
 _CALLS: Final = ("request_lost", "answer_lost", "throttled", "slow_network")
 _RUNS: Final = ("fails_for_good", "fails_each_time", "never_ends", "deadlocks", "database_kills")
@@ -73,18 +73,18 @@ _RUNS: Final = ("fails_for_good", "fails_each_time", "never_ends", "deadlocks", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One seed's world. Times are seconds."""
+    """The world of one seed. Times are in seconds."""
 
     seed: int
     kinds: frozenset[str]
-    #: How likely a call meets a fault, where its kind exists; and that its daemon dies of it.
+    #: The probability that a call meets a fault, and that its daemon dies of the call.
     call_faults: float
     call_crashes: float
     fault_seconds: float
     entities: int
     asks: int
     foreign: int
-    #: Batches that are asked for in the bulk lane.
+    #: The number of batches in the bulk lane.
     batches: int
     daemons: int
     permits: int
@@ -93,7 +93,7 @@ class Plan:
     max_attempts: int
     job_timeout: float
     visibility: int
-    #: How long a client waits for an answer: below a sixth of the visibility.
+    #: The time that a client waits for a response: less than a sixth of the visibility.
     read_timeout: float
     wait: int
     drain: float
@@ -114,22 +114,22 @@ class Plan:
 
     @property
     def beat(self) -> float:
-        """What a beat hides a message for: no give-back, in milliseconds, ever asks for as much."""
+        """The visibility time-out of a heartbeat. No release of a message ever uses the same."""
         return self.visibility - 0.0001
 
     @property
     def longest_silence(self) -> float:
-        """Within how many seconds a lost wake-up is sent again, however often it was before."""
+        """The longest time until the sweeper sends a lost wake-up again."""
         a_round = SHARDS * 1.5 * self.sweep_interval + self.grace
         return self.requeue_after * (1 << MAX_DOUBLINGS) + self.visibility + a_round + 60
 
     @property
     def patience(self) -> float:
-        """Within how many seconds after the last fault everything pending must have ended.
+        """The longest time after the last fault until every pending run must have ended.
 
-        A wake-up may have been lost just then, on a run that was sent again five times before;
-        each attempt that is left may take its whole time, and the breaker's longest pause; and
-        the backlog has to go through the permits.
+        A wake-up may get lost at the last moment, after five others for the same run. Each
+        remaining attempt may need its whole time and the breaker's longest pause. The backlog
+        needs permits.
         """
         resent = 2 * self.longest_silence
         attempt = 2 * (self.job_timeout + self.visibility + self.backoff_max) + 300
@@ -141,7 +141,7 @@ def draw(seed: int) -> Plan:
     """Draw the plan of a seed."""
     plan = _draw(seed)
     if plan.has("hangs_for_half_a_day"):
-        # Longer than SQS hides a message, by one daemon that calls rarely: it is much to simulate.
+        # Longer than the longest visibility in SQS. One daemon with few calls is quick to simulate.
         return replace(
             plan, daemons=1, job_timeout=13 * 3600.0, visibility=60, wait=20, sweep_interval=20.0
         )
@@ -191,7 +191,7 @@ def _draw(seed: int) -> Plan:
 
 
 def _kinds(rng: random.Random) -> frozenset[str]:
-    """A tenth of the seeds are calm, four have a few kinds of fault, the others many."""
+    """Draw the kinds of fault: none in a tenth of the seeds, a few in four tenths, else many."""
     traffic = [kind for kind in KINDS if kind in _TRAFFIC]
     faults = [kind for kind in KINDS if kind not in _TRAFFIC | {"hangs_for_half_a_day"}]
     if rng.random() < _HALF_A_DAY:
@@ -200,7 +200,7 @@ def _kinds(rng: random.Random) -> frozenset[str]:
     if mood < 0.1:
         chosen = []
     elif mood < 0.25:
-        # One way for calls to go wrong, and runs that do: nothing else can be blamed.
+        # One kind of fault for calls and some for runs, so that there is no other cause.
         chosen = [rng.choice(_CALLS), *rng.sample(_RUNS, rng.randint(1, 2))]
     elif mood < 0.5:
         chosen = rng.sample(faults, rng.randint(1, 3))
@@ -211,7 +211,7 @@ def _kinds(rng: random.Random) -> frozenset[str]:
 
 
 def _daemons(rng: random.Random) -> int:
-    """A few mostly; now and then a fleet."""
+    """Draw the number of daemons: usually few, sometimes a fleet."""
     size = rng.random()
     if size < 0.02:
         return rng.randint(10, 50)

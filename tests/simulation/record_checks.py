@@ -138,7 +138,7 @@ class RecordChecks:
             self._check_probe(process, run)
         elif new.get("lane") != old.get("lane"):
             run.lanes.add("interactive")
-            run.hastener, run.hastened_at = process, self._world.loop.time()
+            run.promoter, run.promoted_at = process, self._world.loop.time()
         elif new.get("published_at") not in (None, old.get("published_at")):
             self._check_sweep(entity, old)
         elif old["state"] == "running" and new["state"] == "queued":

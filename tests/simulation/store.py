@@ -1,4 +1,4 @@
-"""The table as DynamoDB keeps it: conditional writes evaluated from their data, a lagging index."""
+"""The table as in DynamoDB: conditional writes evaluated from their data, a lagging index."""
 
 import random
 from collections import deque
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 Item = dict[str, Value]
 
-#: As many as a page of the index has.
+#: The number of entries in a page of the index.
 _PAGE = 100
 
 
 class Table:
-    """Items by entity; an absent attribute is absent, as in DynamoDB."""
+    """Items by entity. As in DynamoDB, an absent attribute is not NULL."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -30,18 +30,18 @@ class Table:
 
     @property
     def items(self) -> dict[str, Item]:
-        """All items, to be looked at."""
+        """All items, read-only."""
         return self._items
 
     def record(self, entity_id: str) -> Record | None:
-        """Give an item as a record."""
+        """Return an item as a record."""
         item = self._items.get(entity_id)
         return _record(item) if item else None
 
     def apply(
         self, process: "Process | None", transition: Transition
     ) -> tuple[bool, Record | None]:
-        """Carry out one write where its condition holds; gives the item that is there then."""
+        """Write if the condition holds. Return whether it did, and the current item."""
         entity_id = transition.entity_id
         old = self._items.get(entity_id, {})
         if any(old.get(name) != value for name, value in transition.expects.items()):
@@ -49,7 +49,7 @@ class Table:
                 process.name if process else "world",
                 entity_id,
                 "write refused",
-                **_told(transition),
+                **_details(transition),
             )
             return False, _record(old) if old else None
         new = {**old, "entity_id": entity_id, **transition.sets}
@@ -57,13 +57,13 @@ class Table:
         self._items[entity_id] = item
         self._reindex(entity_id, item)
         self._world.note(
-            process.name if process else "world", entity_id, "written", **_told(transition)
+            process.name if process else "world", entity_id, "written", **_details(transition)
         )
         self._world.record_checks.written(process, entity_id, old, item)
         return True, _record(item)
 
     def listed(self, listed: str, until: int, after: Entry | None) -> Page:
-        """List a partition of the index as it is known by now."""
+        """List a partition of the lagging index."""
         now = self._world.loop.time()
         while self._to_index and self._to_index[0][0] <= now:
             _, entity_id, entry = self._to_index.popleft()
@@ -75,18 +75,20 @@ class Table:
             for entity_id, (key, at) in self._index.items()
             if key == listed and at <= until
         )
-        found = [entry for entry in entries if after is None or entry > after]
-        return Page(found[:_PAGE], len(found) > _PAGE)
+        rest = [entry for entry in entries if after is None or entry > after]
+        return Page(rest[:_PAGE], len(rest) > _PAGE)
 
     def expire(self) -> int:
-        """Delete what is past its time to live, as DynamoDB does some time later."""
+        """Delete expired items, as DynamoDB does some time after they expire."""
         now = true_ms(self._world.loop) // 1000
-        gone = [e for e, item in self._items.items() if int(str(item.get("expires_at", now))) < now]
-        for entity_id in gone:
+        expired = [
+            e for e, item in self._items.items() if int(str(item.get("expires_at", now))) < now
+        ]
+        for entity_id in expired:
             del self._items[entity_id]
             self._reindex(entity_id, {})
             self._world.note("world", entity_id, "item expired")
-        return len(gone)
+        return len(expired)
 
     def _reindex(self, entity_id: str, item: Item) -> None:
         plan, now = self._world.plan, self._world.loop.time()
@@ -100,7 +102,7 @@ class Table:
 
 
 class SimulatedStore:
-    """The table as one process reaches it."""
+    """The table as one process sees it."""
 
     def __init__(self, table: Table, process: "Process") -> None:
         self._table = table
@@ -113,7 +115,7 @@ class SimulatedStore:
         )
 
     async def apply(self, transition: Transition) -> Applied:
-        """Carry out one conditional write; its own earlier first try counts as done."""
+        """Write conditionally. If an earlier try was applied, this one succeeds."""
         done, record = await self._process.link.call(
             "store",
             lambda: self._table.apply(self._process, transition),
@@ -133,8 +135,8 @@ def _record(item: Item) -> Record:
     return Record(**fields)
 
 
-def _told(transition: Transition) -> dict[str, Any]:
-    """What a trace says of a write."""
+def _details(transition: Transition) -> dict[str, Any]:
+    """Return the details of a write for the trace."""
     sets: dict[str, Any] = {}
     for name, value in transition.sets.items():
         if isinstance(value, dict):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulation.__main__ import told
+from tests.simulation.__main__ import story
 from tests.simulation.plan import draw
 from tests.simulation.seed import run_seed
 
@@ -15,7 +15,7 @@ REPLAYED = range(0, 60, 3)
 @pytest.mark.parametrize("seeds", SEEDS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
 def test_every_promise_is_kept_in_every_seed(seeds: range) -> None:
     broken = [seed for seed in seeds if run_seed(seed).failure is not None]
-    assert not broken, f"seeds {broken}\n{told(run_seed(broken[0], logs=True))}"
+    assert not broken, f"seeds {broken}\n{story(run_seed(broken[0], logs=True))}"
 
 
 def test_a_seed_replays_exactly_after_a_sweep_in_the_same_process() -> None:
@@ -42,4 +42,4 @@ def test_a_fault_kind_that_a_seed_has_not_drawn_never_strikes() -> None:
 def test_the_largest_fleet_keeps_every_promise(daemons: int) -> None:
     seed = next(seed for seed in range(10_000) if draw(seed).daemons >= daemons)
     result = run_seed(seed)
-    assert result.failure is None, told(result)
+    assert result.failure is None, story(result)

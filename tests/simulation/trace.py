@@ -1,4 +1,4 @@
-"""What happened in the world: every event with its time, whose it was, and what it was about."""
+"""The events of a simulated world, each with its time, its actor, and its entity."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ class Happening:
 
 
 class Trace:
-    """The events of one seed, in order; made readable only where somebody reads them."""
+    """The events of one seed, in order. Texts are made only if they are read."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[float, str, str | None, str, tuple[tuple[str, Any], ...]]] = []
 
     def add(self, at: float, who: str, entity_id: str | None, what: str, **details: Any) -> None:
-        """Note one event."""
+        """Add an event."""
         self._rows.append((at, who, entity_id, what, tuple(details.items())))
 
     def __len__(self) -> int:
@@ -38,9 +38,9 @@ class Trace:
         return (Happening(*row) for row in self._rows)
 
     def life_of(self, entity_id: str | None) -> list[Happening]:
-        """Give all events about the entity, and those that are about all of them."""
+        """Return all events of the entity, and those of the whole world."""
         return [one for one in self if one.entity_id is None or one.entity_id == entity_id]
 
     def fingerprint(self) -> tuple[str, ...]:
-        """Give the whole trace in a form that can be compared."""
+        """Return the whole trace in a form that tests compare."""
         return tuple(map(str, self))

@@ -1,4 +1,4 @@
-"""The simulated world: all its parts, all its daemons, and when it is over."""
+"""The simulated world: its parts, its daemons, and its end."""
 
 import asyncio
 import contextvars
@@ -25,7 +25,7 @@ from tests.simulation.trace import Trace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """What went wrong with a seed."""
+    """The broken promise, or the crash, that ended a seed."""
 
     kind: Literal["safety", "liveness", "crash"]
     promise: str
@@ -35,7 +35,7 @@ class Failure:
 
 
 class World:
-    """Everything outside fraudd, and the daemons in it."""
+    """Everything outside fraudd, and the daemons."""
 
     def __init__(self, plan: Plan, loop: VirtualLoop) -> None:
         self.plan = plan
@@ -58,7 +58,7 @@ class World:
         #: Requests of other services that reached the queue.
         self.requests: list[Stored] = []
         self.failure: Failure | None = None
-        #: Set once the seed is over; ``closing`` says that nobody asks for anything any more.
+        #: ``over`` is set at the end of the seed. After ``closing`` there are no new requests.
         self.over = asyncio.Event()
         self.closing = False
         self._offsets = [self._offset(number) for number in range(plan.daemons)]
@@ -79,7 +79,7 @@ class World:
         entity_id: str | None,
         detail: str,
     ) -> None:
-        """End the seed: something is wrong."""
+        """End the seed with a failure."""
         self.note("world", entity_id, "BROKEN", promise=promise, detail=detail)
         if self.failure is None:
             self.failure = Failure(
@@ -92,15 +92,15 @@ class World:
         self.over.set()
 
     def broken(self, promise: str, entity_id: str | None, detail: str) -> None:
-        """Report a broken promise; the first one ends the seed."""
+        """Report a broken promise. The first one ends the seed."""
         self.fail("safety", promise, entity_id, detail)
 
     def crashed(self, process: Process, error: BaseException) -> None:
-        """Note that the engine raised."""
+        """Report an exception of the engine."""
         if isinstance(error, asyncio.CancelledError) and self.over.is_set():
             return
-        told = "".join(traceback.format_exception(error))
-        self.fail("crash", "the engine raises nothing", None, f"{process.name}\n{told}")
+        text = "".join(traceback.format_exception(error))
+        self.fail("crash", "the engine raises nothing", None, f"{process.name}\n{text}")
 
     # Daemons
 
@@ -110,19 +110,19 @@ class World:
             self._start(number)
 
     def alive(self) -> list[Process]:
-        """Give the processes that run now."""
+        """Return the running processes."""
         return [one for one in self._daemons.values() if not one.dead and not one.ended]
 
     def serving(self) -> list[Process]:
-        """Give the processes that callers reach."""
+        """Return the processes that accept requests."""
         return [one for one in self._daemons.values() if one.serves]
 
     def everybody(self) -> list[Process]:
-        """Give all processes there ever were."""
+        """Return all processes, past and present."""
         return self._all
 
     def gone(self, process: Process) -> None:
-        """Start a daemon again whose process died or ended."""
+        """Restart a daemon whose process died or ended."""
         delay = self.rng.uniform(0.5, 20.0) if self.faults.on else 1.0
         self.loop.call_later(delay, self._start, process.number)
 
@@ -148,7 +148,7 @@ class World:
             home.adopt(task)
 
     def start(self, run_id: str) -> bool:
-        """Note that a caller was told it started this run; tells whether it is the first."""
+        """Note that a client got ``started`` for a run. Return whether it is the first one."""
         if run_id in self._started_runs:
             return False
         self._started_runs.add(run_id)
@@ -158,23 +158,23 @@ class World:
 
     @property
     def messages(self) -> list[Stored]:
-        """Give all that is in a queue."""
+        """Return the messages of all queues."""
         return [one for queue in self.queues for one in queue.messages]
 
     @property
     def receives(self) -> list[Receive]:
-        """Give every receive there ever was."""
+        """Return all receives, past and present."""
         return [one for queue in self.queues for one in queue.receives]
 
     @property
     def dead(self) -> list[Stored]:
-        """Give all that is dead-lettered."""
+        """Return all dead letters."""
         return [one for queue in self.queues for one in queue.dead]
 
     # The end
 
     def pending(self) -> list[str]:
-        """Give the entities that a run is owed to."""
+        """Return the entities with a pending run."""
         return [
             entity_id
             for entity_id, item in self.table.items.items()
@@ -182,15 +182,15 @@ class World:
         ]
 
     def silent(self) -> dict[str, str]:
-        """Give the runs that are owed while no wake-up for them exists, with their entities."""
+        """Return the pending runs that have no wake-up message, with their entities."""
         if self.topics.under_way:
             return {}
-        there = {one.meaning.run_id for one in self.messages}
-        owed = {str(self.table.items[one].get("run_id")): one for one in self.pending()}
-        return {run_id: one for run_id, one in owed.items() if run_id not in there}
+        woken = {message.meaning.run_id for message in self.messages}
+        pending = {str(self.table.items[entity].get("run_id")): entity for entity in self.pending()}
+        return {run_id: entity for run_id, entity in pending.items() if run_id not in woken}
 
     def look_whether_over(self) -> None:
-        """End the seed once nothing is owed and nothing is under way."""
+        """End the seed if no run is pending and nothing is in flight."""
         if not self.closing or self.topics.under_way or self.messages or self.pending():
             return
         self.over.set()
