@@ -75,7 +75,7 @@ async def test_who_was_never_asked_for_is_none_and_forgotten_is_gone(client: Cli
 
 @pytest.mark.parametrize("entity_id", ["a b", "..", "", "ä", "a/../b", "a?b", "a%2fb"])
 async def test_what_is_wrong_is_a_problem_with_its_pointer(client: Client, entity_id: str) -> None:
-    with pytest.raises(Problem, match=r"invalid-field.*is not an entity_id") as raised:
+    with pytest.raises(Problem, match=r"invalid-field.*is not a valid entity_id") as raised:
         await client.predict(entity_id)
     assert (raised.value.status, raised.value.slug) == (422, "invalid-field")
     assert raised.value.errors[0]["pointer"] == "/entity_id"
