@@ -1,6 +1,6 @@
-"""Misconfigurations: each is planted alone into an installation that works."""
+"""Misconfigurations that are planted into an installation that works."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fraudd.commands.check.findings import Level
@@ -28,11 +28,30 @@ class Plant:
     proves: bool = False
     #: What undoes it on the database server; all else is of one test alone.
     undo: tuple[str, ...] = ()
+    #: Other things that it changes; no two plants of a group change the same.
+    touches: tuple[str, ...] = ()
 
     @property
     def part(self) -> str:
         """What the line is about."""
         return self.says.partition(":")[0]
+
+    def goes_with(self, other: "Plant") -> bool:
+        """Whether both can be found at once: neither hides the other, nor changes the same."""
+        mine, others = {self.part, *self.touches}, {other.part, *other.touches}
+        return not (mine & others or self.part in other.hides or other.part in self.hides)
+
+
+def grouped(plants: Iterable[Plant]) -> Sequence[Sequence[Plant]]:
+    """Put plants that can be found at once into few groups."""
+    groups: list[list[Plant]] = []
+    for plant in plants:
+        fitting = (group for group in groups if all(plant.goes_with(each) for each in group))
+        if (group := next(fitting, None)) is None:
+            groups.append([plant])
+        else:
+            group.append(plant)
+    return groups
 
 
 def configured(key: str, value: str) -> Act:

@@ -291,6 +291,12 @@ PLANTS = [
         level="failed",
         says="queue: NAME.fifo is a FIFO queue; fraudd needs a standard queue",
         remedy="create a standard queue",
+        touches=(
+            "bulk queue",
+            "dead-letter queue",
+            "queue policy",
+            "subscription",
+        ),
     ),
     Plant(
         name="a queue that is not encrypted",
@@ -404,6 +410,7 @@ PLANTS = [
         level="failed",
         says="bulk queue: is the same queue as [queue] url",
         remedy="name another queue in [queue] bulk_url",
+        touches=("subscription",),
     ),
     Plant(
         name="a bulk queue that is fed by a topic",

@@ -7,6 +7,7 @@ from tests.acceptance.plants import Plant, added, configured, sql
 
 _EVERYTHING = (
     "server",
+    "replica",
     "time zone",
     "account",
     "deadlines",
@@ -120,6 +121,7 @@ PLANTS = [
         level="failed",
         says="server: 0 of 0 connections in use; fraudd needs up to 0, too many",
         remedy="raise the server's max_connections, or lower [consumers] fleet_size",
+        touches=("account",),
     ),
     Plant(
         name="another zone than the server's",

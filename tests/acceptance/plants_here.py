@@ -19,6 +19,7 @@ _ABOUT_AWS = (
 _ABOUT_DATABASE = (
     "database",
     "server",
+    "replica",
     "time zone",
     "account",
     "deadlines",
@@ -106,6 +107,7 @@ PLANTS = [
         says="region: [topics] requests_arn names the region us-east-0, but [aws] region is eu",
         remedy="correct [topics] requests_arn or [aws] region",
         hides=_ABOUT_AWS,
+        touches=("topics",),
     ),
     Plant(
         name="tokens with an unknown scope",
@@ -165,6 +167,7 @@ PLANTS = [
         level="warning",
         says="password: FOLDER/password has leading or trailing blanks",
         remedy="keep only the password in the file",
+        touches=("database",),
     ),
     Plant(
         name="an account without a password",
@@ -220,6 +223,7 @@ PLANTS = [
         says="features: letter.sql: column letter_0d is not a number",
         remedy="is not a number",
         hides=("score",),
+        touches=("model",),
     ),
     Plant(
         name="a feature of several rows, for who is there",
@@ -227,6 +231,7 @@ PLANTS = [
         level="failed",
         says="score: for shop-0: countries.sql: returned more than one row",
         remedy="more than one row",
+        touches=("model",),
     ),
     Plant(
         name="a feature that reads a whole table",
@@ -234,6 +239,7 @@ PLANTS = [
         level="failed",
         says="plans: dear.sql: reads all of table orders (about 0,0 rows) for shop-0, shop-0",
         remedy="Add an index to orders",
+        touches=("model",),
     ),
     Plant(
         name="nobody to look at plans for",
@@ -242,5 +248,6 @@ PLANTS = [
         says="plans: query plans not checked: there is no entity",
         remedy="add a line '-- sample: SELECT ...' that returns IDs to shop.sql",
         hides=("score",),
+        touches=("model",),
     ),
 ]
