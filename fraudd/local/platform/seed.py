@@ -69,8 +69,8 @@ async def scenarios(admin: DatabaseServer) -> dict[str, str]:
 async def reader(settings: Settings, admin: DatabaseServer, progress: Progress) -> tuple[str, Path]:
     """Return the daemon's account and the file with its password.
 
-    The account may only read the demo platform. If the server lets us create no account, the
-    daemon uses ours.
+    The account may only read the demo platform. If ``admin`` may not create accounts, the daemon
+    uses ``admin``.
     """
     folder = settings.state / "credentials"
     folder.mkdir(mode=0o700, exist_ok=True)
