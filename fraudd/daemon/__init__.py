@@ -1,1 +1,1 @@
-"""The process: put together, run under systemd, reloaded, stopped."""
+"""The process: wires the parts together, runs under systemd, reloads, and stops."""

@@ -1,1 +1,1 @@
-"""Logs, metrics, and the skew of the clock."""
+"""Logs, metrics, and clock skew."""

@@ -141,7 +141,7 @@ async def test_tokens_are_read_again_at_sighup(tmp_path: Path, config: Path, por
         ("directory = ", 'directory = "gone" # ', 78, "no feature files (*.sql) in"),
         ("region = ", 'regoin = "x"\nregion = ', 78, "regoin: unknown key; did you mean region?"),
         ("password_credential = ", 'password_credential = "db" # ', 78, "$CREDENTIALS_DIRECTORY"),
-        ('listen = "127.0.0.1', 'listen = "0.0.0.0', 78, "must be a loopback address, unless"),
+        ('listen = "127.0.0.1', 'listen = "0.0.0.0', 78, "must be a loopback address, because"),
         ("[aws]", 'tokens_credential = "./none"\n[aws]', 78, "credential"),
     ],
 )

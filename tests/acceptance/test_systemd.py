@@ -153,7 +153,7 @@ async def test_without_tokens_no_socket_is_served_that_others_reach(
     with manager(tmp_path, host) as systemd, systemd.service(config) as daemon:
         assert daemon.process.wait(60) == 78
         [line] = daemon.printed().splitlines()
-        assert "ListenStream= must be a loopback address, unless [http] tokens_credential" in line
+        assert "set ListenStream= in the socket unit to a loopback address" in line
 
 
 async def test_the_manager_hears_what_becomes_of_the_service(
@@ -191,7 +191,7 @@ async def test_the_manager_hears_what_becomes_of_the_service(
         heard = len(systemd.told())
         daemon.process.send_signal(signal.SIGTERM)
         stopping = systemd.wait_for("STOPPING", "1", after=heard)
-        assert stopping["STATUS"].startswith("draining: 0 jobs left")
+        assert stopping["STATUS"].startswith("draining: 0 runs left")
         # A poll of 1 s and its margin, 30 s for what is in hand.
         assert int(stopping["EXTEND_TIMEOUT_USEC"]) > 41e6
         daemon.process.send_signal(signal.SIGHUP)
