@@ -108,8 +108,10 @@ async def test_tokens_are_read_again_at_sighup(tmp_path: Path, config: Path, por
             made[name] = json.loads(new.printed())
     file = tmp_path / "tokens"
     file.write_text(made["first"]["line"] + "\n")
-    text = config.read_text().replace("127.0.0.1", "0.0.0.0", 1)
-    config.write_text(text.replace("[aws]", 'tokens_credential = "./tokens"\n[aws]', 1))
+    listen = 'listen = "127.0.0.1'
+    text = config.read_text()
+    assert listen in text
+    config.write_text(text.replace(listen, 'tokens_credential = "./tokens"\nlisten = "0.0.0.0', 1))
 
     def status(name: str | None) -> int:
         headers = {} if name is None else {"Authorization": f"Bearer {made[name]['token']}"}
@@ -142,7 +144,7 @@ async def test_tokens_are_read_again_at_sighup(tmp_path: Path, config: Path, por
         ("region = ", 'regoin = "x"\nregion = ', 78, "regoin: unknown key; did you mean region?"),
         ("password_credential = ", 'password_credential = "db" # ', 78, "$CREDENTIALS_DIRECTORY"),
         ('listen = "127.0.0.1', 'listen = "0.0.0.0', 78, "must be a loopback address, because"),
-        ("[aws]", 'tokens_credential = "./none"\n[aws]', 78, "credential"),
+        ("listen = ", 'tokens_credential = "./none"\nlisten = ', 78, "none: No such file"),
     ],
 )
 async def test_what_is_missing_at_start_is_told_in_one_line(
