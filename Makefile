@@ -59,9 +59,10 @@ test: ## run everything that CI runs (10 minutes on two cores)
 	@$(PYTEST) $(ALONE)
 	@$(PYTEST) tests/systemd
 
-# What is in `make test-all` alone: the second emulator of AWS, which is 40 times as slow as the
-# first one; each planted misconfiguration alone, for `make test` plants several at a time; thousands
-# of fuzzed requests; and chaos for minutes. tests/ marks them as slow.
+# The tests that are marked as slow run only in `make test-all`:
+# - The second emulator of AWS is 40 times as slow as the first.
+# - Each misconfiguration is planted alone. `make test` plants several at a time.
+# - Thousands of requests are fuzzed, and chaos lasts for minutes.
 test-all: prepare check-format check-types ## run all tests, the slow ones too (40 minutes)
 	@$(SIDE_BY_SIDE) $(SHARED) -m 'slow or not slow'
 	@$(BIN)/python -m tests.simulation --seeds 1000

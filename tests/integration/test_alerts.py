@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from fraudd import DOCS_URL
 from tests.stack import programs
 from tests.stack.paths import ROOT
 from tests.unit.telemetry.test_metrics import collectors
@@ -20,7 +21,7 @@ TESTS = ROOT / "config" / "alerts.test.yaml"
 DASHBOARD = ROOT / "config" / "grafana.json"
 RUNBOOK = ROOT / "docs" / "operations.md"
 #: Where the documents are published.
-DOCS_URL = "https://fraudd.readthedocs.io/en/latest/"
+
 #: What Prometheus and its client library know by themselves.
 FOREIGN = {
     "ALERTS",

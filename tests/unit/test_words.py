@@ -61,3 +61,8 @@ def test_every_relative_link_of_a_document_leads_somewhere() -> None:
         if not (path.parent / target).exists()
     ]
     assert not broken
+
+
+def test_the_code_and_the_shipped_files_have_no_findings() -> None:
+    found = [str(finding) for path in words.code() for finding in words.findings(path)]
+    assert not found
