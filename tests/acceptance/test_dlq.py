@@ -102,7 +102,7 @@ async def test_an_operator_looks_sends_back_and_deletes(aws: Aws, dlq: Dlq, two_
 
     refused = dlq("purge")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "say --yes" in refused.stderr
+    assert "pass --yes to delete" in refused.stderr
     assert (await aws.queue.depth()).dead_lettered == 1
     purged = dlq("purge", "--yes")
     assert (purged.returncode, purged.stdout) == (0, "deleted 1 of 1 messages\n")

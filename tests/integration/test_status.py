@@ -105,7 +105,7 @@ async def test_watching_renews_the_terminal_in_place_until_ctrl_c(
 
 async def test_watching_goes_on_while_the_daemon_is_away(terminal: Terminal) -> None:
     process = await watching(f"http://127.0.0.1:{free_port()}", terminal)
-    await terminal.until("it is asked again", times=2)
+    await terminal.until("retrying every second", times=2)
     process.send_signal(signal.SIGINT)
     assert await process.wait() == 0
 
