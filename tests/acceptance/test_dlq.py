@@ -96,7 +96,7 @@ async def test_an_operator_looks_sends_back_and_deletes(aws: Aws, dlq: Dlq, two_
 
     redriven = dlq("redrive")
     assert (redriven.returncode, redriven.stdout) == (0, "sent back 1 of 2 messages\n")
-    assert "1 malformed stay; --reason malformed would send them back" in redriven.stderr
+    assert "kept 1 malformed messages; --reason malformed sends them back" in redriven.stderr
     [message] = await aws.queue.receive(10)
     assert message.attributes["fraudd.reason"] == "deadlock"
 
@@ -121,7 +121,7 @@ async def test_on_a_terminal_purge_asks_first(
         asked = b""
         while b"[y/N] " not in asked:
             asked += os.read(ours, 1000)
-        assert b"Delete about 2 messages of http" in asked
+        assert b"Permanently delete about 2 messages of http" in asked
         os.write(ours, answer.encode())
         told = b""
         try:
@@ -144,7 +144,7 @@ async def test_ctrl_c_leaves_everything_visible(aws: Aws, config: Path, two_dead
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
-    assert "stopped before the end" in told
+    assert "stopped by a signal" in told
     assert "Traceback" not in told
     assert (await aws.queue.depth()).dead_lettered == 2
 
