@@ -72,7 +72,7 @@ def adapters(config: Config, clients: Clients, clock: Clock) -> Adapters:
 
 
 def aws_terms(config: Config) -> AwsTerms:
-    """Give the region, endpoint, timeouts, and limits of AWS calls."""
+    """Return the region, endpoint, timeouts, and limits of AWS calls."""
     return AwsTerms(
         region=config.aws.region,
         endpoint_url=config.aws.endpoint_url,
@@ -132,7 +132,7 @@ def sns_topics(config: Config, clients: Clients) -> SnsTopics:
 
 
 def engine_terms(config: Config) -> EngineTerms:
-    """Give the limits and times that the engine works with."""
+    """Return the limits and times that the engine works with."""
     return EngineTerms(
         visibility_timeout_seconds=config.queue.visibility_timeout_seconds,
         consumers=ConsumerTerms(
@@ -174,7 +174,7 @@ def engine_terms(config: Config) -> EngineTerms:
 
 
 def longest_stop_seconds(config: Config) -> float:
-    """Give the longest stop of the consumers: the open poll, the drain, and the release."""
+    """Return the longest stop of the consumers: the open poll, the drain, and the release."""
     polling = config.queue.wait_seconds + POLL_MARGIN_SECONDS
     return polling + config.consumers.drain_seconds + _RELEASING_SECONDS
 

@@ -1,4 +1,4 @@
-"""Help texts and argument types of all subcommands, on the standard library alone."""
+"""Help texts and argument types of all subcommands. Imports the standard library only."""
 
 import argparse
 import math

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Create the AWS resources of an installation: two topics, the queue with its"
         " subscription, the bulk queue, their dead-letter queue, the table with its index."
         " Existing resources are updated if they differ; nothing is ever deleted. Credentials"
-        " come from the environment, a profile or a role, as for every AWS SDK.",
+        " come from the environment, a profile or a role, as in every AWS SDK.",
         examples=[
             "fraudd provision --name fraudd-shop --region eu-central-1 --plan",
             "fraudd provision --name fraudd-shop --region eu-central-1",

@@ -113,7 +113,7 @@ def _row(entity_width: int, entity: str, run_id: str, phase: str, seconds: str) 
 
 
 def _paragraph(label: str, text: str, width: int) -> Iterator[str]:
-    """Fold a text beside its label. An empty text has no lines."""
+    """Fold a text next to its label. An empty text has no lines."""
     folded = textwrap.wrap(
         text, max(width - _LABEL_WIDTH, 20), max_lines=_MAX_LINES, placeholder=" …"
     )

@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Set the help and the arguments of the subcommand."""
     describe(
         parser,
-        "Run the feature SQL at each label's time, train a model on the earlier part, measure it"
-        " on the later part, and write it to [model] path.",
+        "Compute the features of each label as of its time. Train a model on the earlier labels,"
+        " and measure it on the later ones. Write the model to [model] path.",
         examples=[
             "fraudd train --config fraudd.toml --labels labels.csv",
             "fraudd train --config fraudd.toml --labels labels.csv --label-delay-days 45 --json",

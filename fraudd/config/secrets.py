@@ -30,7 +30,7 @@ def credential(name: str | None) -> str:
 
 
 def credential_path(name: str) -> Path:
-    """Give the path of a secret. Raises ``Misconfigured`` without systemd's directory."""
+    """Return the path of a secret. Raises ``Misconfigured`` without systemd's directory."""
     if "/" in name:
         return Path(name)
     if (directory := os.environ.get("CREDENTIALS_DIRECTORY")) is not None:

@@ -22,7 +22,7 @@ class Gauges(Collector):
     take: Callable[[], Snapshot]
 
     def collect(self) -> Iterator[Family]:
-        """Give every gauge, with values of the same moment."""
+        """Yield every gauge, with values of the same moment."""
         now = self.take()
         yield from _of_the_daemon(now)
         yield from _of_work(now)

@@ -27,7 +27,7 @@ class LargestOfMinute:
         self._seconds.append((second, value))
 
     def at(self, now: float) -> float:
-        """Give the largest value of the last minute. Without values it is 0."""
+        """Return the largest value of the last minute. Without values it is 0."""
         since = int(now) - _MINUTE
         return max((value for second, value in self._seconds if second > since), default=0.0)
 

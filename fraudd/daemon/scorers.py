@@ -56,7 +56,7 @@ class Scorers:
         self.model = self.features_version = ""
 
     def current(self) -> Scorer:
-        """Give the scorer in use. There is none before the first ``use``."""
+        """Return the scorer in use. There is none before the first ``use``."""
         assert self._current is not None, "use() comes first"
         return self._current
 

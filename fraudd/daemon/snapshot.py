@@ -110,5 +110,5 @@ class Snapshot:
 
     @property
     def unready(self) -> str | None:
-        """Say why this daemon should get no requests. None: it is ready."""
+        """Return why this daemon should get no requests. None: it is ready."""
         return "this daemon is stopping" if self.stopping else self.work.blocked_by

@@ -80,7 +80,7 @@ def _adopt(number: int) -> socket.socket:
 
 
 def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | None:
-    """Give the seconds without a message after which systemd ends this process. None: never."""
+    """Return the seconds without a message after which systemd ends this process. None: never."""
     for_us = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     microseconds = environment.get("WATCHDOG_USEC", "")
     if not for_us or not microseconds.isdecimal() or int(microseconds) == 0:

@@ -97,7 +97,7 @@ class Backlog:
         self._sampled_at = now
 
     def pending_until(self, requested_at: int) -> int:
-        """Give the number of pending runs requested until a time, including the run of that time.
+        """Return the number of pending runs requested until a time, including the run of that time.
 
         Between two points, runs are assumed to be opened evenly.
         """

@@ -93,7 +93,7 @@ class Breaker:
     # Outages: a part is unreachable
 
     def enter(self, part: str, now: float) -> Permission:
-        """Say whether a call of the part may begin.
+        """Return whether a call of the part may begin.
 
         An unreachable part gets one trial call at a time. ``Go`` reserves it, and ``left`` ends it.
         """
@@ -135,7 +135,7 @@ class Breaker:
         return outage is None
 
     def seconds_since_outage(self, part: str, now: float) -> float:
-        """Give the seconds since the last outage: 0 during one, infinity before the first."""
+        """Return the seconds since the last outage: 0 during one, infinity before the first."""
         if part in self._outages:
             return 0.0
         ended_at = self._outage_ended_at.get(part)
@@ -171,7 +171,7 @@ class Breaker:
     # Polls
 
     def may_poll(self, now: float, *, in_flight: int) -> Permission:
-        """Say whether a poll may begin, with ``in_flight`` messages and outstanding polls.
+        """Return whether a poll may begin, with ``in_flight`` messages and outstanding polls.
 
         While the breaker is open, fraudd takes one message at a time, as the trial call.
         """
@@ -182,7 +182,7 @@ class Breaker:
         return _go_at(self._trial_poll_at(), now)
 
     def may_poll_bulk(self, now: float) -> Permission:
-        """Say whether an outage of the bulk queue allows a poll of it."""
+        """Return whether an outage of the bulk queue allows a poll of it."""
         outage = self._outages.get("bulk_queue")
         return Go() if outage is None else _go_at(outage.trial_at, now)
 
@@ -195,7 +195,7 @@ class Breaker:
         return max(fault_at, outages.get("queue", first).trial_at)
 
     def _blocking_outages(self) -> dict[str, _Outage]:
-        """Give the outages of the parts that every run needs."""
+        """Return the outages of the parts that every run needs."""
         if not self._outages:
             return {}
         return {

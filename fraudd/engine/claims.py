@@ -217,7 +217,7 @@ class Claims:
 
 
 def _claimed_or_retry(record: Record | None, lease: Lease) -> Claimed | Retry:
-    """Tell whether the record has our fencing token. A claim may be applied without a response."""
+    """Return whether the record has our fencing token: a claim may succeed without a response."""
     if record is not None and record.worker == lease.token:
         return Claimed(record)
     return Retry(record)

@@ -110,7 +110,7 @@ class Guard:
             )
 
     def lease_grace_seconds(self) -> float:
-        """Give the seconds for which an expired lease does not yet mean that its holder is gone.
+        """Return the seconds for which an expired lease does not yet mean that its holder is gone.
 
         After an outage of the store, lease holders have one visibility timeout to renew.
         """

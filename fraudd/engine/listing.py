@@ -25,7 +25,7 @@ class Listing:
     async def page(
         self, kind: Kind, *, limit: int, after: Place
     ) -> tuple[list[Record], Place | None]:
-        """Give up to ``limit`` records (at most 100) and the place of the next page, if any.
+        """Return up to ``limit`` records (at most 100) and the place of the next page, if any.
 
         The index lags behind the records. A record that is not of this kind any more is left out,
         so a page may be short.

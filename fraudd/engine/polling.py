@@ -68,13 +68,13 @@ class Lanes:
         return self._skew.blocked_by or self._breaker.blocked_by
 
     def may_poll(self, now: float, *, in_flight: int) -> Permission:
-        """Say whether a poll may begin, with ``in_flight`` messages and outstanding polls."""
+        """Return whether a poll may begin, with ``in_flight`` messages and outstanding polls."""
         if self._skew.blocked_by is not None:
             return Wait(_SKEW_SECONDS)
         return self._breaker.may_poll(now, in_flight=in_flight)
 
     def next_poll(self, now: float, *, slots: int, jobs: int) -> Poll | Wait | WaitForChange:
-        """Give the poll for the first of ``slots``, with ``jobs`` messages in flight."""
+        """Return the poll for the first of ``slots``, with ``jobs`` messages in flight."""
         permission = self.may_poll(now, in_flight=jobs + len(self._outstanding))
         if not isinstance(permission, Go):
             return permission
@@ -95,7 +95,7 @@ class Lanes:
         )
 
     def next_shared_poll(self, now: float) -> Poll | Wait | WaitForChange:
-        """Give the bulk lane's poll with the other slots, while a shared poll is outstanding."""
+        """Return the bulk lane's poll with the other slots, while a shared poll is outstanding."""
         first = self._outstanding.get("interactive")
         if first is None or not first.shared or self.blocked_by is not None:
             return WaitForChange()

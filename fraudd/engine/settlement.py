@@ -220,7 +220,7 @@ class Settlement:
 
 
 def _is_claimed(record: Record, claim: Record) -> bool:
-    """Tell whether ``claim`` still holds the run. Other requests may have changed ``again``."""
+    """Return whether ``claim`` still holds the run. Other requests may have changed ``again``."""
     return (record.run_id, record.state, record.worker) == (
         claim.run_id,
         claim.state,

@@ -22,7 +22,7 @@ class Slots:
 
     @contextmanager
     def reserved(self) -> Iterator[list[Permit]]:
-        """Give an empty reservation. Slots that are left in it at the end are given back."""
+        """Yield an empty reservation. Slots that are left in it at the end become free again."""
         permits: list[Permit] = []
         try:
             yield permits

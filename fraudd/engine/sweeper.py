@@ -43,7 +43,7 @@ class OldestPending:
             self._requested_at[shard], self._in_pages = self._in_pages, {}
 
     def seconds(self, lane: str, now: int) -> float:
-        """Give the age of the oldest pending run of a lane, or 0 if there is none."""
+        """Return the age of the oldest pending run of a lane, or 0 if there is none."""
         times = [by_lane[lane] for by_lane in self._requested_at.values() if lane in by_lane]
         return max(0, now - min(times)) / 1000 if times else 0.0
 
@@ -123,7 +123,7 @@ class Sweeper:
         return sum([await self._send_again(record) for record in pending])
 
     def _may_send(self) -> bool:
-        """Say whether an expired lease means that its holder is gone."""
+        """Return whether an expired lease means that its holder is gone."""
         return self._guard.skew.blocked_by is None and not self._guard.lease_grace_seconds()
 
     async def _sample_queues(self, began_at: int, pending: list[Record]) -> None:

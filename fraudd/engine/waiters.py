@@ -123,7 +123,7 @@ class Waiters:
 
 
 def _at_end(record: Record, run_id: str) -> Record | None:
-    """Give the record as of the end of a run, or None if the record does not show that end."""
+    """Return the record as of the end of a run, or None if the record does not show that end."""
     try:
         return ended(record, run_id)
     except LookupError:

@@ -73,7 +73,7 @@ def tail(log: Path, lines: int = 5) -> str:
 
 
 def in_use(port: int) -> bool:
-    """Tell whether a port of 127.0.0.1 is in use."""
+    """Return whether a port of 127.0.0.1 is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -84,7 +84,7 @@ def in_use(port: int) -> bool:
 
 
 def answers(port: int) -> bool:
-    """Tell whether a server accepts connections on a port of 127.0.0.1."""
+    """Return whether a server accepts connections on a port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(("127.0.0.1", port)) == 0

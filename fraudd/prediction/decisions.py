@@ -173,7 +173,7 @@ def _claim_or_give_up(record: Record, now: int, limits: Limits) -> Claim | GiveU
 def is_lost(
     record: Record, *, now: int, requeue_after_seconds: float, emptied_at: int | None
 ) -> bool:
-    """Tell whether the sweeper should send the wake-up message of a record's run again.
+    """Return whether the sweeper should send the wake-up message of a record's run again.
 
     ``emptied_at`` (epoch milliseconds): the last two looks at the queue found no message, and
     the earlier look began then. A message sent before ``emptied_at`` is lost.

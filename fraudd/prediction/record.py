@@ -93,7 +93,7 @@ class Transition:
 
 
 def already_applied(transition: Transition, old: Record | None) -> bool:
-    """Tell whether ``old``, which refused ``transition``, is the result of its own first try.
+    """Return whether ``old``, which refused ``transition``, is the result of its own first try.
 
     A write may succeed although its response is lost. The retry then fails its condition.
     """

@@ -103,7 +103,7 @@ def back_off(times: int, *, base_seconds: float, max_seconds: float, rng: random
 def may_hide(
     *, receive_count: int, max_receive_count: int | None, held_seconds: float, seconds: float
 ) -> bool:
-    """Tell whether a message can be released by its visibility timeout, or needs a fresh copy.
+    """Return whether a message can be released by its visibility timeout, or needs a fresh copy.
 
     A copy starts with a receive count of 0 and a new twelve-hour limit. It is needed from half
     of ``max_receive_count`` on, because SQS moves a message to the dead-letter queue above it.

@@ -26,7 +26,7 @@ class Scan:
     rows: int = field(compare=False)
 
     def is_choice(self, affected: Sequence[str], entities: Sequence[str]) -> bool:
-        """Tell whether the server ignores a fitting index for large entities only."""
+        """Return whether the server ignores a fitting index for large entities only."""
         return bool(self.unused_index) and not self.index and len(affected) < len(entities)
 
     def describe(self, file: FeatureFile, entities: Sequence[str]) -> str:

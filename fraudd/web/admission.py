@@ -21,7 +21,7 @@ MAX_IN_FLIGHT = 4_000
 #: This is a little longer than the timeouts of the AWS clients.
 DEADLINE_SECONDS = 10.0
 _DEADLINE = web.RequestKey("deadline", asyncio.Timeout)
-#: A client that pauses may save up its rate for this time.
+#: After a pause, a client may send the requests of this time at once.
 _BURST_SECONDS = 2.0
 #: Ten failed authentications of an address are a mistake. Many more are an attack.
 _FAILURES_BURST, _FAILURES_PER_SECOND = 10, 1.0

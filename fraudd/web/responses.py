@@ -19,7 +19,7 @@ _DEFAULT_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    # The default of aiohttp contains its own version and that of Python.
+    # The default of aiohttp contains the versions of aiohttp and Python.
     "Server": "fraudd",
 }
 #: A response without a body has none of these.
@@ -40,7 +40,7 @@ class PredictionSerializer:
     def body(
         self, record: Record, *, status: str | None = None, features: bool = False
     ) -> dict[str, Any]:
-        """Return the body for a record. ``status`` replaces the one that follows from its state."""
+        """Return the body for a record. ``status`` replaces the status that the record has."""
         seconds = self._estimate(record) if record.pending else None
         result = body(record, status=status, estimated_seconds=seconds, features=features)
         if self._test_entities and sandbox_run(record.entity_id) is not None:

@@ -359,7 +359,8 @@ PLANTS = [
         name="no dead-letter queue",
         act=_no_dead_letter_queue,
         level="failed",
-        says="dead-letter queue: arn:aws:sqs:eu-central-0:0:NAME-dead, which the queue's redrive",
+        says="dead-letter queue: the queue's redrive policy names"
+        " arn:aws:sqs:eu-central-0:0:NAME-dead, which does not exist",
         remedy="run 'fraudd provision'",
     ),
     Plant(

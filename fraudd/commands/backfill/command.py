@@ -21,8 +21,8 @@ from fraudd.prediction.record import ENTITY_ID, ENTITY_ID_RULE
 _TIMEOUT_SECONDS = 600.0
 _MAX_CONCURRENCY = 100_000
 _MAX_RATE = 10_000.0
-#: Default number of pending runs. Bulk: enough to occupy a fleet. Interactive: so few that other
-#: requests hardly wait.
+#: Default number of pending runs. Bulk: enough to keep a fleet busy. Interactive: few, so that
+#: other requests hardly wait.
 _CONCURRENCY = {"bulk": 1000, "interactive": 4}
 
 

@@ -10,20 +10,20 @@ from fraudd.prediction.record import Lane
 
 #: The API's limit of entities in one batch.
 _BATCH_SIZE = 100
-#: Long polls at a time. The first that ends makes room for the next pending run.
+#: Maximum number of long polls at a time. When one ends, the next pending run is polled.
 _MAX_POLLS = 64
 #: Longest wait of one poll. Then another pending run gets its turn.
 _POLL_SECONDS = 20.0
 #: Pause after a response that did not wait, so that polls do not spin.
 _PAUSE_SECONDS = 1.0
-#: Pause before the client requests rejected IDs again, without a Retry-After.
+#: Pause before rejected IDs are requested again, if the response has no Retry-After.
 _RETRY_SECONDS = 5.0
 _RETRIED_STATUSES = frozenset({429, 503})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """The lane, the most pending runs, the most requests per second, the age that is accepted."""
+    """The lane, and the limits: pending runs, requests per second, and age of a stored score."""
 
     lane: Lane
     concurrency: int

@@ -63,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ID",
-        help="entity whose query plans and score are checked, instead of those of the"
-        " '-- sample:' lines; may be repeated",
+        help="check the query plans and the score of this entity (default: the entities of the"
+        " '-- sample:' lines); may be repeated",
     )
     parser.add_argument("--json", action="store_true", help="print all findings as one JSON list")
     parser.set_defaults(run=run)

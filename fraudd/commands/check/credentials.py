@@ -12,8 +12,8 @@ from fraudd.config.secrets import credential, credential_path
 from fraudd.web.auth import SCOPES, Token
 from fraudd.wiring import aws_terms, tokens
 
-#: systemd puts credentials here. An access list, which shows as rights of the group, restricts
-#: them to the service.
+#: systemd puts credentials here. An access list restricts them to the service. In the mode of a
+#: file, this list looks like rights of the group.
 _SYSTEMD_CREDENTIALS = Path("/run/credentials")
 
 

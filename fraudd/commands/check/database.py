@@ -41,7 +41,7 @@ async def check_database(
             findings.add(*judge_replica(settings, state))
             await _check_lag(settings, state, connections, permit, findings)
             findings.add(*judge_account(settings, account))
-            # Daemons that run may leave only one free connection: never open two at a time.
+            # Running daemons may leave only one free connection, so never open two at a time.
             await connections.close()
             with findings.caught("deadlines: "):
                 findings.add(judge_deadline(await inspection.deadline_seconds(server, clock)))
@@ -102,7 +102,7 @@ def judge_server(settings: Config, state: ServerState) -> Iterator[Finding]:
             fix=f'if so, set [database] time_zone = "{zone}"',
         )
     else:
-        yield ok(f"time zone: {database.time_zone}, as the server's own")
+        yield ok(f"time zone: {database.time_zone}, the same as the server's")
 
 
 def _judge_connections(settings: Config, state: ServerState) -> Finding:
@@ -177,7 +177,7 @@ def judge_account(settings: Config, account: Account) -> Iterator[Finding]:
     alter = f"ALTER USER {account.name} WITH MAX_USER_CONNECTIONS {needed}"
     if account.max_connections == 0:
         yield warning(
-            "account: the server does not limit its connections; a limit would hold for all"
+            "account: the server does not limit its connections; a limit would apply to all"
             " daemons together",
             fix=alter,
         )

@@ -79,7 +79,7 @@ async def _existing_entities(
     named: Sequence[str],
     findings: Findings,
 ) -> list[str]:
-    """Return the entities that exist, of those named, or else of the samples."""
+    """Return the existing ones of ``entities``, or of the samples if ``entities`` is empty."""
     exists_file = feature_files.files[0]
     assert exists_file.exists, "the file with '-- exists' comes first"
     if exists_file not in working:

@@ -22,7 +22,7 @@ class Finding:
 
 
 def ok(detail: str) -> Finding:
-    """Make a finding about a part that is right."""
+    """Make a finding about a part that will work."""
     return Finding(level="ok", detail=detail)
 
 

@@ -50,8 +50,8 @@ def judge_policy(text: str | None, *, queue_arn: str, topic_arn: str) -> Iterato
         yield failed(f"queue policy: does not allow {topic_arn} to send", fix=_FIX)
     elif None in denies or not any(holds for _, holds in allows):
         yield warning(
-            f"queue policy: whether it allows {topic_arn} to send depends on conditions that"
-            " fraudd cannot evaluate",
+            f"queue policy: fraudd cannot evaluate its conditions, so {topic_arn} may be unable to"
+            " send",
             fix=f"publish an event and see whether it arrives; or {_FIX}",
         )
     elif any(_is_open(statement) for statement, _ in allows):

@@ -109,7 +109,7 @@ async def _find_dead_letter_queue(
             except Absent:
                 findings.add(
                     failed(
-                        f"dead-letter queue: {arn}, which the queue's redrive policy names, does"
+                        f"dead-letter queue: the queue's redrive policy names {arn}, which does"
                         " not exist",
                         fix="run 'fraudd provision'",
                     )

@@ -145,7 +145,7 @@ def _is_confirmed(arguments: argparse.Namespace) -> bool:
         for name in ("reason", "entity", "limit")
         if (value := getattr(arguments, name)) is not None
     ]
-    selection = f"those with {', '.join(options)} of " if options else ""
+    selection = f"messages with {', '.join(options)}, out of " if options else ""
 
     async def ask() -> str:
         async with _open_queue(config.load(arguments.config)) as queue:

@@ -8,7 +8,7 @@ from fraudd.commands.terminal import duration, printable
 from fraudd.prediction.events import DETAIL, REASON, MalformedEvent, parse_request
 from fraudd.prediction.formats import rfc3339
 
-#: The reason of a message without a reason: SQS itself moved it.
+#: The list shows this for a message without a reason: SQS itself moved it.
 MOVED_BY_SQS = "moved by SQS"
 _HEADINGS = ("AGE", "REASON", "ENTITY", "RECEIVES", "MESSAGE ID", "DETAIL")
 

@@ -9,7 +9,7 @@ from fraudd.commands.dlq.rows import entity_of, reason_of
 from fraudd.commands.terminal import say
 from fraudd.errors import RunError, Unavailable
 
-#: The reason of malformed messages. Sent back unchanged, one would return at once.
+#: The reason of malformed messages. If fraudd sent such a message back, it would return at once.
 MALFORMED = "malformed"
 #: The scan stops at this number of failures: it is an outage.
 _MAX_FAILURES = 10

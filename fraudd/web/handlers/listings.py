@@ -67,6 +67,6 @@ def _decode(cursor: str, status: str) -> Place:
     except (ValueError, ValidationError):
         decoded = None
     if decoded is None or decoded.status != status:
-        detail = "not a cursor of this list; use that of the previous page, or omit it"
+        detail = "not a cursor of this list; use the cursor of the previous page, or omit it"
         raise invalid_field("query", "/cursor", detail)
     return tuple(entry and Entry(*entry) for entry in decoded.after)

@@ -44,7 +44,7 @@ class Probes:
         )
 
     async def get_liveness(self, _: web.Request) -> web.Response:
-        """Say whether the process responds and its poll loop runs."""
+        """Return whether the process responds and its poll loop runs."""
         if self._stalled():
             raise Problem(
                 "poll-loop-stalled", "the poll loop has stalled; this daemon receives no messages"
@@ -52,7 +52,7 @@ class Probes:
         return json_response({"status": "alive"})
 
     async def get_readiness(self, _: web.Request) -> web.Response:
-        """Say whether this daemon should receive requests."""
+        """Return whether this daemon should receive requests."""
         if (reason := self._unready()) is not None:
             raise Problem("not-ready", reason)
         return json_response({"status": "ready"})

@@ -47,8 +47,8 @@ _PARAMETERS: Mapping[str, Json] = {
     "entity_id": {"in": "path", "required": True, "schema": schemas.ENTITY_ID_SCHEMA},
     "Prefer": {
         "in": "header",
-        "description": "`wait=N` (RFC 7240) waits up to N seconds for the end of the run, at most"
-        " 60. If fraudd honours it, the response has `Preference-Applied`.",
+        "description": "`wait=N` (RFC 7240) waits up to N seconds for the end of the run. The"
+        " maximum is 60. If fraudd honours it, the response has `Preference-Applied`.",
         "schema": _TEXT,
         "example": "wait=1",
     },

@@ -3,7 +3,7 @@
 The bodies themselves are built elsewhere, for example in ``fraudd/prediction/body.py``. Building
 these types for each response would cost time. A test checks real responses against them.
 
-The names of the components in the document are those of the classes without ``Schema``.
+The name of a component in the document is the name of its class without ``Schema``.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -130,7 +130,7 @@ class ProblemSchema(_Schema):
     """An error response (RFC 9457)."""
 
     type: Literal[tuple(map(type_url, PROBLEM_TYPES))] = Field(  # type: ignore[valid-type]
-        description="Problem type. The URL is that of its description."
+        description="Problem type: the URL of its description."
     )
     title: str = Field(description="Summary of the problem type.")
     status: int = Field(ge=400, le=599)

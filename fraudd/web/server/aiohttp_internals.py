@@ -18,7 +18,7 @@ class RunnerBase(web.AppRunner):
 
     @abstractmethod
     def build_server(self, default: web.Server) -> "ServerBase":
-        """Build the server. ``default`` is the one that aiohttp would use."""
+        """Build the server. ``default`` is the server that aiohttp would use."""
 
     async def _make_server(self) -> web.Server:
         return self.build_server(await super()._make_server())
@@ -29,14 +29,14 @@ class ServerBase(web.Server):
 
     @abstractmethod
     def build_connection(self, **arguments: Any) -> "ConnectionBase":
-        """Build a connection. ``arguments`` are those of ``ConnectionBase``."""
+        """Build a connection. ``arguments`` are the arguments of ``ConnectionBase``."""
 
     def __call__(self) -> web.RequestHandler:
         return self.build_connection(loop=asyncio.get_running_loop(), **self._kwargs)
 
     @property
     def open_connections(self) -> "dict[ConnectionBase, asyncio.Transport]":
-        """The open connections, oldest first. ``connections`` copies them, and this does not."""
+        """The open connections, oldest first. Unlike ``connections``, this makes no copy."""
         return cast("dict[ConnectionBase, asyncio.Transport]", self._connections)
 
 

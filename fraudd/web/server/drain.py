@@ -18,7 +18,7 @@ _FIRST_REQUEST_SECONDS = 1.0
 _LAST_SECONDS = 5.0
 #: The drain takes at most this time.
 MAX_SECONDS = _IDLE_SECONDS + _LAST_SECONDS
-#: asyncio needs two turns of the loop to make connections of the accepted sockets.
+#: asyncio needs two turns of the event loop to turn accepted sockets into connections.
 _TURNS = 3
 
 
