@@ -4,11 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-# Processes that share the tests. They wait a lot, so one more than there are cores.
+# The number of test processes: one more than there are cores, because tests wait a lot.
 WORKERS ?= $(shell expr $$(nproc) + 1)
 PYTEST := $(BIN)/pytest
 SIDE_BY_SIDE := $(PYTEST) -n $(WORKERS)
-# These measure time, and would measure what runs beside them.
+# These tests measure time, so they run alone.
 ALONE := tests/chaos tests/integration/test_attack_limits.py
 SHARED := $(addprefix tests/,unit simulation contracts integration docs acceptance) $(ALONE:%=--ignore=%)
 TOOLS := $(addprefix .tools/,moto/installed schemathesis/installed cfn-lint/installed programs)
@@ -25,7 +25,7 @@ help: ## list the targets
 run: setup ## run everything on this machine: http://127.0.0.1:8080 (HTTP_PORT, AWS_PORT, MYSQL_PORT)
 	@$(BIN)/fraudd demo
 
-stack: setup ## run everything but the daemon, to start daemons by hand
+stack: setup ## run everything except the daemon, and print the command that starts one
 	@$(BIN)/fraudd demo --stack-only
 
 ##@ Develop
@@ -63,49 +63,49 @@ test: ## run everything that CI runs (10 minutes on two cores)
 # - The second emulator of AWS is 40 times as slow as the first.
 # - Each misconfiguration is planted alone. `make test` plants several at a time.
 # - Thousands of requests are fuzzed, and chaos lasts for minutes.
-test-all: prepare check-format check-types ## run all tests, the slow ones too (40 minutes)
+test-all: prepare check-format check-types ## run all tests, including the slow ones (40 minutes)
 	@$(SIDE_BY_SIDE) $(SHARED) -m 'slow or not slow'
 	@$(BIN)/python -m tests.simulation --seeds 1000
 	@$(PYTEST) $(ALONE) -m 'slow or not slow'
 	@$(PYTEST) tests/systemd
 
-# One after the other: some tests change the server for all, as `SET GLOBAL` does.
-test-mysql: setup .venv/installed-test .tools/moto/installed ## run the database and end-to-end tests on a MySQL: URL=mysql://root@127.0.0.1:3306
-	@[ -n "$(URL)" ] || { echo "make test-mysql: say which MySQL, as URL=mysql://root@127.0.0.1:3306; CONTRIBUTING.md says how to get one"; exit 2; }
+# One after the other, because some tests change settings of the whole server (`SET GLOBAL`).
+test-mysql: setup .venv/installed-test .tools/moto/installed ## run the database and end-to-end tests on MySQL (URL=mysql://root@127.0.0.1:3306)
+	@[ -n "$(URL)" ] || { echo "make test-mysql: URL is not set. Run: make test-mysql URL=mysql://root@127.0.0.1:3306. CONTRIBUTING.md says how to start a MySQL"; exit 2; }
 	@FRAUDD_TEST_MYSQL='$(URL)' $(PYTEST) tests/integration tests/mysql tests/acceptance
 
 test-systemd: setup .venv/installed-test ## install the package under a real systemd and run it there (root; 2 minutes)
 	@$(PYTEST) tests/systemd
 
-simulate: .venv/installed-test ## run the flows in a world that fails: SEEDS=20000, or SEED=7 alone
+simulate: .venv/installed-test ## run the engine in a simulation with failures (SEEDS=20000, or SEED=7 for one)
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
 
-mutants: .venv/installed-test ## break fraudd on purpose, and see that the simulation notices
+mutants: .venv/installed-test ## break fraudd on purpose, and check that the simulation detects it
 	@$(BIN)/python -m tests.simulation.mutants
 
-chaos: setup .venv/installed-test ## kill, pause and cut off the real daemon, the slow tests too (10 minutes)
+chaos: setup .venv/installed-test ## kill, pause and disconnect the real daemon, including the slow tests (10 minutes)
 	@$(PYTEST) tests/chaos -m 'slow or not slow'
 
-fuzz: setup .venv/installed-test .tools/schemathesis/installed ## try the HTTP API in thousands of ways, by its OpenAPI document
+fuzz: setup .venv/installed-test .tools/schemathesis/installed ## send thousands of requests that are generated from the OpenAPI document
 	@$(PYTEST) tests/integration/test_fuzz.py -m 'slow or not slow'
 
-backfill-20000: setup .venv/installed-test ## backfill 20,000 ids on real components, killed in the middle (10 minutes)
+backfill-20000: setup .venv/installed-test ## backfill 20,000 IDs on real components, with a kill in the middle (10 minutes)
 	@$(PYTEST) tests/chaos/test_backfill.py -m slow -s
 
 ##@ Measure
-measure: setup .venv/installed-test ## measure the main job on the full demo platform (3 minutes)
+measure: setup .venv/installed-test ## score every shop of the demo platform, and measure quality, speed and memory (3 minutes)
 	@$(BIN)/python -m tests.bench.measure
 
-bench-stall: setup .venv/installed-test ## measure whether a shop of 400,000 orders holds up all others (2 minutes)
+bench-stall: setup .venv/installed-test ## measure whether a shop with 400,000 orders delays other requests (2 minutes)
 	@$(BIN)/python -m tests.bench.stall
 
-bench-http: setup .venv/installed-test ## measure look-ups against one GetItem a request (7 minutes)
+bench-http: setup .venv/installed-test ## compare reads with a handler that calls GetItem for each request (7 minutes)
 	@$(BIN)/python -m tests.bench.http --plot docs/benchmarks.svg
 
 profile: setup .venv/installed-test ## profile the daemon under load into .local/profile.svg (1 minute)
 	@$(BIN)/python -m tests.bench.profile
 
-# What `make test` needs, installed side by side.
+# Installs all tools of `make test`, in parallel.
 prepare: setup .venv/installed-test $(TOOLS)
 
 .venv/installed: setup.cfg pyproject.toml constraints.txt
@@ -116,7 +116,7 @@ prepare: setup .venv/installed-test $(TOOLS)
 	@touch $@
 
 .venv/installed-test: .venv/installed
-	@echo "installing what the tests need into .venv"
+	@echo "installing the packages of the tests into .venv"
 	@$(BIN)/pip install --quiet -c constraints.txt -e '.[daemon,test]'
 	@touch $@
 
@@ -133,13 +133,13 @@ prepare: setup .venv/installed-test $(TOOLS)
 	@touch $@
 
 .tools/schemathesis/installed: constraints-schemathesis.txt
-	@echo "installing a fuzzer of HTTP APIs into .tools"
+	@echo "installing an HTTP API fuzzer into .tools"
 	@$(PYTHON) -m venv .tools/schemathesis
 	@.tools/schemathesis/bin/pip install --quiet -c constraints-schemathesis.txt schemathesis
 	@touch $@
 
 .tools/cfn-lint/installed: constraints-cfn-lint.txt
-	@echo "installing a linter of CloudFormation templates into .tools"
+	@echo "installing a CloudFormation linter into .tools"
 	@$(PYTHON) -m venv .tools/cfn-lint
 	@.tools/cfn-lint/bin/pip install --quiet -c constraints-cfn-lint.txt cfn-lint
 	@touch $@
@@ -151,8 +151,8 @@ prepare: setup .venv/installed-test $(TOOLS)
 include packaging/install.mk
 
 ##@ Clean
-clean: ## remove what `make run` made: database, model, emulator state
+clean: ## remove the data of `make run`: database, model, emulator state
 	rm -rf .local build dist *.egg-info
 
-distclean: clean ## remove what was installed, too
+distclean: clean ## also remove all installed packages and caches
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -17,7 +17,7 @@ build/opt.built: packaging/build-venv setup.cfg pyproject.toml constraints.txt $
 
 ##@ Install
 install: build/opt.built ## install fraudd and its systemd units (DESTDIR, PREFIX); configuration stays
-	@# The rename makes the change atomic: a daemon that starts now gets the old or the new one, whole.
+	@# The rename is atomic: a daemon that starts now gets either the old or the new environment.
 	rm -rf $(OPT).new $(OPT).old
 	mkdir -p $(dir $(OPT))
 	cp -a --no-preserve=ownership build/opt $(OPT).new
@@ -35,7 +35,7 @@ install: build/opt.built ## install fraudd and its systemd units (DESTDIR, PREFI
 	install -m 644 config/cloudformation.yaml $(SHARE)
 	@[ -n "$(DESTDIR)" ] || ! [ -d /run/systemd/system ] || systemctl daemon-reload
 
-uninstall: ## remove what `make install` installed; the configuration below /etc/fraudd stays
+uninstall: ## remove the files of `make install`; the configuration below /etc/fraudd stays
 	rm -rf $(OPT) $(SHARE) $(DESTDIR)$(PREFIX)/bin/fraudd
 	rm -f $(UNITS)/fraudd@.service $(UNITS)/fraudd@.socket
 	@[ -n "$(DESTDIR)" ] || ! [ -d /run/systemd/system ] || systemctl daemon-reload

@@ -17,7 +17,7 @@ Family = GaugeMetricFamily | InfoMetricFamily
 
 @dataclass(frozen=True, slots=True)
 class Gauges(Collector):
-    """A collector of prometheus_client, on a way to take a snapshot."""
+    """A collector for prometheus_client. ``take`` takes a snapshot."""
 
     take: Callable[[], Snapshot]
 
@@ -39,8 +39,8 @@ def _of_the_daemon(now: Snapshot) -> Iterator[Family]:
     )
     yield _gauge(
         "fraudd_clock_skew_seconds",
-        "Least difference between this clock and AWS, below 0 if this clock is behind. Beyond 2 s"
-        " the daemon receives no messages.",
+        "Smallest possible difference between this clock and AWS. It is negative if this clock is"
+        " behind. Beyond 2 s the daemon receives no messages.",
         now.process.clock_skew_seconds,
     )
     yield _gauge(

@@ -47,7 +47,9 @@ class Metrics:
             "file",
             buckets=_RUN_SECONDS,
         )
-        self.scores = self._histogram("fraudd_score", "Computed scores.", buckets=_SCORES)
+        self.scores = self._histogram(
+            "fraudd_score", "Distribution of the computed scores.", buckets=_SCORES
+        )
         self.received = self._counter("fraudd_receives", "Messages received from SQS.")
         self.deleted = self._counter("fraudd_deletes", "Messages deleted from SQS.")
         self.poll_errors = self._counter("fraudd_poll_errors", "Failed receive calls.")
