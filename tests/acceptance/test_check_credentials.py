@@ -150,8 +150,9 @@ async def test_real_credentials_are_told_by_where_they_come_from(
     report = await checked(guarded)
     assert "AWS credentials: env" in report.marked("ok")
     [told] = report.marked("warning", "failed")
-    assert told.startswith("AWS credentials: are used at http://0.0.0.0:")
-    assert told.endswith(" without TLS: use https")
+    assert told.startswith("AWS credentials: sent to http://0.0.0.0:")
+    assert told.endswith(" without TLS")
+    assert report.fixes("warning") == ["use https in [aws] endpoint_url"]
 
 
 async def test_rights_that_only_the_check_needs_are_a_warning_each(
@@ -193,8 +194,10 @@ async def test_credentials_that_aws_does_not_know_are_told_once(
     await sign_in(moto, monkeypatch, *DAEMON, key="AKIAIOSFODNN7EXAMPLE")
     report = await checked(guarded)
     [told] = report.marked("warning", "failed")
-    assert told.startswith("AWS credentials: not accepted (env): InvalidClientTokenId: ")
-    assert told.endswith("renew them, look at this machine's clock, and at [aws] region")
+    assert told.startswith(
+        "AWS credentials: AWS does not accept them (env): InvalidClientTokenId: "
+    )
+    assert report.fixes("failed") == ["renew them; check this machine's clock and [aws] region"]
     assert not any(line.part in ("table", "queue") for line in report.lines)
 
 
@@ -208,7 +211,9 @@ async def test_no_credentials_at_all_are_told_once(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     report = await checked(guarded)
     [told] = report.marked("warning", "failed")
-    assert told.startswith("AWS credentials: none: give the instance a role, or set AWS_ACCESS_KEY")
+    assert told == "AWS credentials: none"
+    [fix] = report.fixes("failed")
+    assert fix.startswith("attach a role to the instance, or set AWS_ACCESS_KEY")
 
 
 async def test_a_profile_that_is_not_there_is_told_once(
