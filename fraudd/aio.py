@@ -10,7 +10,8 @@ T = TypeVar("T")
 async def gather(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Run all calls at the same time and return their results in order.
 
-    If one raises, the others are cancelled, and its error is raised as if it had been alone.
+    If one raises, the others are cancelled, and its error is raised itself, not in an exception
+    group.
     """
     try:
         async with asyncio.TaskGroup() as group:

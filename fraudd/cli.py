@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """Make the parser. Of all subcommands it imports only the one that ``words`` name."""
+    """Make the parser. It imports only the subcommand that ``words`` name."""
     parser = argparse.ArgumentParser(
         prog="fraudd",
         description="Fraud scores on demand, without losing a request.",

@@ -20,7 +20,7 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Whether a transition was applied, and the record after it or the one that refused it."""
+    """Whether a transition was applied, and the record after it, or the record that refused it."""
 
     done: bool
     record: Record | None

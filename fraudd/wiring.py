@@ -36,7 +36,7 @@ from fraudd.web import auth
 from fraudd.web.auth import Tokens
 
 _DAY_SECONDS = 24 * 3600.0
-#: To release messages takes several AWS calls, each with its own timeouts and retries.
+#: Releasing messages takes several AWS calls, each with its own timeouts and retries.
 _RELEASING_SECONDS = 30.0
 
 
@@ -94,14 +94,16 @@ def sqs_queues(config: Config, clients: Clients, clock: Clock) -> Mapping[Lane, 
 async def _check_queues(queues: Mapping[Lane, SqsQueue]) -> None:
     """Check that the queues exist. Raises ``Misconfigured`` or ``Unavailable``."""
     if len({queue.url for queue in queues.values()}) < len(queues):
-        raise Misconfigured("[queue] bulk_url and url name the same queue: give bulk_url its own")
+        raise Misconfigured(
+            "[queue] bulk_url and url name the same queue: set bulk_url to another queue"
+        )
     for queue in queues.values():
         await queue.check()
     first, *others = sorted({queue.dead_letter_url for queue in queues.values()})
     if others:
         raise Misconfigured(
             "the redrive policies of [queue] url and bulk_url name different dead-letter queues,"
-            f" {first} and {others[0]}: set the same one in both"
+            f" {first} and {others[0]}: set the same queue in both"
         )
 
 
@@ -174,7 +176,7 @@ def engine_terms(config: Config) -> EngineTerms:
 
 
 def longest_stop_seconds(config: Config) -> float:
-    """Return the longest stop of the consumers: the open poll, the drain, and the release."""
+    """Return the maximum time that a stop takes: the open poll, the drain, and the release."""
     polling = config.queue.wait_seconds + POLL_MARGIN_SECONDS
     return polling + config.consumers.drain_seconds + _RELEASING_SECONDS
 

@@ -22,7 +22,7 @@ _NOT_ACCEPTED = (
 
 
 async def source() -> str | None:
-    """The source of the AWS credentials, in botocore's words. None: there are no credentials.
+    """The source of the AWS credentials, as botocore names it. None: there are no credentials.
 
     Raises ``Unavailable`` if the source gives no credentials.
     """

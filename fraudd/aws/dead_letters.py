@@ -33,7 +33,7 @@ class DeadLetter:
     message_id: str
     receipt_handle: str
     body: str
-    #: In the form of SQS, so that a copy has the same.
+    #: As SQS returned them, so that a copy can have the same attributes.
     attributes: "Mapping[str, MessageAttributeValueTypeDef]"
     #: The number of receives, which includes each scan.
     receive_count: int
@@ -204,7 +204,7 @@ async def find_dead_letters(clients: Clients, *, main_url: str, url: str | None)
 
 
 def returned_attributes(letter: DeadLetter) -> "dict[str, MessageAttributeValueTypeDef]":
-    """The attributes of a redriven copy: those of fraudd, then as many others as SQS allows.
+    """The attributes of a redriven copy: fraudd's own, then as many others as SQS allows.
 
     They include the time of the first sending. Without it, a request from before the deletion of
     its entity would count as new.

@@ -150,7 +150,7 @@ def _compare_clocks(events: Any, skew: ClockSkew, clock: Clock) -> None:
 
 @lru_cache(maxsize=1)
 def _epoch_ms(date: str) -> int:
-    """Parse a ``Date``. One value is enough of a cache: the date changes once a second."""
+    """Parse a ``Date``. A cache of one value is enough: the date changes once a second."""
     return int(parsedate_to_datetime(date).timestamp() * 1000)
 
 

@@ -21,7 +21,7 @@ class SnsTopics:
     async def request(self, event: RequestEvent) -> None:
         """Publish the wake-up message of a run.
 
-        The time limit is that of one attempt, because a client waits. If it fails, the sweeper
+        There is time for one attempt only, because a client waits. If it fails, the sweeper
         sends the message later.
         """
         with translated("topics"):

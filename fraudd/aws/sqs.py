@@ -196,7 +196,7 @@ def _message(received: "MessageTypeDef", now: int, lane: Lane) -> Message:
 
 
 def _copied(message: Message, added: Mapping[str, str]) -> dict[str, Any]:
-    """The attributes of a copy: those of fraudd first, then as many others as SQS allows."""
+    """The attributes of a copy: fraudd's own first, then as many others as SQS allows."""
     own = {SENT: message.attributes.get(SENT, str(message.sent_at)), **added}
     foreign = {name: value for name, value in message.attributes.items() if name not in own}
     return string_attributes(own | dict(list(foreign.items())[: MAX_ATTRIBUTES - len(own)]))

@@ -199,7 +199,7 @@ class Daemon:
 
 
 def _tune_garbage_collection() -> None:
-    """Make collections cheap and rare: each blocks the loop as long as several requests do."""
+    """Make garbage collections cheap and rare: each blocks the loop as long as several requests."""
     # Objects made so far live as long as the process, so no collection needs to visit them.
     gc.collect()
     gc.freeze()

@@ -20,7 +20,7 @@ from fraudd.web.server.drain import MAX_SECONDS as _DRAIN_SECONDS
 from fraudd.web.server.server import Runner, max_connections
 from fraudd.wiring import tokens
 
-#: Time for requests that the drain left. None takes as long.
+#: Time for requests that are left after the drain. No request takes this long.
 _CLOSING_SECONDS = 5.0
 #: Longest time from the start of the drain to the end of the last response.
 MAX_STOP_SECONDS = _DRAIN_SECONDS + _CLOSING_SECONDS

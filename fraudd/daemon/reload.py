@@ -1,4 +1,4 @@
-"""SIGHUP: exchanges feature SQL and model while the daemon runs, one request after the other."""
+"""SIGHUP: replaces feature SQL and model while the daemon runs, one reload after the other."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

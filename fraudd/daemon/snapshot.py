@@ -1,4 +1,4 @@
-"""One look at a daemon: values that belong to the same moment. Times are epoch milliseconds."""
+"""A snapshot of a daemon: values of the same moment. Times are epoch milliseconds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -110,5 +110,5 @@ class Snapshot:
 
     @property
     def unready(self) -> str | None:
-        """Return why this daemon should get no requests. None: it is ready."""
+        """The reason why this daemon should receive no requests. None: it is ready."""
         return "this daemon is stopping" if self.stopping else self.work.blocked_by

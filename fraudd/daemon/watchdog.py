@@ -8,7 +8,7 @@ from fraudd.daemon.systemd import notify
 from fraudd.ports import Clock
 from fraudd.telemetry import log
 
-#: Interval of looks at the status line. It is sent only if it has changed.
+#: Interval of checks of the status line. It is sent only if it has changed.
 _LOOK_SECONDS = 1.0
 #: Two messages may be late or lost before systemd ends the process.
 _BEATS_PER_INTERVAL = 3

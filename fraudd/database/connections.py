@@ -1,7 +1,7 @@
 """Connections to the platform's database, and read-only snapshots on them.
 
 Each permit allows one connection. The first snapshot that needs it opens it, later ones reuse it,
-and it closes when it is idle. A daemon at rest has no connection. A connection counts until the
+and it closes when it is idle. An idle daemon has no connection. A connection counts until the
 server has closed it, because the limit is about the server's own count.
 """
 

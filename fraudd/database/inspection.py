@@ -64,7 +64,7 @@ class ServerState:
     max_connections: int
     #: The number of open connections.
     connected: int
-    #: The number of statements that the server executes, including the one that asks.
+    #: The number of statements that the server executes, including the statement that reads it.
     running: int
     #: Whether the server accepts writes from replication only, as a replica does.
     read_only: bool

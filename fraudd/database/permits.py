@@ -17,8 +17,8 @@ class Permits:
     def __init__(self, limit: AdaptiveLimit, *, clock: Clock) -> None:
         self._limit = limit
         self._clock = clock
-        # The last permit to come back goes out first: its connection is still open, and the
-        # connections of the others can close.
+        # The permit that was given back last is taken first: its connection is still open, and
+        # other connections can become idle and close.
         self._free = list(reversed(range(limit.maximum)))
         self._waiters: deque[asyncio.Future[NumberedPermit]] = deque()
         #: Served before the others. Otherwise they would wait until no other task waits.

@@ -13,7 +13,7 @@ from fraudd.database.errors import translated
 from fraudd.errors import Misconfigured, TransientError, Unavailable
 from fraudd.telemetry import log
 
-#: A server that has not closed the connection by then is not waited for any longer.
+#: fraudd waits at most this time for the server to close a connection.
 _QUIT_SECONDS = 2.0
 _READ_BYTES = 65_536
 

@@ -194,7 +194,7 @@ class Session:
 async def _execute_and_fetch(
     cursor: Any, sql: str, parameters: Mapping[str, Any] | None
 ) -> list[Any]:
-    """Run a statement and read its first slice, which is mostly the only one."""
+    """Run a statement and read its first slice, which is usually the only one."""
     await cursor.execute(sql, parameters)
     rows: list[Any] = await cursor.fetchmany(_ROWS_PER_SLICE)
     return rows

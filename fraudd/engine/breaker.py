@@ -12,7 +12,7 @@ from fraudd.prediction.retry import back_off
 
 #: Parts that only some runs need. While one is unreachable, fraudd works on all other runs.
 _OPTIONAL_PARTS = frozenset({"bulk_queue"})
-#: The number of different entities whose runs fail, with no success between, to make a fault.
+#: It is a fault if runs of this number of different entities fail, with no success between.
 FAULT_RUNS = 5
 #: After a fault, fraudd tries one run per interval. The interval doubles up to the maximum.
 FAULT_TRIAL_SECONDS, MAX_FAULT_TRIAL_SECONDS = 30.0, 300.0
@@ -76,12 +76,12 @@ class Breaker:
 
     @property
     def blocked_by(self) -> str | None:
-        """Describe the outage or the fault. None: there is neither."""
+        """Describe the outage or the systemic failure. None: there is neither."""
         if outages := self._blocking_outages():
             return "; ".join(f"{part}: {outage.detail}" for part, outage in outages.items())
         if self._fault is None:
             return None
-        return f"every run fails, the last with: {self._fault.detail}"
+        return f"every run fails; last error: {self._fault.detail}"
 
     def retry(self, now: float) -> None:
         """Allow a trial call now: an operator may have fixed the cause."""

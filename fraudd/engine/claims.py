@@ -83,7 +83,8 @@ class Claims:
         self._guard = guard
         self._clock = clock
         self._limits = limits
-        #: The leases of this daemon by message ID. Of a message received twice, the first one.
+        #: The leases of this daemon by message ID. If a message was received twice, it has the
+        #: first lease.
         self._held: dict[str, Lease] = {}
 
     @contextmanager

@@ -68,5 +68,5 @@ def classify(error: Exception) -> Failure:
             return Failure("bug", type_, detail)
         case _:
             # The log has the traceback. A client must not learn about fraudd's internals.
-            detail = f"an error of fraudd's own ({type(error).__name__})"
+            detail = f"internal error in fraudd ({type(error).__name__})"
             return Failure("bug", "internal", detail)

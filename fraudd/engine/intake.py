@@ -21,14 +21,14 @@ from fraudd.telemetry.clock_skew import ClockSkew
 
 #: If the record changes between read and write in every round, the request fails.
 _MAX_ROUNDS = 5
-#: The longest that SQS keeps a message, in seconds. A tombstone must live longer than messages
+#: Maximum time that SQS keeps a message, in seconds. A tombstone must live longer than messages
 #: from before the deletion.
 MESSAGE_RETENTION_SECONDS = 14 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """The status that a request gets, and the record behind it."""
+    """The status that a request gets, and the record that it comes from."""
 
     status: Literal["started", "calculating", "done", "failed"]
     record: Record

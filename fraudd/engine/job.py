@@ -19,7 +19,7 @@ class Job:
     phase: Literal["claiming", "waiting_alone", "database", "model", "storing"] = "claiming"
     #: The prescribed run of a test entity. None for every other entity.
     sandbox: SandboxRun | None = None
-    #: Whether no other run may be computed meanwhile: processes have died with this one.
+    #: Whether no other run may be computed meanwhile, because processes died during this run.
     alone: bool = False
     #: Seconds that the claim took, without the wait for a run that must be alone.
     claiming_seconds: float = 0.0

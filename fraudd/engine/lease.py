@@ -32,7 +32,7 @@ class Lease:
         token: str,
         visibility_timeout_seconds: float,
     ) -> None:
-        #: The fencing token. It tells the claim of this job from all other claims.
+        #: The fencing token. Each claim has its own.
         self.token = token
         #: The message with its newest receipt handle.
         self.message = message

@@ -1,4 +1,4 @@
-"""The numbers that the engine runs by, in one group for each part that uses them."""
+"""The settings of the engine, in one group for each part that uses them."""
 
 from dataclasses import dataclass
 

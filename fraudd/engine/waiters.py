@@ -1,4 +1,4 @@
-"""Requests that wait for the end of a run, at whichever daemon it is computed."""
+"""Requests that wait for the end of a run, at any daemon of the fleet."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -81,7 +81,7 @@ class Waiters:
             self._give_up(entity_id)
 
     async def _check(self, entity_id: str) -> None:
-        # Not those that join during the read: it may not show their run yet.
+        # Requests that join during the read are not woken: it may not show their run yet.
         waiting = dict(self._waiting.get(entity_id, {}))
         try:
             record = await self._read(entity_id)

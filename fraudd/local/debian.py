@@ -44,7 +44,9 @@ def checked(
 
 def _fetch(tools: Path, name: str, packages: Sequence[Sequence[str]], otherwise: str) -> None:
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        raise Misconfigured(f"found neither {name} nor apt-get, which could fetch it. {otherwise}")
+        raise Misconfigured(
+            f"{name} is not installed, and there is no apt-get to fetch it. {otherwise}"
+        )
     part, apt = tools / f"{name}.part", tools / f"{name}.apt"
     for folder in (part, apt):
         shutil.rmtree(folder, ignore_errors=True)

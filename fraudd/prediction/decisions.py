@@ -175,8 +175,8 @@ def is_lost(
 ) -> bool:
     """Return whether the sweeper should send the wake-up message of a record's run again.
 
-    ``emptied_at`` (epoch milliseconds): the last two looks at the queue found no message, and
-    the earlier look began then. A message sent before ``emptied_at`` is lost.
+    ``emptied_at`` (epoch milliseconds): the last two samples of the queue found no message, and the
+    earlier one began then. A message sent before ``emptied_at`` is lost.
     """
     if not record.pending:
         return False

@@ -6,7 +6,7 @@ from typing import Literal
 
 from fraudd.prediction.record import Record
 
-#: The longest that ``SendMessage`` delays a message, in seconds.
+#: Maximum delay of ``SendMessage``, in seconds.
 MAX_DELAY_SECONDS = 900
 #: SQS hides a message for at most twelve hours after its receive:
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html

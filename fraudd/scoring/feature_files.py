@@ -10,10 +10,10 @@
 the text that an analyst reads.
 
 ``-- exists`` marks the file that returns no row for an unknown entity. In this file
-``-- sample: SELECT ...`` selects ids of entities. ``fraudd check`` looks at their query plans.
+``-- sample: SELECT ...`` selects ids of entities. ``fraudd check`` checks query plans for them.
 
-``-- rows: NAME = REDUCER(COLUMN)`` or ``REDUCER(COLUMN, NUMBER)`` makes a feature of a column
-that has any number of rows. A file has such a line for each of its features, or none.
+``-- rows: NAME = REDUCER(COLUMN)`` or ``REDUCER(COLUMN, NUMBER)`` computes one feature from all
+rows of a column. A file has such a line for each of its features, or none.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ _QUOTED_OR_COMMENT = re.compile(
     r"""'(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | `[^`]*` | (?:--\s|\#)[^\n]* | /\*(?!M?!).*?\*/""",
     re.VERBOSE | re.DOTALL,
 )
-#: Functions whose value differs each time: a score that uses one cannot be computed again.
+#: These functions return a different value each time, so nobody could compute the score again.
 _NON_DETERMINISTIC = re.compile(
     r"\b(?:(NOW|CURDATE|CURTIME|SYSDATE|RAND|UUID|UUID_SHORT|SYS_GUID)\s*\("
     r"|(UNIX_TIMESTAMP)\s*\(\s*\)"
@@ -66,7 +66,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reduction:
-    """A feature that one column's rows are reduced to."""
+    """A feature that is computed from all rows of one column."""
 
     feature: str
     reducer: str
@@ -245,7 +245,7 @@ def _problems_of_reductions(
     for name in sorted(set(reduced) - set(features)):
         yield f"a '-- rows:' line names {name}, which no line declares ('-- feature {name}: ...')"
     for name in sorted(set(features) - set(reduced)):
-        yield f"feature {name} needs a line '-- rows: {name} = REDUCER(COLUMN)', as the others have"
+        yield f"feature {name} needs a line '-- rows: {name} = REDUCER(COLUMN)': others have it"
     if exists:
         yield "has both '-- exists' and '-- rows:': an entity without rows would seem unknown"
 
@@ -255,7 +255,7 @@ def _problems_of_sql(sql: str) -> Iterator[str]:
     bare = _QUOTED_OR_COMMENT.sub(" ", sql)
     if (call := _NON_DETERMINISTIC.search(bare)) is not None:
         name = next(group for group in call.groups() if group).upper()
-        yield f"uses {name}, whose value differs each time: use %(as_of)s"
+        yield f"uses {name}, which returns a different value each time: use %(as_of)s"
     if "entity_id" not in _PLACEHOLDER.findall(bare):
         yield "does not use %(entity_id)s"
 

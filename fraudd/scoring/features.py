@@ -13,7 +13,7 @@ from fraudd.ports import Clock, FeatureValues, Permit
 from fraudd.scoring.feature_files import FeatureFile, FeatureFiles
 from fraudd.scoring.rows import one_row, reduced_rows
 
-#: An entity that no platform has. Its columns are as always, but there are no rows.
+#: No platform has this entity. A query for it returns the usual columns, but no rows.
 _UNKNOWN_ENTITY = "fraudd:nobody"
 #: Weight of the newest run in the mean: about the last twenty runs count.
 _NEWEST_WEIGHT = 0.1

@@ -1,7 +1,7 @@
 """Loads a model in a process of its own, which may crash.
 
-xgboost crashes or hangs on some truncated files. We cut a model of 9 kB to 200 lengths: 14 of
-them did so.
+xgboost crashes or hangs on some truncated files. We truncated a model of 9 kB at 200 lengths: 14 of
+the files did this.
 """
 
 import signal

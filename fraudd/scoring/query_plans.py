@@ -14,7 +14,7 @@ TINY_ROWS = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """A table of which a statement reads every row, directly or through an index."""
+    """A table that a statement reads whole, directly or through an index."""
 
     #: Its name in the statement, which may be an alias.
     table: str

@@ -87,7 +87,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class _Lines(logging.Formatter):
-    """Formats lines of the logging library: those of other packages, and those with tracebacks."""
+    """Formats lines of the logging library: lines of other packages, and lines with tracebacks."""
 
     def __init__(self, format_line: Callable[[int, int, str, Mapping[str, Any]], str]) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""The metrics that events move: counters, histograms, and the last sample of each queue.
+"""The metrics that change with events: counters, histograms, and the last sample of each queue.
 
-Values of the moment, such as busy consumers, are gauges of ``fraudd.daemon.gauges``. Each help text
+Current values, such as busy consumers, are gauges in ``fraudd.daemon.gauges``. Each help text
 is also the meaning of the metric in docs/reference.md.
 """
 

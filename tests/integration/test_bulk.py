@@ -161,7 +161,7 @@ async def test_dead_letters_of_both_lanes_lie_in_one_queue(
 ) -> None:
     url = (await aws.clients.sqs.create_queue(QueueName=f"{aws.names.table}-odd"))["QueueUrl"]
     with pytest.raises(
-        Misconfigured, match=r"\[queue\] url and bulk_url name .* set the same one in both"
+        Misconfigured, match=r"\[queue\] url and bulk_url name .* set the same queue in both"
     ):
         odd = {"bulk_url": url, "dead_letter_url": None}
         arn = await aws.clients.sqs.get_queue_attributes(
@@ -179,7 +179,7 @@ async def test_dead_letters_of_both_lanes_lie_in_one_queue(
 
 async def test_one_queue_is_no_two_lanes(start: Start, config: Config) -> None:
     with pytest.raises(
-        Misconfigured, match="bulk_url and url name the same queue: give bulk_url its own"
+        Misconfigured, match="bulk_url and url name the same queue: set bulk_url to another queue"
     ):
         async with start(changed(config, queue={"bulk_url": config.queue.url})):
             pass

@@ -62,7 +62,7 @@ def test_the_digest_changes_with_the_sql_and_not_with_its_words(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("COUNT(*)", "NOW()", "uses NOW, whose value differs each time"),
+        ("COUNT(*)", "NOW()", "uses NOW, which returns a different value each time"),
         ("COUNT(*)", "curdate ( )", "uses CURDATE"),
         ("COUNT(*)", "SYSDATE(3)", "uses SYSDATE"),
         ("COUNT(*)", "RAND()", "uses RAND"),
