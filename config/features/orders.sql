@@ -1,8 +1,8 @@
 -- Orders of the last 60 days: their number, their amounts, and whether they were shipped.
 -- feature orders_1d: orders in one day | {value:.0f} orders in one day
 -- feature orders_60d: orders in 60 days | {value:.0f} orders in 60 days
--- feature order_pace_7d: orders per day in 7 days, divided by those in 60 days | {value:.1f} times the usual number of orders in 7 days
--- feature amount_ratio_7d: mean amount in 7 days, divided by that in 60 days | order amounts in 7 days at {value:.0%} of the usual
+-- feature order_pace_7d: orders per day in 7 days, divided by orders per day in 60 days | {value:.1f} times the usual number of orders in 7 days
+-- feature amount_ratio_7d: mean amount in 7 days, divided by the mean amount in 60 days | order amounts in 7 days at {value:.0%} of the usual
 -- feature unshipped_share_14d: share of the orders 3 to 14 days old that are not shipped | {value:.0%} of the orders 3 to 14 days old not shipped
 -- feature unshipped_share_45d: share of the orders 14 to 45 days old that are not shipped | {value:.0%} of the orders 14 to 45 days old not shipped
 -- feature cancelled_share_30d: share of the orders in 30 days that were cancelled | {value:.0%} of the orders in 30 days cancelled
