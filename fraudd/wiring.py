@@ -32,8 +32,8 @@ from fraudd.ports import Clock
 from fraudd.prediction.record import Lane
 from fraudd.prediction.retry import Limits
 from fraudd.telemetry.clock_skew import ClockSkew
-from fraudd.web import auth
-from fraudd.web.auth import Tokens
+from fraudd.web import tokens as token_file
+from fraudd.web.tokens import Tokens
 
 _DAY_SECONDS = 24 * 3600.0
 #: Releasing messages takes several AWS calls, each with its own timeouts and retries.
@@ -187,7 +187,7 @@ def tokens(config: Config) -> Tokens | None:
     Raises ``Misconfigured`` with every bad line of the file.
     """
     name = config.http.tokens_credential
-    return None if name is None else auth.parse(credential(name), source=name)
+    return None if name is None else token_file.parse(credential(name), source=name)
 
 
 def database_permits(config: Config, clock: Clock) -> Permits:

@@ -5,7 +5,7 @@ import json
 import random
 
 from fraudd.commands.arguments import describe
-from fraudd.web.auth import SCOPES, name_problem, new_token, scopes_problem, token_line
+from fraudd.web.tokens import SCOPES, name_problem, new_token, scopes_problem, token_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

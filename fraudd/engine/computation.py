@@ -8,8 +8,8 @@ from typing import Any
 from fraudd.engine.backlog import RunTimes
 from fraudd.engine.guard import Guard
 from fraudd.engine.job import Job
-from fraudd.engine.sandbox import sandbox_run
 from fraudd.engine.terms import RunTerms
+from fraudd.engine.test_entities import prescribed_run
 from fraudd.ports import Clock, FeatureValues, Model, Scored, Scorer
 from fraudd.prediction.record import Record
 from fraudd.telemetry import log
@@ -41,7 +41,7 @@ class Computation:
 
     async def compute(self, job: Job, claim: Record) -> dict[str, Any]:
         """Compute a claimed run and return the result to store. Raises ``RunError``."""
-        job.sandbox = sandbox_run(claim.entity_id) if self._terms.test_entities else None
+        job.prescribed = prescribed_run(claim.entity_id) if self._terms.test_entities else None
         self._guard.run_began()
         job.phase = "database"
         try:
@@ -52,7 +52,7 @@ class Computation:
         self._leave_database(job)
         began = self._clock.monotonic()
         job.phase = "model"
-        scored = model.score(features.values) if job.sandbox is None else job.sandbox.scored
+        scored = model.score(features.values) if job.prescribed is None else job.prescribed.scored
         assert scored is not None, "a test entity without a score has failed before"
         now = self._clock.now()
         timing = {
@@ -63,19 +63,19 @@ class Computation:
             "model": round((self._clock.monotonic() - began) * 1000),
             "total": max(0, now - claim.requested_at),
         }
-        if job.sandbox is None:
+        if job.prescribed is None:
             self._guard.run_succeeded()
             self._metrics.run_computed(timing, features.files_ms, scored.score)
         log.info("run.computed", **job.names, score=round(scored.score, 4), **timing)
         return job.test_mark | _result(features, scored, model.version, now, timing)
 
     async def _features(self, job: Job, claim: Record) -> tuple[FeatureValues, Model]:
-        if job.sandbox is None:
+        if job.prescribed is None:
             return await self._guard.patiently("database", lambda: self._read(job, claim))
         # A test entity needs no database, so its run must not occupy a connection permit.
         self._give_back_permit(job)
-        await asyncio.sleep(job.sandbox.seconds)
-        return job.sandbox.features(self._clock.now()), self._scorer().model
+        await asyncio.sleep(job.prescribed.seconds)
+        return job.prescribed.features(self._clock.now()), self._scorer().model
 
     async def _read(self, job: Job, claim: Record) -> tuple[FeatureValues, Model]:
         """Read the features within the rest of the run's timeout, which outages do not use up.
@@ -94,7 +94,7 @@ class Computation:
 
     def _leave_database(self, job: Job) -> None:
         """Give the permit back for the next run. A run that must be alone keeps all permits."""
-        if job.sandbox is None:
+        if job.prescribed is None:
             self._run_times.add(job.claiming_seconds + job.worked_seconds)
         if not job.alone:
             self._give_back_permit(job)

@@ -2,7 +2,7 @@
 
 A permit comes before a message: a poll reserves a slot for each message that it asks for. A slot is
 an idle consumer together with a connection permit. So no message waits in this daemon for the
-database, where its visibility timeout would run out. ``polling.py`` decides which lane to poll.
+database, where its visibility timeout would run out. ``poll_plan.py`` decides which lane to poll.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fraudd.engine.breaker import Go, Wait, WaitForChange
 from fraudd.engine.guard import Guard
 from fraudd.engine.job import Job
-from fraudd.engine.polling import Lanes, Poll
+from fraudd.engine.poll_plan import Lanes, Poll
 from fraudd.engine.slots import Slots
 from fraudd.engine.terms import ConsumerTerms
 from fraudd.engine.worker import Worker

@@ -1,12 +1,12 @@
 """Samples a lane's queue: for metrics, for the status, and to estimate how long a run will take."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 
 from fraudd.engine.backlog import Backlog, RunTimes, bounded, estimated_seconds
-from fraudd.errors import Full, Unavailable
+from fraudd.errors import Unavailable
 from fraudd.ports import Clock, Depth, Permits, Queue
 from fraudd.prediction.record import Lane, Record
 from fraudd.telemetry import log
@@ -49,8 +49,7 @@ class Throughput:
 class DepthSampler:
     """Estimates how many runs are pending in a lane, and when one of them ends.
 
-    ``max_pending`` limits the pending runs, unless it is None. ``ahead`` gives the number of runs
-    in other lanes that go first.
+    ``ahead`` gives the number of runs in other lanes that go first.
     """
 
     def __init__(
@@ -61,7 +60,6 @@ class DepthSampler:
         throughput: Throughput,
         clock: Clock,
         metrics: Metrics,
-        max_pending: int | None,
         ahead: Callable[[], int] = lambda: 0,
     ) -> None:
         self._lane = lane
@@ -69,10 +67,8 @@ class DepthSampler:
         self._throughput = throughput
         self._clock = clock
         self._metrics = metrics
-        self._max_pending = max_pending
         self._ahead = ahead
         self.backlog = Backlog(fleet_size=throughput.fleet_size)
-        self._being_opened = 0
         #: The numbers of opened and of pending runs at the last sample.
         self._opened_at_sample = self._pending_at_sample = 0
         self._outdated = asyncio.Event()
@@ -123,22 +119,6 @@ class DepthSampler:
         self.backlog.run_ended()
         if record.pending:
             self.note_opened(record)
-
-    @contextmanager
-    def room(self) -> Iterator[None]:
-        """Reserve room for a run while it is opened. Raises ``Full`` if too many are pending."""
-        pending = self.backlog.pending + self._being_opened
-        if self._max_pending is not None and pending >= self._max_pending:
-            raise Full(
-                f"about {pending} runs are pending in the {self._lane} lane, and [http] max_pending"
-                f" is {self._max_pending}",
-                retry_after_seconds=self.estimate(),
-            )
-        self._being_opened += 1
-        try:
-            yield
-        finally:
-            self._being_opened -= 1
 
     def estimate(self, record: Record | None = None) -> int:
         """Estimate the seconds until a pending run ends. None: until all runs end."""

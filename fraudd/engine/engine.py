@@ -16,6 +16,7 @@ from fraudd.engine.intake import Intake
 from fraudd.engine.job import Job
 from fraudd.engine.lease import Lease
 from fraudd.engine.listing import Listing
+from fraudd.engine.pending_limit import PendingLimit
 from fraudd.engine.publisher import Publisher, lane_of
 from fraudd.engine.settlement import Settlement
 from fraudd.engine.sweeper import Sweeper
@@ -73,19 +74,14 @@ class Engine:
             permits=permits, run_times=self._run_times, fleet_size=terms.backlog.fleet_size
         )
         self.samplers = {lane: self._sampler(lane, throughput) for lane in ports.queues}
+        self._pending_limits = {
+            lane: PendingLimit(lane=lane, sampler=sampler, max_pending=terms.backlog.max_pending)
+            for lane, sampler in self.samplers.items()
+        }
         self.intake, self._prompt_settlement = self._intake_and_settlement(prompt)
         self.listing = Listing(prompt.store, clock)
         self.waiters = Waiters(self.intake.get)
-        self.sweeper = Sweeper(
-            store=prompt.store,
-            queues=ports.queues,
-            publisher=self._publisher,
-            guard=guard,
-            clock=clock,
-            rng=rng,
-            metrics=metrics,
-            terms=terms.sweeper,
-        )
+        self.sweeper = self._sweeper(prompt)
         self.consumers = Consumers(
             queues=prompt.queues,
             permits=permits,
@@ -143,6 +139,18 @@ class Engine:
         )
         return Job(lease=lease, permit=permit)
 
+    def _sweeper(self, ports: Ports) -> Sweeper:
+        return Sweeper(
+            store=ports.store,
+            queues=self._queues,
+            publisher=self._publisher,
+            guard=self._guard,
+            clock=self._clock,
+            rng=self._rng,
+            metrics=self._metrics,
+            terms=self._terms.sweeper,
+        )
+
     def _sampler(self, lane: Lane, throughput: Throughput) -> DepthSampler:
         return DepthSampler(
             lane=lane,
@@ -150,7 +158,6 @@ class Engine:
             throughput=throughput,
             clock=self._clock,
             metrics=self._metrics,
-            max_pending=self._terms.backlog.max_pending,
             ahead=lambda: self.samplers["interactive"].backlog.pending if lane == "bulk" else 0,
         )
 
@@ -170,7 +177,7 @@ class Engine:
             rng=self._rng,
             skew=self._skew,
             terms=self._terms.requests,
-            reserve=lambda lane: self.samplers[lane].room(),
+            reserve=lambda lane: self._pending_limits[lane].reserve(),
             note_opened=self._note_opened,
         )
         settlement = Settlement(

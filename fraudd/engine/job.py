@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fraudd.engine.lease import Lease
-from fraudd.engine.sandbox import SandboxRun
+from fraudd.engine.test_entities import PrescribedRun
 from fraudd.ports import Permit
 
 
@@ -18,7 +18,7 @@ class Job:
     run_id: str | None = None
     phase: Literal["claiming", "waiting_alone", "database", "model", "storing"] = "claiming"
     #: The prescribed run of a test entity. None for every other entity.
-    sandbox: SandboxRun | None = None
+    prescribed: PrescribedRun | None = None
     #: Whether no other run may be computed meanwhile, because processes died during this run.
     alone: bool = False
     #: Seconds that the claim took, without the wait for a run that must be alone.
@@ -34,4 +34,4 @@ class Job:
     @property
     def test_mark(self) -> dict[str, Any]:
         """The mark that a stored outcome of a test entity has."""
-        return {} if self.sandbox is None else {"test": True}
+        return {} if self.prescribed is None else {"test": True}

@@ -15,8 +15,8 @@ from fraudd.ports import Clock
 from fraudd.prediction.formats import TRACEPARENT, new_ulid, parse_traceparent
 from fraudd.telemetry import log
 from fraudd.telemetry.metrics import Metrics
-from fraudd.web.admission import Admission, reject_token_in_url
-from fraudd.web.auth import needed_scope
+from fraudd.web.admission import Admission
+from fraudd.web.auth import needed_scope, reject_token_in_url
 from fraudd.web.handlers.batches import Batches
 from fraudd.web.handlers.listings import Listings
 from fraudd.web.handlers.predictions import Detach, Predictions

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import ETag, web
 from pydantic_core import to_json
 
-from fraudd.engine.sandbox import sandbox_run
+from fraudd.engine.test_entities import prescribed_run
 from fraudd.prediction.body import body
 from fraudd.prediction.record import Record
 
@@ -43,7 +43,7 @@ class PredictionSerializer:
         """Return the body for a record. ``status`` replaces the status that the record has."""
         seconds = self._estimate(record) if record.pending else None
         result = body(record, status=status, estimated_seconds=seconds, features=features)
-        if self._test_entities and sandbox_run(record.entity_id) is not None:
+        if self._test_entities and prescribed_run(record.entity_id) is not None:
             result["test"] = True
         return result
 

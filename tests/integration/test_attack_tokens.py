@@ -9,14 +9,15 @@ import pytest
 
 from fraudd.config import Config
 from fraudd.errors import Misconfigured
-from fraudd.web import auth
+from fraudd.web import tokens as token_format
 from tests.integration.raw import Answer, connected, discreet, exchange, head, refused
 from tests.stack.daemon import Fraudd, Start, changed
 
 TOKENS = {
-    name: auth.new_token(random.Random(name)) for name in ("reader", "asker", "admin", "unknown")
+    name: token_format.new_token(random.Random(name))
+    for name in ("reader", "asker", "admin", "unknown")
 }
-SCOPES: dict[str, list[auth.Scope]] = {
+SCOPES: dict[str, list[token_format.Scope]] = {
     "reader": ["read"],
     "asker": ["request"],
     "admin": ["admin"],
@@ -46,7 +47,7 @@ def _body(call: str) -> bytes:
 def token_file(tmp_path: Path) -> Path:
     path = tmp_path / "tokens"
     path.write_text(
-        "".join(f"{auth.token_line(name, SCOPES[name], TOKENS[name])}\n" for name in SCOPES)
+        "".join(f"{token_format.token_line(name, SCOPES[name], TOKENS[name])}\n" for name in SCOPES)
     )
     return path
 
@@ -266,7 +267,7 @@ async def test_a_changed_token_file_is_read_at_sighup_and_a_bad_one_changes_noth
 ) -> None:
     caplog.set_level(logging.INFO, "fraudd")
     good = token_file.read_text()
-    token_file.write_text(f"{good}{auth.token_line('late', ['read'], TOKENS['unknown'])}\n")
+    token_file.write_text(f"{good}{token_format.token_line('late', ['read'], TOKENS['unknown'])}\n")
     fraudd.daemon.reload()
     assert (await exchange(fraudd.port, by("unknown", "read"))).status == 404
     token_file.write_text(f"reader read {TOKENS['admin']}\n")

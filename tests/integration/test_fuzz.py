@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fraudd.config import Config
-from fraudd.web import admission
+from fraudd.web import auth
 from fraudd.web.openapi.operations import OPERATIONS
 from tests.stack.aws import Aws
 from tests.stack.daemon import Start, changed
@@ -55,7 +55,7 @@ async def test_no_request_brings_what_the_document_does_not_say(
     cases: int,
 ) -> None:
     # It tries every call without a good token, faster than an address may.
-    monkeypatch.setattr(admission, "_FAILURES_BURST", 10_000)
+    monkeypatch.setattr(auth, "_FAILURES_BURST", 10_000)
     tokens = tmp_path / "tokens"
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
     tokens.write_text(f"fuzzer read,request,admin {digest}\n")

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from fraudd.config import Config
-from fraudd.web import auth
+from fraudd.web import tokens as token_file
 from tests.stack.daemon import Fraudd, Start, changed
 from tests.stack.model import ignorant_model
 from tests.stack.observer import Observer
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-TOKEN = auth.new_token(random.Random("logs"))
+TOKEN = token_file.new_token(random.Random("logs"))
 #: A value that nothing else is.
 FEATURE = "8675309.25"
 SQL = f"""\
@@ -55,7 +55,7 @@ async def test_no_line_has_token_or_password_and_none_above_debug_a_feature(
     caplog.set_level(logging.DEBUG, "fraudd")
     (tmp_path / "telephone.sql").write_text(SQL)
     tokens = tmp_path / "tokens"
-    tokens.write_text(f"{auth.token_line('tester', ['read', 'request'], TOKEN)}\n")
+    tokens.write_text(f"{token_file.token_line('tester', ['read', 'request'], TOKEN)}\n")
     guarded = changed(
         config,
         http={"tokens_credential": str(tokens)},

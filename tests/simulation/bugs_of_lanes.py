@@ -9,7 +9,7 @@ from fraudd.engine.claims import Claims
 from fraudd.engine.consumers import Consumers
 from fraudd.engine.intake import Intake
 from fraudd.engine.lease import Lease
-from fraudd.engine.polling import Lanes, Poll
+from fraudd.engine.poll_plan import Lanes, Poll
 from fraudd.engine.settlement import Settlement
 from fraudd.engine.sweeper import Sweeper
 from fraudd.ports import Applied

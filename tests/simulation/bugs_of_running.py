@@ -17,7 +17,7 @@ from fraudd.engine.guard import Guard
 from fraudd.engine.intake import Intake
 from fraudd.engine.job import Job
 from fraudd.engine.lease import Lease
-from fraudd.engine.polling import Poll
+from fraudd.engine.poll_plan import Poll
 from fraudd.engine.sweeper import Sweeper
 from fraudd.engine.worker import Worker
 from fraudd.errors import BackPressure, TransientError, Unavailable

@@ -9,7 +9,7 @@ from fraudd.aws.session import Clients
 from fraudd.commands.check.findings import Finding, Findings, failed, ok, warning
 from fraudd.config import Config
 from fraudd.config.secrets import credential, credential_path
-from fraudd.web.auth import SCOPES, Token
+from fraudd.web.tokens import SCOPES, Token
 from fraudd.wiring import aws_terms, tokens
 
 #: systemd puts credentials here. An access list restricts them to the service. In the mode of a

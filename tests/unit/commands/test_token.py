@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fraudd.cli import main
-from fraudd.web.auth import parse
+from fraudd.web.tokens import parse
 
 
 def test_a_new_token_is_let_in_by_the_line_that_comes_with_it(

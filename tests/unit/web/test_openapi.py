@@ -71,7 +71,7 @@ def raised_slugs() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(
-                    func=ast.Name(id="Problem" | "retryable" | "_slow_down"),
+                    func=ast.Name(id="Problem" | "retryable" | "slow_down"),
                     args=[ast.Constant(value=str(slug)), *_],
                 ):
                     slugs.add(slug)

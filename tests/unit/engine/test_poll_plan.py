@@ -5,7 +5,7 @@ import random
 import pytest
 
 from fraudd.engine.breaker import FAULT_RUNS, FAULT_TRIAL_SECONDS, Breaker, Wait, WaitForChange
-from fraudd.engine.polling import (
+from fraudd.engine.poll_plan import (
     EMPTY_SECONDS,
     FULL_POLL_SECONDS,
     MAX_MESSAGES_PER_POLL,

@@ -7,7 +7,7 @@ from fraudd.ports import FeatureValues, Scored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SandboxRun:
+class PrescribedRun:
     """The prescribed run of a test entity: its score (None: it fails), and how long it takes."""
 
     scored: Scored | None
@@ -22,14 +22,14 @@ class SandboxRun:
 
 _APPROVED = Scored(score=0.05, decision="approve", reasons=())
 _RUNS = {
-    "test:approve": SandboxRun(scored=_APPROVED),
-    "test:review": SandboxRun(scored=Scored(score=0.6, decision="review", reasons=())),
-    "test:block": SandboxRun(scored=Scored(score=0.98, decision="block", reasons=())),
-    "test:fail": SandboxRun(scored=None),
-    "test:slow-5": SandboxRun(scored=_APPROVED, seconds=5.0),
+    "test:approve": PrescribedRun(scored=_APPROVED),
+    "test:review": PrescribedRun(scored=Scored(score=0.6, decision="review", reasons=())),
+    "test:block": PrescribedRun(scored=Scored(score=0.98, decision="block", reasons=())),
+    "test:fail": PrescribedRun(scored=None),
+    "test:slow-5": PrescribedRun(scored=_APPROVED, seconds=5.0),
 }
 
 
-def sandbox_run(entity_id: str) -> SandboxRun | None:
+def prescribed_run(entity_id: str) -> PrescribedRun | None:
     """Return the prescribed run of a test entity, or None for every other entity."""
     return _RUNS.get(entity_id)

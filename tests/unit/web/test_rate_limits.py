@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraudd.web.admission import RateLimiter
+from fraudd.web.rate_limits import RateLimiter
 
 
 def test_a_burst_is_let_through_and_then_the_rate() -> None:
