@@ -163,9 +163,9 @@ async def test_through_thousands_of_jobs_there_is_never_a_connection_too_many(
     pool = Pool(server, limit=LIMIT)
     async with watched(platform_database) as watch, asyncio.TaskGroup() as group:
         closing = group.create_task(pool.connections.close_idle())
-        async with asyncio.TaskGroup() as blocked_by:
-            blocked_by.create_task(kill_now_and_then(platform_database, watch, rng, over))
-            blocked_by.create_task(restart_now_and_then(platform_database, rng, over))
+        async with asyncio.TaskGroup() as troubles:
+            troubles.create_task(kill_now_and_then(platform_database, watch, rng, over))
+            troubles.create_task(restart_now_and_then(platform_database, rng, over))
             done = await do_all(pool, rng)
             over.set()
         async with asyncio.timeout(30):

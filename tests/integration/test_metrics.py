@@ -1,4 +1,4 @@
-"""What the metrics say of a daemon in work, at rest and in an outage."""
+"""The metrics of a daemon at work, at rest, and in an outage."""
 
 import asyncio
 

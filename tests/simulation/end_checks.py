@@ -42,10 +42,10 @@ class EndChecks:
             return
         mine = [one for one in self._world.receives if one.process is process]
         # Of a message that SQS holds twice one is settled; the other runs out.
-        let_go = {one.stored.message_id for one in mine if one.released_before_run}
+        finished = {one.stored.message_id for one in mine if one.finished}
         for receive in mine:
             stored = receive.stored
-            if stored.deleted or stored.message_id in let_go:
+            if stored.deleted or stored.message_id in finished:
                 continue
             entity_id = stored.meaning.entity_id or ""
             if self._world.lives.entity(entity_id).forgotten_ms is not None:
@@ -127,14 +127,14 @@ class EndChecks:
                 run = self._world.lives.runs.get(stored.meaning.run_id or "")
                 by_another = run is not None and (
                     run is not entity.newest
-                    or run.publisher > 1
+                    or run.wake_ups > 1
                     or any(attempt.failure == "lapsed" for attempt in run.attempts)
                 )
                 if entity.forgotten_ms is not None or by_another:
                     continue  # who finds the run gone leaves the message to who gets it next
             later = [one.at for one in stored.receives if one.at > receive.at]
             end = min(later, default=self._world.loop.time())
-            kept = receive.delivered and not (receive.released_before_run or receive.renewed)
+            kept = receive.delivered and not (receive.finished or receive.renewed)
             if kept and process.obeyed(receive.at - 1, end):
                 self._world.broken(RELEASED, entity_id, f"{process.name} kept it")
 
@@ -159,7 +159,7 @@ class EndChecks:
             return None
         if not receive.delivered or process.dead or process.disturbed or process.released:
             return None
-        if run.disturbed or run.publisher > 1 or process.skew.blocked_by is not None:
+        if run.disturbed or run.wake_ups > 1 or process.skew.blocked_by is not None:
             return None
         if any(one.process.dead or one.process.disturbed for one in stored.receives):
             return None

@@ -52,7 +52,7 @@ class Run:
     basis_ms: int = 0
     announced: bool = False
     #: The number of its messages that reached the queue.
-    publisher: int = 0
+    wake_ups: int = 0
     failed_for_good: bool = False
     disturbed: str | None = None
     #: Whether a call about it failed after all retries.
@@ -242,7 +242,7 @@ class Lives:
     def woken(self, meaning: Meaning) -> None:
         """Note a message that reached the queue."""
         if meaning.run_id in self.runs:
-            self.runs[meaning.run_id].publisher += 1
+            self.runs[meaning.run_id].wake_ups += 1
 
     def excuse(self, stored: Stored) -> str | None:
         """Return why a message, at the time of its receive, need not lead to an attempt."""
@@ -256,7 +256,7 @@ class Lives:
         item = self._world.table.items.get(run.entity_id, {})
         if item.get("run_id") != run.run_id:
             return "superseded or deleted"
-        return "sent more than once" if run.publisher > 1 else None
+        return "sent more than once" if run.wake_ups > 1 else None
 
     def disturb(self, entity_id: str | None, why: str) -> None:
         """Note that the world disturbed an entity's newest run."""

@@ -105,7 +105,7 @@ class MessageChecks:
     def beaten(self, process: "Process", receive: Receive) -> None:
         """Check a beat that reaches the queue: not too late, and in time for the lease."""
         meaning = receive.stored.meaning
-        if receive.released_before_run and not process.link.client_gone:
+        if receive.finished and not process.link.client_gone:
             self._world.broken(
                 LATE_HEARTBEAT, meaning.entity_id, f"{process.name} hides what it gave back"
             )

@@ -62,8 +62,8 @@ class Receive:
     attempted: bool = False
     #: Whether the answer came through.
     delivered: bool = False
-    #: Whether whoever got it gave it back, and has neither permit nor consumer for it any more.
-    released_before_run: bool = False
+    #: Whether its job deleted or released the message, and so holds no permit for it any more.
+    finished: bool = False
     hidden_back: bool = False
     #: Whether the same message came again while it was in hand: the newer receipt counts.
     renewed: bool = False
@@ -187,7 +187,7 @@ class QueueService:
         """Delete by receipt; by a stale one it may do nothing, and says nothing."""
         receive = self._receipts[message.receipt_handle]
         stored = receive.stored
-        receive.released_before_run = True
+        receive.finished = True
         self._world.note(
             process.name, stored.meaning.entity_id, "delete", message=stored.message_id
         )
@@ -214,7 +214,7 @@ class QueueService:
             self._world.message_checks.beaten(process, receive)
         else:
             self._world.message_checks.giving_back(process, receive)
-            receive.released_before_run = receive.hidden_back = True
+            receive.finished = receive.hidden_back = True
         if stored.deleted or stored.visible_at <= now:
             return  # not in flight: SQS refuses, the adapter takes that as let go of
         if self._stale(receive) and self._rng.random() < 0.5:

@@ -83,7 +83,7 @@ async def _play(world: World) -> None:
     world.start_all()
     loop = asyncio.get_running_loop()
     callers = [loop.create_task(caller) for caller in traffic.all()]
-    troubles = [loop.create_task(blocked_by) for blocked_by in chaos.troubles()]
+    troubles = [loop.create_task(trouble) for trouble in chaos.troubles()]
     await _within(world, world.plan.fault_seconds)
     for task in troubles:
         task.cancel()
