@@ -16,7 +16,7 @@ _RUN_WIDTH, _PHASE_WIDTH, _SECONDS_WIDTH = 26, 13, 8
 #: A longer bar would not be more exact for a reader.
 _MAX_BAR_WIDTH = 20
 _BREAKER = {
-    "closed": "closed: the daemon receives messages",
+    "closed": "closed: no outage, no systemic failure",
     "outage": "open: a dependency is unreachable; the daemon receives no messages",
     "fault": "open: every run fails; the daemon tries one message at a time",
 }

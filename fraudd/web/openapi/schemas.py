@@ -58,35 +58,41 @@ class _Schema(BaseModel):
 class ReasonSchema(_Schema):
     """A reason code: a feature and its contribution to the score."""
 
-    feature: str
+    feature: str = Field(description="Name of the feature.")
     value: float | None = Field(description="Value of the feature, or null if it is missing.")
     contribution: float = Field(
         description="SHAP value (log-odds). A positive value raises the fraud score."
     )
-    text: str
+    text: str = Field(description="The feature and its value in words, for an analyst.")
 
 
 class TimingSchema(_Schema):
     """Time that each phase of the run took, in milliseconds."""
 
-    waited: Milliseconds
-    claiming: Milliseconds
-    connecting: Milliseconds
-    database: Milliseconds
-    model: Milliseconds
-    total: Milliseconds
+    waited: Milliseconds = Field(description="Time from the request to the start of the run.")
+    claiming: Milliseconds = Field(description="Time to write the claim to the results table.")
+    connecting: Milliseconds = Field(
+        description="Time to open a database connection, 0 if one was open. Part of `database`."
+    )
+    database: Milliseconds = Field(description="Time of all feature files together.")
+    model: Milliseconds = Field(description="Time that the model took.")
+    total: Milliseconds = Field(description="Time from the request to the score.")
     files: dict[str, Milliseconds] = Field(description="Time of each feature file.")
 
 
 class ResultSchema(_Schema):
     """A score, its reason codes, and the time that it took."""
 
-    score: float = Field(ge=0, le=1)
-    decision: Literal["approve", "review", "block"]
+    score: float = Field(ge=0, le=1, description="Probability of fraud, estimated by the model.")
+    decision: Literal["approve", "review", "block"] = Field(
+        description="Decision by the thresholds of the model or the configuration."
+    )
     model: str = Field(description="Version of the model.")
-    as_of: Time
-    scored_at: Time
-    reasons: list[ReasonSchema] = Field(max_length=5)
+    as_of: Time = Field(description="Time of the database snapshot that the features come from.")
+    scored_at: Time = Field(description="Time at which the model computed the score.")
+    reasons: list[ReasonSchema] = Field(
+        max_length=5, description="Features with the largest contributions, largest first."
+    )
     timing_ms: TimingSchema
     features: dict[str, float | None] = optional(
         "Values of all features. Present only with `include=features`."
@@ -96,20 +102,23 @@ class ResultSchema(_Schema):
 class RunErrorSchema(_Schema):
     """The error of a failed run."""
 
-    type: str = Field(examples=["entity_unknown"])
-    detail: str
-    attempts: int = Field(ge=0)
+    type: str = Field(description="Stable slug of the error.", examples=["entity_unknown"])
+    detail: str = Field(description="Explanation for a person. The text may change.")
+    attempts: int = Field(ge=0, description="Number of attempts of the failed run.")
 
 
 class PredictionSchema(_Schema):
     """The newest run of an entity, and its last result."""
 
     entity_id: EntityId
-    status: Literal["started", "calculating", "done", "failed"]
+    status: Literal["started", "calculating", "done", "failed"] = Field(
+        description="Status of the newest run. `started` means that this request started it,"
+        " `calculating` that it is pending."
+    )
     run_id: RunId
-    requested_at: Time
-    started_at: Time = optional()
-    finished_at: Time = optional()
+    requested_at: Time = Field(description="Time of the request that started the run.")
+    started_at: Time = optional("Start of the newest attempt. Absent before the first attempt.")
+    finished_at: Time = optional("End of the run. Absent while the run is pending.")
     attempts: int = Field(ge=0, description="Number of times that a consumer claimed the run.")
     estimated_seconds: Seconds = optional()
     test: bool = optional("Present and true only if the entity is a test entity.")
@@ -133,7 +142,7 @@ class ProblemSchema(_Schema):
         description="Problem type: the URL of its description."
     )
     title: str = Field(description="Summary of the problem type.")
-    status: int = Field(ge=400, le=599)
+    status: int = Field(ge=400, le=599, description="HTTP status of the response.")
     detail: str = Field(description="Explanation of this occurrence.")
     instance: str = Field(description="Path of the request.")
     errors: list[FieldErrorSchema] = optional(
@@ -186,16 +195,20 @@ class RunSchema(_Schema):
     entity_id: EntityId
     run_id: RunId
     lane: Lane
-    phase: str
+    phase: str = Field(
+        description="Current phase. In `waiting_alone` the run waits until no other run is"
+        " computed, because processes died during this run.",
+        examples=["claiming", "waiting_alone", "database", "model", "storing"],
+    )
     seconds: float = Field(ge=0, description="Seconds since the message was received.")
 
 
 class QueueDepthSchema(_Schema):
     """Approximate number of messages in a queue."""
 
-    visible: int
-    in_flight: int
-    delayed: int
+    visible: int = Field(description="Messages that consumers can receive now.")
+    in_flight: int = Field(description="Messages that a consumer has received and not deleted.")
+    delayed: int = Field(description="Messages that become visible later.")
     dead_lettered: int = optional(
         "Messages in the dead-letter queue. The lanes share it, so only `queue` has this key."
     )
@@ -214,13 +227,16 @@ class ReloadSchema(_Schema):
 class StatusSchema(_Schema):
     """Current state of this daemon."""
 
-    version: str
-    model: str
+    version: str = Field(description="Version of fraudd.")
+    model: str = Field(description="Version of the model in use.")
     features_version: str = Field(description="Digest of the feature SQL in use.")
     reload: ReloadSchema | None = Field(description="Last reload, or null if there was none.")
     state: Literal["serving", "draining"]
     started_at: Time
-    breaker: Literal["closed", "outage", "fault"]
+    breaker: Literal["closed", "outage", "fault"] = Field(
+        description="`outage` if a dependency is unreachable, `fault` in a systemic failure (every"
+        " run fails), otherwise `closed`. See `blocked_by`."
+    )
     blocked_by: str | None = Field(
         description="Reason why this daemon receives no messages, or null."
     )

@@ -47,7 +47,7 @@ def test_a_daemon_at_work() -> None:
 fraudd 1.2.3 at http://127.0.0.1:8080
 state       serving, started 3 h 5 min ago
 model       2026-11-24-3f9ac1
-breaker     closed: the daemon receives messages
+breaker     closed: no outage, no systemic failure
 blocked by  none
 
 permits     [#...] 1 of 4 in use; 2 connections open
