@@ -23,7 +23,7 @@ PACE = 0.4
 _EVERY_SECONDS = 1.0
 
 
-class Admission:
+class CountingProxy:
     """Stands before a daemon, and counts how often each id is asked for in a batch."""
 
     def __init__(self, http: aiohttp.ClientSession, on_batch: Callable[[Counter[str]], None]):
@@ -58,13 +58,13 @@ class Admission:
 
 
 @asynccontextmanager
-async def door(
+async def counting_proxy(
     daemon: Daemon, on_batch: Callable[[Counter[str]], None]
-) -> AsyncIterator[tuple[Admission, str]]:
-    """A door to a daemon, and its URL."""
+) -> AsyncIterator[tuple[CountingProxy, str]]:
+    """A proxy in front of a daemon, and its URL."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(daemon.url, connector=connector) as http:
-        counting = Admission(http, on_batch)
+        counting = CountingProxy(http, on_batch)
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", counting.pass_on)
         runner = web.AppRunner(app)
@@ -120,7 +120,7 @@ async def filled(
     ) as daemon:
         await daemon.ready()
         async with (
-            door(daemon, kill_in_the_middle) as (counting, url),
+            counting_proxy(daemon, kill_in_the_middle) as (counting, url),
             asyncio.TaskGroup() as group,
         ):
             ended = asyncio.Event()
