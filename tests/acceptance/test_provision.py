@@ -144,7 +144,7 @@ async def test_what_is_in_the_way_is_told_with_a_remedy_and_nothing_is_made(
         assert refused.returncode == 1
         assert f"! table        {name}\n" in refused.stdout
         assert "a table's key cannot be changed: use another name" in refused.stdout
-        assert refused.stderr == "fraudd: nothing was changed: see the lines with !\n"
+        assert refused.stderr == "fraudd: nothing was changed; resolve the lines with ! first\n"
     topics = (await aws_clients.sns.list_topics())["Topics"]
     assert not [topic for topic in topics if name in topic["TopicArn"]]
 

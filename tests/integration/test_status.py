@@ -92,7 +92,7 @@ async def test_watching_renews_the_terminal_in_place_until_ctrl_c(
     fraudd: Fraudd, terminal: Terminal
 ) -> None:
     process = await watching(fraudd.url, terminal)
-    await terminal.until("… 6 more", times=2)
+    await terminal.until(" more", times=2)
     process.send_signal(signal.SIGINT)
     assert await process.wait() == 0
     _, *renewed = terminal.written.split(HOME)
