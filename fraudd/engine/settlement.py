@@ -22,6 +22,7 @@ from fraudd.prediction.transitions import completed, failed, released
 from fraudd.telemetry import log
 from fraudd.telemetry.metrics import Metrics
 
+#: docs/reference.md explains each one.
 Outcome = Literal[
     "done",
     "failed",
@@ -29,7 +30,7 @@ Outcome = Literal[
     "released_before_run",
     "handed_over",
     "announced",
-    "opened",  # a run, on another service's request
+    "opened",
     "asked_again",
     "covered",
     "superseded",

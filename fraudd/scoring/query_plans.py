@@ -32,7 +32,7 @@ class Scan:
     def describe(self, file: FeatureFile, entities: Sequence[str]) -> str:
         """Describe what is wrong with a feature file, and what would help."""
         table = _table_of(self.table, file.sql)
-        remedy = f"Add an index to {table} that begins with the column that leads to the entity."
+        remedy = f"Add an index to {table} that begins with the column that selects the entity."
         if self.index:
             cause = f"it reads all of index {self.index}. {remedy}"
         elif self.unused_index:

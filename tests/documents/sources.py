@@ -21,7 +21,8 @@ def table(heading: str) -> list[list[str]]:
     """Give the cells of the first table below a heading of the reference, row by row."""
     _, _, section = REFERENCE.read_text("utf-8").partition(f"\n## {heading}\n")
     section, _, _ = section.partition("\n## ")
-    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    first, _, _ = section[section.index("\n|") + 1 :].partition("\n\n")
+    lines = first.splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 

@@ -124,7 +124,7 @@ def told(sql: str, row: dict[str, Any]) -> str:
 def test_the_sentence_names_file_table_rows_entities_and_remedy() -> None:
     assert told("SELECT 1 FROM orders", of_mariadb("orders", "ALL", "585104")) == (
         "odd.sql: reads all of table orders (about 585,104 rows) for shop-1, shop-7:"
-        " no index fits. Add an index to orders that begins with the column that leads to the"
+        " no index fits. Add an index to orders that begins with the column that selects the"
         " entity."
     )
     assert "it reads all of index shop. Add an index to orders that begins" in told(

@@ -3,14 +3,16 @@
 import re
 from collections.abc import Mapping
 from functools import cache
+from typing import get_args
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.metrics import MetricWrapperBase
 
 from fraudd.daemon.gauges import Gauges
+from fraudd.engine.settlement import Outcome
 from fraudd.telemetry.metrics import Metrics
-from tests.documents.sources import quoted, table
+from tests.documents.sources import REFERENCE, quoted, table
 from tests.unit.daemon.snapshots import SERVING
 
 #: What a number counts or measures, in Prometheus' base units; or nothing: a count of what is now.
@@ -76,6 +78,12 @@ def test_outcomes_that_alerts_look_at_are_there_from_the_start() -> None:
     exposition = Metrics().exposition().decode()
     assert 'fraudd_messages_total{outcome="done"} 0.0' in exposition
     assert 'fraudd_messages_total{outcome="failed"} 0.0' in exposition
+
+
+def test_every_outcome_of_a_message_is_explained() -> None:
+    _, _, after = REFERENCE.read_text("utf-8").partition("\n| outcome | meaning |\n")
+    rows, _, _ = after.partition("\n\n")
+    assert re.findall(r"^\| `(\w+)` \| \S+ .+\. \|$", rows, re.MULTILINE) == [*get_args(Outcome)]
 
 
 def test_a_scrape_has_counters_and_gauges() -> None:
