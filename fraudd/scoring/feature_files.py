@@ -245,7 +245,10 @@ def _problems_of_reductions(
     for name in sorted(set(reduced) - set(features)):
         yield f"a '-- rows:' line names {name}, which no line declares ('-- feature {name}: ...')"
     for name in sorted(set(features) - set(reduced)):
-        yield f"feature {name} needs a line '-- rows: {name} = REDUCER(COLUMN)': others have it"
+        yield (
+            f"feature {name} needs a line '-- rows: {name} = REDUCER(COLUMN)',"
+            " because other features of the file have one"
+        )
     if exists:
         yield "has both '-- exists' and '-- rows:': an entity without rows would seem unknown"
 
