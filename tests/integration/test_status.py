@@ -58,9 +58,9 @@ async def watching(url: str, terminal: Terminal) -> asyncio.subprocess.Process:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=terminal.theirs,
         stderr=terminal.theirs,
-        # As a shell has it: LINES and COLUMNS, which pytest's readline sets behind Python's back,
-        # are of another terminal.
-        env=dict(os.environ),
+        # pytest's readline sets LINES and COLUMNS, and its workers inherit them. They describe
+        # another terminal.
+        env={k: v for k, v in os.environ.items() if k not in ("LINES", "COLUMNS")},
     )
 
 
