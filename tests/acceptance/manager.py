@@ -83,8 +83,10 @@ class Manager:
         """Wait for an assignment that has a text in it; gives its datagram."""
 
         def found() -> dict[str, str] | None:
-            fitting = (one for one in self._datagrams[after:] if text in one.get(name, "\0"))
-            return next(fitting, None)
+            for datagram in self._datagrams[after:]:
+                if text in datagram.get(name, "") and name in datagram:
+                    return datagram
+            return None
 
         with self._came:
             assert self._came.wait_for(found, PATIENCE_SECONDS), self._datagrams[after:]
