@@ -13,7 +13,7 @@ ALONE := tests/chaos tests/integration/test_attack_limits.py
 SHARED := $(addprefix tests/,unit simulation contracts integration docs acceptance) $(ALONE:%=--ignore=%)
 TOOLS := $(addprefix .tools/,moto/installed schemathesis/installed cfn-lint/installed programs)
 
-.PHONY: help setup hooks run stack check check-format check-types check-unit format test test-all \
+.PHONY: help setup hooks run stack check check-alone check-format check-types check-unit format test test-all \
   test-mysql test-systemd simulate mutants chaos fuzz prepare measure backfill-20000 bench-stall \
   bench-http profile clean distclean
 
@@ -56,8 +56,11 @@ format: .venv/installed-test ## format the code
 test: ## run everything that CI runs (10 minutes on two cores)
 	@$(MAKE) --no-print-directory -j3 -Oline prepare check-format check-types
 	@$(SIDE_BY_SIDE) $(SHARED)
+	@$(MAKE) --no-print-directory -j2 -Otarget check-alone test-systemd
+
+# Both wait most of the time, so they share the two cores without harm.
+check-alone:
 	@$(PYTEST) $(ALONE)
-	@$(PYTEST) tests/systemd
 
 # The tests that are marked as slow run only in `make test-all`:
 # - The second emulator of AWS is 40 times as slow as the first.
