@@ -191,7 +191,7 @@ def test_every_alarm_of_cloudwatch_has_its_section() -> None:
     alarms = re.findall(r'AlarmName: !Sub "\$\{Name\}-([a-z-]+)"', template)
     assert len(alarms) >= 3
     for alarm in alarms:
-        assert f"\n### NAME-{alarm}\n" in section("Alarms")
+        assert f"\n### NAME-{alarm}\n" in section("Alerts")
 
 
 def test_the_capacity_table_is_as_its_formula_says() -> None:
