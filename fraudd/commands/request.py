@@ -4,7 +4,7 @@ import argparse
 
 from fraudd.client import Client
 from fraudd.commands.arguments import add_client_arguments, describe, entity_id, seconds
-from fraudd.commands.common import call, show
+from fraudd.commands.daemon_call import call, show
 from fraudd.commands.terminal import say
 
 

@@ -13,7 +13,7 @@ from fraudd.client import Client, Problem
 from fraudd.clock import SystemClock
 from fraudd.commands import status_view
 from fraudd.commands.arguments import add_client_arguments, describe
-from fraudd.commands.common import INTERRUPTED, call
+from fraudd.commands.daemon_call import INTERRUPTED, call
 from fraudd.commands.terminal import clipped, say
 
 #: A reader cannot follow faster changes. A daemon responds within a millisecond.

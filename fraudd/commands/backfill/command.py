@@ -13,7 +13,7 @@ from fraudd.commands.arguments import add_client_arguments, describe, seconds
 from fraudd.commands.backfill.journal import Journal, JournalError, Row
 from fraudd.commands.backfill.progress import Report
 from fraudd.commands.backfill.run import Backfill, Pace
-from fraudd.commands.common import call
+from fraudd.commands.daemon_call import call
 from fraudd.commands.terminal import say
 from fraudd.prediction.record import ENTITY_ID, ENTITY_ID_RULE
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 from fraudd.client import Prediction
 from fraudd.commands.backfill.journal import Journal, Row
-from fraudd.commands.common import show
+from fraudd.commands.daemon_call import show
 from fraudd.commands.terminal import ERASE_LINE, bar, duration, say
 from fraudd.ports import Clock
 
