@@ -270,3 +270,18 @@ def test_the_demo_runs_in_a_checkout_only(
     monkeypatch.chdir(tmp_path)
     assert main(["demo"]) == 78
     assert "is not a checkout of fraudd" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_ends_a_command_without_a_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "import sys; from fraudd.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        (sys.executable, "-c", code, "token", "new", "shop", "--scope", "read"),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
