@@ -22,10 +22,10 @@ class Loaded:
     model: XgboostModel
 
 
-def load(config: Config, *, prove: bool = False) -> Loaded:
+def load(config: Config, *, probe: bool = False) -> Loaded:
     """Read feature files and model, and compare their features. Blocks the calling thread.
 
-    With ``prove`` a damaged model cannot crash this process. Raises ``Misconfigured`` with every
+    With ``probe`` a damaged model cannot crash this process. Raises ``Misconfigured`` with every
     problem of the files or the model.
     """
     feature_files = files.load(config.features.directory)
@@ -36,7 +36,7 @@ def load(config: Config, *, prove: bool = False) -> Loaded:
             feature_files,
             review_threshold=config.model.review_threshold,
             block_threshold=config.model.block_threshold,
-            probe=prove,
+            probe=probe,
         ),
     )
 
@@ -84,4 +84,4 @@ class Scorers:
 
     async def reload(self) -> None:
         """Load the files again and use them. Raises the exceptions of ``load`` and ``use``."""
-        await self.use(await asyncio.to_thread(load, self._config, prove=True))
+        await self.use(await asyncio.to_thread(load, self._config, probe=True))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.stack.paths import FRAUDD
-from tests.stack.process import PATIENCE_SECONDS, Process
+from tests.stack.process import PATIENCE_SECONDS, Process, supervised
 
 #: What the manager does between fork and exec: the socket gets number 3, and the child's own id
 #: goes into the environment.
@@ -63,16 +63,11 @@ class Manager:
             stdin=subprocess.DEVNULL,
             text=True,
         )
-        running = Process(process)
         try:
-            yield running
+            with supervised(process) as running:
+                yield running
         finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
             print(running.printed())  # shown where the test fails
-            assert process.stdout is not None
-            process.stdout.close()
 
     def told(self) -> list[dict[str, str]]:
         """Every datagram so far, as assignments."""

@@ -59,6 +59,21 @@ class Process:
 
 
 @contextmanager
+def supervised(process: "subprocess.Popen[str]") -> Iterator[Process]:
+    """Read what a process prints; it is gone when the block ends."""
+    running = Process(process)
+    try:
+        yield running
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        running.printed()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@contextmanager
 def command(folder: Path, *arguments: str, **environment: str) -> Iterator[Process]:
     """Run a command in a folder; it is gone when the block ends."""
     process = subprocess.Popen(
@@ -70,16 +85,8 @@ def command(folder: Path, *arguments: str, **environment: str) -> Iterator[Proce
         stdin=subprocess.DEVNULL,
         text=True,
     )
-    running = Process(process)
-    try:
+    with supervised(process) as running:
         yield running
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        running.printed()
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 def nothing_left(folder: Path) -> bool:
