@@ -3,8 +3,8 @@
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
+from fraudd.aws.credentials_errors import credentials_error
 from fraudd.aws.session import Clients
-from fraudd.errors import Unavailable
 
 #: AWS rejects the credentials themselves with these codes, in every call.
 _NOT_ACCEPTED = (
@@ -24,12 +24,12 @@ _NOT_ACCEPTED = (
 async def source() -> str | None:
     """The source of the AWS credentials, as botocore names it. None: there are no credentials.
 
-    Raises ``Unavailable`` if the source gives no credentials.
+    Raises ``Unavailable`` or ``Misconfigured`` if the source fails.
     """
     try:
         resolved = await get_session().get_credentials()
-    except BotoCoreError as error:
-        raise Unavailable("AWS credentials", str(error)) from error
+    except Exception as error:
+        raise credentials_error(error) from error
     return resolved.method if resolved is not None else None
 
 

@@ -1,8 +1,7 @@
 """The clients of AWS, and the translation of its errors."""
 
 import contextlib
-import ipaddress
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -12,15 +11,22 @@ from contextlib import (
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
+from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic_core import from_json
 
 from fraudd import __version__
+from fraudd.aws.credentials_errors import credentials_error
+from fraudd.aws.endpoints import (
+    SERVICES,
+    check_ca_bundle,
+    client_settings,
+    configured_endpoint,
+    proxies,
+)
 from fraudd.errors import Misconfigured, RunError, Unavailable
 from fraudd.ports import Clock
 from fraudd.telemetry.clock_skew import ClockSkew
@@ -61,14 +67,6 @@ class AwsTerms:
         """The endpoint or region, for messages."""
         return self.endpoint_url or f"region {self.region}"
 
-    @property
-    def placeholders(self) -> bool:
-        """Whether fraudd sends placeholders instead of credentials.
-
-        A server on loopback is an emulator, which must never receive real credentials.
-        """
-        return _is_loopback(self.endpoint_url)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
@@ -79,6 +77,8 @@ class Clients:
     sqs: "SQSClient"
     polls: "SQSClient"
     where: str
+    #: The endpoint of each service that has one of its own, from the configuration or environment.
+    endpoints: Mapping[str, str]
     #: The time limit of one attempt of a call, except polls.
     read_timeout_seconds: float
     #: The skew of this machine's clock, from the ``Date`` of the responses.
@@ -87,35 +87,42 @@ class Clients:
     another: Callable[[str], AbstractAsyncContextManager[Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """The limits of a client's calls."""
+
+    read_timeout_seconds: float
+    attempts: int
+
+
 @asynccontextmanager
 async def open_clients(
     terms: AwsTerms, count: Callable[[str], None], clock: Clock
 ) -> AsyncIterator[Clients]:
     """Open the clients. ``count`` receives the name of each operation that they call.
 
-    Raises ``Misconfigured`` if the configuration of the AWS SDK, for example a profile, is wrong.
+    Raises ``Misconfigured`` if the configuration of the AWS SDK, for example a profile, is wrong,
+    and ``Unavailable`` if the source of the credentials does not answer.
     """
     skew = ClockSkew()
     session = get_session()
-    common: dict[str, Any] = {"region_name": terms.region, "endpoint_url": terms.endpoint_url}
-    if terms.placeholders:
-        common |= {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-    calls = _client_config(terms, terms.read_timeout_seconds, attempts=3)
-    # A receive that the SDK retries would exceed its time limit without notice.
-    polls = _client_config(terms, terms.poll_seconds, attempts=1)
     async with AsyncExitStack() as stack:
 
-        async def open_client(service: Any, config: AioConfig) -> Any:
+        async def open_client(service: str, limits: _Limits) -> Any:
             try:
                 client = await stack.enter_async_context(
-                    session.create_client(service, config=config, **common)
+                    _client(session, terms, service, endpoints, limits)
                 )
-            except BotoCoreError as error:
-                raise Misconfigured(f"AWS credentials: {error}") from None
+            except Exception as error:  # a provider of credentials may raise anything
+                raise credentials_error(error) from None
             client.meta.events.register("before-call", lambda model, **_: count(model.name))
             _compare_clocks(client.meta.events, skew, clock)
             return client
 
+        endpoints = _endpoints(session, terms)
+        calls = _Limits(terms.read_timeout_seconds, attempts=3)
+        # A receive that the SDK retries would exceed its time limit without notice.
+        polls = _Limits(terms.poll_seconds, attempts=1)
         dynamodb = await open_client("dynamodb", calls)
         for operation in _OPERATIONS_WITH_ITEMS:
             dynamodb.meta.events.register(f"before-parse.dynamodb.{operation}", _parse_items)
@@ -125,12 +132,38 @@ async def open_clients(
             sqs=await open_client("sqs", calls),
             polls=await open_client("sqs", polls),
             where=terms.where,
+            endpoints={name: url for name, url in endpoints.items() if url is not None},
             read_timeout_seconds=terms.read_timeout_seconds,
             skew=skew,
-            another=lambda service: session.create_client(
-                cast("Any", service), config=calls, **common
-            ),
+            another=lambda service: _client(session, terms, service, endpoints, calls),
         )
+
+
+def _endpoints(session: AioSession, terms: AwsTerms) -> Mapping[str, str | None]:
+    """Return the endpoint of each service. Raises ``Misconfigured``."""
+    try:
+        check_ca_bundle(session)
+        return {
+            service: configured_endpoint(session, service, terms.endpoint_url)
+            for service in SERVICES
+        }
+    except BotoCoreError as error:
+        raise Misconfigured(f"AWS configuration: {error}") from None
+
+
+def _client(
+    session: AioSession,
+    terms: AwsTerms,
+    service: Any,
+    endpoints: Mapping[str, str | None],
+    limits: _Limits,
+) -> AbstractAsyncContextManager[Any]:
+    """Return a client of one service, as a context that opens it."""
+    endpoint = endpoints.get(service, terms.endpoint_url)
+    config = _client_config(terms, limits, endpoint)
+    return session.create_client(
+        service, region_name=terms.region, config=config, **client_settings(endpoint)
+    )
 
 
 def _compare_clocks(events: Any, skew: ClockSkew, clock: Clock) -> None:
@@ -192,12 +225,13 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", "")).rpartition(".")[2]
 
 
-def _client_config(terms: AwsTerms, read_timeout: float, *, attempts: int) -> AioConfig:
+def _client_config(terms: AwsTerms, limits: _Limits, endpoint_url: str | None) -> AioConfig:
     return AioConfig(
+        proxies=proxies(endpoint_url),
         connect_timeout=terms.connect_timeout_seconds,
-        read_timeout=read_timeout,
+        read_timeout=limits.read_timeout_seconds,
         max_pool_connections=terms.max_connections,
-        retries={"mode": "standard", "total_max_attempts": attempts},
+        retries={"mode": "standard", "total_max_attempts": limits.attempts},
         # These settings save a sixth of the CPU of a call. fraudd needs none of the features.
         user_agent=f"fraudd/{__version__}",
         parameter_validation=False,
@@ -205,11 +239,3 @@ def _client_config(terms: AwsTerms, read_timeout: float, *, attempts: int) -> Ai
         response_checksum_validation="when_required",
         disable_request_compression=True,
     )
-
-
-def _is_loopback(endpoint_url: str | None) -> bool:
-    host = urlsplit(endpoint_url or "").hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -4,13 +4,12 @@ import argparse
 import shlex
 import signal
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from fraudd.commands.arguments import describe
 from fraudd.errors import Misconfigured
 from fraudd.local import stack
+from fraudd.local.http import is_ready
 from fraudd.local.process import Command, running, tail
 from fraudd.local.settings import Settings, settings
 
@@ -136,7 +135,7 @@ def _with_daemon(stack_settings: Settings, config: Path) -> int:
         arguments=_serve(config),
         environment=None,
         log=stack_settings.state / "fraudd.log",
-        is_up=lambda: _ready(stack_settings.http_port),
+        is_up=lambda: is_ready(stack_settings.http_port, "/readyz"),
     )
     with running(command) as daemon:
         log = command.log.relative_to(stack_settings.root)
@@ -156,14 +155,6 @@ def _serve(config: Path) -> list[str]:
 def _short(path: Path) -> str:
     folder = Path.cwd()
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
-
-
-def _ready(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def _stop_on_signals() -> None:

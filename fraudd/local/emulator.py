@@ -1,10 +1,9 @@
 """The AWS emulator: ministack, in a virtual environment of its own."""
 
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from fraudd.errors import Misconfigured
+from fraudd.local.http import is_ready
 from fraudd.local.process import Command
 
 
@@ -36,15 +35,5 @@ def command(tools: Path, folder: Path, *, port: int) -> Command:
             "TMPDIR": str(folder),
         },
         log=folder / "emulator.log",
-        is_up=lambda: _ready(port),
+        is_up=lambda: is_ready(port, "/_ministack/ready"),
     )
-
-
-def _ready(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{port}/_ministack/ready", timeout=1
-        ) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False

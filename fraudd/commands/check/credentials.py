@@ -1,16 +1,17 @@
 """Checks of secrets: credential files, tokens, AWS credentials."""
 
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from fraudd.aws import credentials
+from fraudd.aws.endpoints import SERVICES, is_loopback
 from fraudd.aws.session import Clients
 from fraudd.commands.check.findings import Finding, Findings, failed, ok, warning
 from fraudd.config import Config
 from fraudd.config.secrets import credential, credential_path
 from fraudd.web.tokens import SCOPES, Token
-from fraudd.wiring import aws_terms, tokens
+from fraudd.wiring import tokens
 
 #: systemd puts credentials here. An access list restricts them to the service. In the mode of a
 #: file, this list looks like rights of the group.
@@ -55,9 +56,10 @@ def check_password(settings: Config, findings: Findings) -> bool:
 
 async def check_aws_credentials(settings: Config, clients: Clients, findings: Findings) -> bool:
     """Check whether AWS accepts the credentials, and return whether to go on with them."""
-    terms = aws_terms(settings)
-    if terms.placeholders:
-        source = f"placeholders, because {terms.where} is an emulator"
+    emulators = {name: url for name, url in clients.endpoints.items() if is_loopback(url)}
+    if len(emulators) == len(SERVICES):
+        where = ", ".join(sorted(set(emulators.values())))
+        source: str | None = f"placeholders, because {where} is an emulator"
     else:
         source = None
         with findings.caught():
@@ -82,14 +84,27 @@ async def check_aws_credentials(settings: Config, clients: Clients, findings: Fi
         )
         return False
     findings.add(ok(f"AWS credentials: {source}"))
-    if not terms.placeholders and (terms.endpoint_url or "").startswith("http:"):
-        findings.add(
-            warning(
-                f"AWS credentials: sent to {terms.endpoint_url} without TLS",
-                fix="use https in [aws] endpoint_url",
-            )
-        )
+    findings.add(*judge_endpoints(clients.endpoints))
     return True
+
+
+def judge_endpoints(endpoints: Mapping[str, str]) -> Iterator[Finding]:
+    """Judge the endpoint of each service that does not call the public one of the region."""
+    emulators = {service for service, url in endpoints.items() if is_loopback(url)}
+    for service in sorted(emulators) if len(emulators) < len(SERVICES) else ():
+        yield warning(
+            f"AWS credentials: {service} is an emulator ({endpoints[service]}), other services"
+            " are not",
+            fix="set [aws] endpoint_url for all, or unset AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_*",
+        )
+    exposed = {
+        url for url in endpoints.values() if url.startswith("http:") and not is_loopback(url)
+    }
+    for url in sorted(exposed):
+        yield warning(
+            f"AWS credentials: sent to {url} without TLS",
+            fix="use https in [aws] endpoint_url, AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_*",
+        )
 
 
 def judge_mode(label: str, path: Path, mode: int) -> Iterator[Finding]:

@@ -223,6 +223,7 @@ def test_the_store_tells_a_failed_call_as_unavailable_to_each_caller() -> None:
             sqs=cast(Any, None),
             polls=cast(Any, None),
             where="here",
+            endpoints={},
             read_timeout_seconds=5.0,
             skew=ClockSkew(),
             another=cast(Any, None),

@@ -44,6 +44,7 @@ def clients(code: str) -> Clients:
         sqs=service,
         polls=service,
         where="here",
+        endpoints={},
         read_timeout_seconds=5.0,
         skew=ClockSkew(),
         another=cast(Any, None),

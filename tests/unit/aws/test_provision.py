@@ -62,6 +62,7 @@ def clients(*, sqs: Any = None, dynamodb: Any = None) -> Clients:
         sqs=sqs,
         polls=cast(Any, None),
         where="here",
+        endpoints={},
         read_timeout_seconds=5.0,
         skew=ClockSkew(),
         another=cast(Any, None),
