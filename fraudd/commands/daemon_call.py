@@ -24,7 +24,7 @@ def call(
 ) -> int:
     """Do work with a client, and return its exit status: 1 for a problem, 2 for wrong usage."""
     try:
-        token = arguments.token_file and arguments.token_file.read_text("utf-8").strip()
+        token = arguments.token_file and arguments.token_file.read_text("utf-8-sig").strip()
         client = Client(arguments.url, token=token, timeout=timeout)
     except OSError as error:
         say(f"--token-file: cannot read {arguments.token_file}: {error.strerror}")

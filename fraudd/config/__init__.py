@@ -18,7 +18,7 @@ def load(path: Path) -> Config:
     Raises ``Misconfigured`` with every problem: file, line if known, key, and remedy.
     """
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
         values = tomllib.loads(text)
     except OSError as error:
         raise Misconfigured(f"{path}: {error.strerror}") from None

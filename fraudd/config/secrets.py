@@ -15,7 +15,7 @@ def credential(name: str | None) -> str:
         return ""
     path = credential_path(name)
     try:
-        secret = path.read_text("utf-8").rstrip("\r\n")
+        secret = path.read_text("utf-8-sig").rstrip("\r\n")
     except OSError as error:
         raise Misconfigured(f"credential {name}: cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -151,7 +151,7 @@ def load(directory: Path) -> FeatureFiles:
 def _texts(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     for path in paths:
         try:
-            yield path, path.read_text("utf-8")
+            yield path, path.read_text("utf-8-sig")
         except OSError as error:
             raise Misconfigured(f"cannot read {path}: {error.strerror}") from None
         except UnicodeDecodeError:

@@ -152,7 +152,8 @@ def read_ids(text: str) -> tuple[Sequence[str], Sequence[str]]:
     """Return the distinct IDs of a text with one per line, and a problem for each invalid line."""
     entity_ids: dict[str, None] = {}
     problems = []
-    for number, line in enumerate(text.split("\n"), 1):
+    # A spreadsheet writes a byte order mark before the first ID.
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         if not (entity_id := line.strip()):
             continue
         if ENTITY_ID.fullmatch(entity_id):

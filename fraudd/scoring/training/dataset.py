@@ -42,10 +42,12 @@ class Vectors:
 def read_labels(path: Path) -> list[Label]:
     """Read rows of ``entity_id,as_of,label``. Raises ``Misconfigured`` with file and line."""
     try:
-        with path.open(newline="", encoding="utf-8") as lines:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
             return list(_labels(path, csv.DictReader(lines)))
     except OSError as error:
         raise Misconfigured(f"cannot read the labels {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Misconfigured(f"the labels {path} are not UTF-8 text") from None
 
 
 async def gather(
