@@ -66,7 +66,7 @@ check-alone:
 # - The second emulator of AWS is 40 times as slow as the first.
 # - Each misconfiguration is planted alone. `make test` plants several at a time.
 # - Thousands of requests are fuzzed, and chaos lasts for minutes.
-test-all: prepare check-format check-types ## run all tests, including the slow ones (40 minutes)
+test-all: prepare .tools/dynamodb-local check-format check-types ## run all tests, including the slow ones (40 minutes)
 	@$(SIDE_BY_SIDE) $(SHARED) -m 'slow or not slow'
 	@$(BIN)/python -m tests.simulation --seeds 1000
 	@$(PYTEST) $(ALONE) -m 'slow or not slow'
@@ -134,6 +134,16 @@ prepare: setup .venv/installed-test $(TOOLS)
 	@$(PYTHON) -m venv .tools/moto
 	@.tools/moto/bin/pip install --quiet -c constraints-moto.txt moto flask flask-cors
 	@touch $@
+
+# Amazon's own DynamoDB Local is in an npm package. Without npm or Java, its tests are skipped.
+DYNAMODB_LOCAL := amplify-dynamodb-simulator-2.9.30
+DYNAMODB_LOCAL_SHA256 := 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
+.tools/dynamodb-local:
+	@command -v npm >/dev/null && command -v java >/dev/null || { echo "DynamoDB Local is not installed: it needs npm and Java"; exit 0; }; \
+	echo "unpacking DynamoDB Local into .tools"; mkdir -p $@.part && cd $@.part && \
+	npm pack --silent $(subst simulator-,simulator@,$(DYNAMODB_LOCAL)) >/dev/null && \
+	echo "$(DYNAMODB_LOCAL_SHA256)  $(DYNAMODB_LOCAL).tgz" | sha256sum --check --quiet && \
+	tar xzf $(DYNAMODB_LOCAL).tgz && rm $(DYNAMODB_LOCAL).tgz && cd .. && mv dynamodb-local.part dynamodb-local
 
 .tools/schemathesis/installed: constraints-schemathesis.txt
 	@echo "installing an HTTP API fuzzer into .tools"

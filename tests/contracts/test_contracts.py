@@ -1,10 +1,12 @@
-"""Two emulators of AWS and the simulated one keep the contracts: none of them is the truth."""
+"""Three emulators of AWS and the simulated one keep the contracts: none of them is the truth."""
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.session import Clients
 from tests.contracts.parts import Contract, Parts
 from tests.contracts.queue import QUEUE_CONTRACTS
@@ -33,6 +35,29 @@ async def test_the_emulated_aws_keeps(contract: Contract, aws: Aws) -> None:
 @pytest.mark.parametrize("contract", SERIAL_CONTRACTS, ids=lambda one: one.__name__)
 async def test_the_other_emulated_aws_keeps(contract: Contract, moto: Clients) -> None:
     await contract(_emulated(await provisioned(moto)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("contract", STORE_CONTRACTS, ids=lambda one: one.__name__)
+async def test_dynamodb_local_keeps(contract: Contract, aws: Aws, dynamodb_local: Clients) -> None:
+    await _copy_table(aws.names.table, aws.clients, dynamodb_local)
+    await contract(replace(_emulated(aws), store=DynamoDbStore(dynamodb_local, aws.names.table)))
+
+
+async def _copy_table(name: str, source: Clients, target: Clients) -> None:
+    """Create a table like that of another server, without its content."""
+    table: Any = (await source.dynamodb.describe_table(TableName=name))["Table"]
+    indexes: Any = [
+        {key: index[key] for key in ("IndexName", "KeySchema", "Projection")}
+        for index in table["GlobalSecondaryIndexes"]
+    ]
+    await target.dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=table["AttributeDefinitions"],
+        KeySchema=table["KeySchema"],
+        GlobalSecondaryIndexes=indexes,
+    )
 
 
 @each_contract
