@@ -6,6 +6,7 @@ import gc
 import random
 import signal
 import socket
+from collections.abc import Awaitable, Callable
 
 from fraudd import __version__
 from fraudd.aws.session import Clients, open_clients
@@ -24,6 +25,7 @@ from fraudd.daemon.watchdog import Watchdog
 from fraudd.engine.engine import Engine
 from fraudd.ports import Ports
 from fraudd.telemetry import log
+from fraudd.telemetry.loops import keep_running
 from fraudd.telemetry.metrics import Metrics
 from fraudd.wiring import adapters, aws_terms, engine_terms, longest_stop_seconds
 
@@ -57,6 +59,7 @@ class Daemon:
         rng = random.SystemRandom()
         self._lifecycle = Lifecycle(started_at=clock.now())
         self._releasing = False
+        self._metrics = metrics
         self.adapters = adapters(config, clients, clock)
         self.scorers = Scorers(
             config,
@@ -123,14 +126,15 @@ class Daemon:
         """Serve and consume until stopped. Then the consumers drain, and HTTP closes last."""
         try:
             async with asyncio.TaskGroup() as background:
-                tasks = [
-                    background.create_task(self.adapters.connections.close_idle()),
-                    background.create_task(self._loop_lag.run()),
-                ]
+                loops = {
+                    "idle_connections": self.adapters.connections.close_idle,
+                    "loop_lag": self._loop_lag.run,
+                }
+                tasks = [self._start(background, name, loop) for name, loop in loops.items()]
                 await self._http.start(listening)
                 self._report_ready(listening)
-                tasks.append(background.create_task(self._watchdog.run()))
-                tasks.append(background.create_task(self._reloads.run()))
+                tasks.append(self._start(background, "watchdog", self._watchdog.run))
+                tasks.append(self._start(background, "reloads", self._reloads.run))
                 await self._engine.run()
                 self._lifecycle.phase = "closing"
                 await self._http.drain(listening, patient=not self._releasing)
@@ -140,6 +144,11 @@ class Daemon:
             await self._http.close()
             await self.adapters.connections.close()
         log.info("daemon.stopped")
+
+    def _start(
+        self, group: asyncio.TaskGroup, name: str, loop: Callable[[], Awaitable[None]]
+    ) -> asyncio.Task[None]:
+        return group.create_task(keep_running(name, loop, metrics=self._metrics))
 
     def handle_signals(self) -> None:
         """Stop on SIGTERM and SIGINT, and reload on SIGHUP."""

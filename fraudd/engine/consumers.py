@@ -7,6 +7,7 @@ database, where its visibility timeout would run out. ``poll_plan.py`` decides w
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from fraudd.engine.breaker import Go, Wait, WaitForChange
 from fraudd.engine.guard import Guard
@@ -18,6 +19,7 @@ from fraudd.engine.worker import Worker
 from fraudd.errors import Unavailable
 from fraudd.ports import Clock, Message, Permit, Permits, Queues
 from fraudd.telemetry import log
+from fraudd.telemetry.loops import keep_running
 from fraudd.telemetry.metrics import Metrics
 
 #: How much later than its wait SQS may answer a long poll.
@@ -85,9 +87,13 @@ class Consumers:
     async def run(self) -> None:
         """Poll and work until ``stop``, then drain."""
         async with asyncio.TaskGroup() as group:
-            self._pollers = [group.create_task(self._poll(group))]
+            loops = {"poll": self._poll}
             if "bulk" in self._queues:
-                self._pollers.append(group.create_task(self._poll_bulk(group)))
+                loops["poll_bulk"] = self._poll_bulk
+            self._pollers = [
+                group.create_task(keep_running(name, partial(loop, group), metrics=self._metrics))
+                for name, loop in loops.items()
+            ]
             await self._stopping.wait()
             for poller in self._pollers:
                 # A cancelled long poll may still take a message, which then waits out its

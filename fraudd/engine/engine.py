@@ -27,6 +27,7 @@ from fraudd.ports import Clock, Message, Permit, Permits, Ports, Scorer
 from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import Lane, Record
 from fraudd.telemetry.clock_skew import ClockSkew
+from fraudd.telemetry.loops import keep_running
 from fraudd.telemetry.metrics import Metrics
 
 
@@ -95,13 +96,16 @@ class Engine:
 
     async def run(self) -> None:
         """Consume, sweep and sample until ``stop`` is called and the drain has ended."""
-        runs = [
-            self.sweeper.run,
-            self.waiters.run,
-            *(sampler.run for sampler in self.samplers.values()),
-        ]
+        loops = {
+            "sweeper": self.sweeper.run,
+            "waiters": self.waiters.run,
+            **{f"sampler_{lane}": sampler.run for lane, sampler in self.samplers.items()},
+        }
         async with asyncio.TaskGroup() as background:
-            tasks = [background.create_task(run()) for run in runs]
+            tasks = [
+                background.create_task(keep_running(name, loop, metrics=self._metrics))
+                for name, loop in loops.items()
+            ]
             await self.consumers.run()
             for task in tasks:
                 task.cancel()

@@ -22,6 +22,11 @@ from fraudd.prediction.record import Lane
 _RUN_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 2, 5, 10, 20, 30, 60, 120, 300)
 _HTTP_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _SCORES = tuple(tenth / 10 for tenth in range(1, 10))
+#: The background loops of a daemon.
+LOOPS = (
+    *("poll", "poll_bulk", "sweeper", "sampler_interactive", "sampler_bulk", "waiters"),
+    *("idle_connections", "loop_lag", "reloads", "watchdog"),
+)
 
 
 class Metrics:
@@ -64,6 +69,9 @@ class Metrics:
         self.reloads = self._counter(
             "fraudd_reloads", "Reloads of feature SQL and model at SIGHUP, by outcome.", "outcome"
         )
+        self.loop_errors = self._counter(
+            "fraudd_loop_errors", "Unexpected errors of a background loop, by loop.", "loop"
+        )
         self._aws_calls = self._counter(
             "fraudd_aws_calls", "AWS API calls, not counting retries.", "operation"
         )
@@ -81,11 +89,7 @@ class Metrics:
             registry=self.registry,
         )
         self._http_children: dict[tuple[str, str, str], Histogram] = {}
-        # Prometheus sees no increase in a series that first appears as 1, so these start at 0.
-        for outcome in ("done", "failed"):
-            self.messages.labels(outcome)
-        for outcome in ("done", "refused"):
-            self.reloads.labels(outcome)
+        self._start_at_zero()
 
     def aws_called(self, operation: str) -> None:
         """Count a call of AWS."""
@@ -119,6 +123,15 @@ class Metrics:
     def exposition(self) -> bytes:
         """Write all metrics in Prometheus' text format, version 0.0.4."""
         return generate_latest(self.registry)
+
+    def _start_at_zero(self) -> None:
+        """Create the series of alerts. Prometheus sees no increase in one that begins at 1."""
+        for outcome in ("done", "failed"):
+            self.messages.labels(outcome)
+        for outcome in ("done", "refused"):
+            self.reloads.labels(outcome)
+        for loop in LOOPS:
+            self.loop_errors.labels(loop)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
