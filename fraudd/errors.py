@@ -46,6 +46,13 @@ class RunError(Exception):
         self.detail = detail
 
 
+class Unreadable(RunError):
+    """The store has a record that this version cannot read. Only this entity is affected."""
+
+    def __init__(self, entity_id: str, detail: str) -> None:
+        super().__init__("record_unreadable", f"the record of {entity_id} cannot be read: {detail}")
+
+
 class PermanentError(RunError):
     """Another attempt would fail, too: the entity is unknown, or a feature is not a number."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fraudd.aws.attributes import string_attributes
-from fraudd.errors import Unavailable
+from fraudd.errors import BackPressure, Unavailable
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -173,7 +173,7 @@ class BatchReader:
         )
 
     async def get(self, entity_id: str) -> TableItem | None:
-        """Read an item. Raises what the call raises, ``Unavailable`` if it stays unprocessed."""
+        """Read an item. Raises what the call raises, ``BackPressure`` if it stays unprocessed."""
         delay = waited = 0.0
         while True:
             try:
@@ -184,7 +184,7 @@ class BatchReader:
             if waited > self._patience_seconds:
                 seconds = self._patience_seconds
                 detail = f"throttled: BatchGetItem left {entity_id} unprocessed for {seconds:g} s"
-                raise Unavailable("store", detail)
+                raise BackPressure("store", detail)
             await asyncio.sleep(delay)
 
     async def _read(self, entity_ids: list[str]) -> Sequence[TableItem | Exception | None]:

@@ -7,8 +7,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from fraudd.aws.attributes import dead_letter_url, parse_redrive_policy
-from fraudd.aws.session import Clients, translated
+from fraudd.aws.session import Clients
 from fraudd.aws.sqs import MAX_ATTRIBUTES, ignore_expired_receipt
+from fraudd.aws.translation import translated
 from fraudd.errors import RunError, Unavailable
 from fraudd.prediction.events import SENT
 

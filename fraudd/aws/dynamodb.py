@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from botocore.exceptions import ClientError
 from pydantic_core import from_json
 
 from fraudd.aws.batching import BatchReader
-from fraudd.aws.session import Clients, translated
-from fraudd.errors import Unavailable
+from fraudd.aws.session import Clients
+from fraudd.aws.translation import translated
+from fraudd.errors import Unavailable, Unreadable
 from fraudd.ports import Applied, Entry, Page
-from fraudd.prediction.record import Record, Transition, Value, already_applied
+from fraudd.prediction.record import Record, State, Transition, Value, already_applied
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.type_defs import AttributeValueTypeDef
@@ -37,6 +38,7 @@ _NUMBERS = frozenset(
     }
 )
 _JSON = frozenset({"result", "error"})
+_STATES = frozenset(get_args(State))
 _STRINGS = frozenset({"entity_id", "state", "run_id", "worker", "listed", "traceparent", "lane"})
 
 
@@ -54,8 +56,7 @@ class DynamoDbStore:
     async def get(self, entity_id: str) -> Record | None:
         """Read a record with strong consistency, in one call with other reads of this moment."""
         with translated("store"):
-            item = await self._reads.get(entity_id)
-        return _record(item)
+            return _record(entity_id, await self._reads.get(entity_id))
 
     async def apply(self, transition: Transition) -> Applied:
         """Apply a transition with one conditional write.
@@ -64,7 +65,7 @@ class DynamoDbStore:
         whose response was lost. If the item shows that the first attempt succeeded, the transition
         counts as applied.
         """
-        with translated("store"):
+        with translated("store", of_a_run=True):
             try:
                 answer = await self._dynamodb.update_item(
                     TableName=self._table,
@@ -76,12 +77,35 @@ class DynamoDbStore:
             except ClientError as error:
                 if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                     raise
-                old = _record(error.response.get("Item"))  # type: ignore[arg-type]
+                item: Any = error.response.get("Item")
+                old = _record(transition.entity_id, item)
                 return Applied(already_applied(transition, old), old)
-        return Applied(True, _record(answer["Attributes"]))
+            return Applied(True, _record(transition.entity_id, answer["Attributes"]))
 
     async def listed(self, listed: str, *, until: int, after: Entry | None) -> Page:
-        """Read a page of the sparse index up to ``listed_at`` = ``until``, oldest entries first."""
+        """Read a page of the sparse index up to ``listed_at`` = ``until``, oldest entries first.
+
+        DynamoDB refuses to start behind ``until``, which happens after a clock was set back. Then
+        the page begins at the first entry.
+        """
+        try:
+            with translated("store"):
+                return await self._page(listed, until=until, after=after)
+        except Unavailable as error:
+            if after is not None and "ExclusiveStartKey" in error.detail:
+                return await self.listed(listed, until=until, after=None)
+            raise self._explained(error) from error
+
+    def _explained(self, error: Unavailable) -> Unavailable:
+        if "index" not in error.detail:
+            return error
+        return Unavailable(
+            "store",
+            f"the index by_state of table {self._table} is missing or still being filled;"
+            f" 'fraudd provision' creates a missing one: {error.detail}",
+        )
+
+    async def _page(self, listed: str, *, until: int, after: Entry | None) -> Page:
         start: Any = {}
         if after is not None:
             start["ExclusiveStartKey"] = {
@@ -89,16 +113,15 @@ class DynamoDbStore:
                 "listed_at": {"N": str(after.listed_at)},
                 "entity_id": {"S": after.entity_id},
             }
-        with translated("store"):
-            answer = await self._dynamodb.query(
-                TableName=self._table,
-                IndexName="by_state",
-                KeyConditionExpression="#listed = :listed AND #listed_at <= :until",
-                ExpressionAttributeNames={"#listed": "listed", "#listed_at": "listed_at"},
-                ExpressionAttributeValues={":listed": {"S": listed}, ":until": {"N": str(until)}},
-                Limit=_PAGE_SIZE,
-                **start,
-            )
+        answer = await self._dynamodb.query(
+            TableName=self._table,
+            IndexName="by_state",
+            KeyConditionExpression="#listed = :listed AND #listed_at <= :until",
+            ExpressionAttributeNames={"#listed": "listed", "#listed_at": "listed_at"},
+            ExpressionAttributeValues={":listed": {"S": listed}, ":until": {"N": str(until)}},
+            Limit=_PAGE_SIZE,
+            **start,
+        )
         entries = [
             Entry(int(item["listed_at"]["N"]), item["entity_id"]["S"]) for item in answer["Items"]
         ]
@@ -171,16 +194,33 @@ def _encoded(attribute: str, value: Value) -> "AttributeValueTypeDef":
     return {"N": str(value)} if attribute in _NUMBERS else {"S": str(value)}
 
 
-def _record(item: "Mapping[str, AttributeValueTypeDef] | None") -> Record | None:
-    """Parse an item. Attributes that this version does not know are ignored."""
+def _record(entity_id: str, item: "Mapping[str, AttributeValueTypeDef] | None") -> Record | None:
+    """Parse an item. Attributes that this version does not know are ignored.
+
+    Raises ``Unreadable`` with the attribute.
+    """
     if not item:
         return None
     fields: dict[str, Any] = {}
     for attribute, typed in item.items():
-        if attribute in _NUMBERS:
-            fields[attribute] = int(typed["N"])
-        elif attribute in _JSON:
-            fields[attribute] = from_json(typed["S"])
-        elif attribute in _STRINGS:
-            fields[attribute] = typed["S"]
-    return Record(**fields)
+        try:
+            if attribute in _NUMBERS:
+                fields[attribute] = int(typed["N"])
+            elif attribute in _JSON:
+                fields[attribute] = _outcome(typed["S"])
+            elif attribute in _STRINGS:
+                fields[attribute] = typed["S"]
+        except KeyError:
+            raise Unreadable(entity_id, f"{attribute} is of type {', '.join(typed)}") from None
+        except ValueError as error:
+            raise Unreadable(entity_id, f"{attribute}: {error}") from None
+    if fields.get("state") not in _STATES:
+        raise Unreadable(entity_id, f"its state is {fields.get('state')!r}")
+    return Record(**{"entity_id": entity_id, **fields})
+
+
+def _outcome(text: str) -> Any:
+    outcome = from_json(text)
+    if not isinstance(outcome, dict) or not isinstance(outcome.get("run_id"), str):
+        raise ValueError("is not the JSON of an outcome")
+    return outcome

@@ -1,13 +1,8 @@
-"""The clients of AWS, and the translation of its errors."""
+"""The clients of AWS."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    contextmanager,
-)
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -15,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 from pydantic_core import from_json
 
 from fraudd import __version__
@@ -27,7 +22,7 @@ from fraudd.aws.endpoints import (
     configured_endpoint,
     proxies,
 )
-from fraudd.errors import Misconfigured, RunError, Unavailable
+from fraudd.errors import Misconfigured
 from fraudd.ports import Clock
 from fraudd.telemetry.clock_skew import ClockSkew
 
@@ -36,16 +31,6 @@ if TYPE_CHECKING:
     from types_aiobotocore_sns.client import SNSClient
     from types_aiobotocore_sqs.client import SQSClient
 
-#: AWS rejects the request itself with these codes. A retry would fail, too: this is no outage.
-_REJECTED = frozenset(
-    {
-        "InvalidMessageContents",
-        "InvalidParameter",
-        "InvalidParameterValue",
-        "ItemCollectionSizeLimitExceededException",
-        "ValidationException",
-    }
-)
 #: The operations of DynamoDB that return items.
 _OPERATIONS_WITH_ITEMS = ("GetItem", "BatchGetItem", "UpdateItem", "Query")
 
@@ -199,30 +184,6 @@ def _parse_items(
         with contextlib.suppress(ValueError):  # botocore's parser reports invalid JSON
             customized_response_dict.update(from_json(response_dict["body"]))
             response_dict["body"] = b"{}"
-
-
-@contextmanager
-def translated(part: str) -> Iterator[None]:
-    """Translate errors of AWS and of the network into ``Unavailable``.
-
-    If AWS rejects the request itself, it is a ``RunError``.
-    """
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "unknown")
-        text = error.response.get("Error", {}).get("Message", "")
-        detail = f"{error.operation_name}: {code}: {text}".rstrip(": ")
-        if code in _REJECTED:
-            raise RunError("refused_by_aws", f"{part}: {detail}") from error
-        raise Unavailable(part, detail) from error
-    except (BotoCoreError, OSError, TimeoutError) as error:
-        raise Unavailable(part, str(error) or type(error).__name__) from error
-
-
-def code_of(error: ClientError) -> str:
-    """The code of an error, without the name of a service, which some services put before it."""
-    return str(error.response.get("Error", {}).get("Code", "")).rpartition(".")[2]
 
 
 def _client_config(terms: AwsTerms, limits: _Limits, endpoint_url: str | None) -> AioConfig:

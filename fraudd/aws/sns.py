@@ -4,7 +4,8 @@ import asyncio
 import json
 
 from fraudd.aws.attributes import string_attributes
-from fraudd.aws.session import Clients, translated
+from fraudd.aws.session import Clients
+from fraudd.aws.translation import translated
 from fraudd.prediction.events import Completion, RequestEvent
 
 
@@ -24,7 +25,7 @@ class SnsTopics:
         There is time for one attempt only, because a client waits. If it fails, the sweeper
         sends the message later.
         """
-        with translated("topics"):
+        with translated("topics", of_a_run=True):
             async with asyncio.timeout(self._patience_seconds):
                 await self._sns.publish(
                     TopicArn=self._requests_arn,
@@ -34,7 +35,7 @@ class SnsTopics:
 
     async def announce(self, completion: Completion) -> None:
         """Publish the completion event of a run, with attributes for filter policies."""
-        with translated("topics"):
+        with translated("topics", of_a_run=True):
             await self._sns.publish(
                 TopicArn=self._completions_arn,
                 Message=json.dumps(completion.event),

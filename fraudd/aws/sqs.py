@@ -10,10 +10,13 @@ from botocore.exceptions import ClientError
 
 from fraudd.aws.attributes import dead_letter_url, parse_redrive_policy, string_attributes
 from fraudd.aws.batching import BatchSender
-from fraudd.aws.session import Clients, translated
+from fraudd.aws.session import Clients
+from fraudd.aws.translation import code_of, translated
+from fraudd.errors import Unavailable
 from fraudd.ports import PARTS, Clock, Depth, Message
 from fraudd.prediction.events import DETAIL, REASON, SENT, RequestEvent
 from fraudd.prediction.record import Lane
+from fraudd.telemetry import log
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.literals import QueueAttributeFilterType
@@ -68,12 +71,16 @@ class SqsQueue:
                 MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
                 MessageAttributeNames=["All"],
             )
-        now = self._clock.now()
-        return [_message(message, now, self._lane) for message in answer.get("Messages", [])]
+            now = self._clock.now()
+            return [
+                message
+                for received in answer.get("Messages", [])
+                if (message := _message(received, now, self._lane)) is not None
+            ]
 
     async def send(self, event: RequestEvent) -> None:
         """Send a wake-up message to this queue, in one call with other sends of this moment."""
-        with translated(self._part):
+        with translated(self._part, of_a_run=True):
             await self._sender.send(event.to_json(), event.attributes)
 
     async def delete(self, message: Message) -> None:
@@ -92,7 +99,7 @@ class SqsQueue:
 
     async def send_again(self, message: Message, seconds: float) -> None:
         """Send a copy with a new receive count, delayed by ``seconds``, then delete the message."""
-        with translated(self._part):
+        with translated(self._part, of_a_run=True):
             await self._sqs.send_message(
                 QueueUrl=self.url,
                 MessageBody=message.body,
@@ -103,7 +110,7 @@ class SqsQueue:
 
     async def dead_letter(self, message: Message, *, reason: str, detail: str) -> None:
         """Send a copy with ``fraudd.reason`` to the dead-letter queue, then delete the message."""
-        with translated(self._part):
+        with translated("dead_letter_queue", of_a_run=True):
             await self._sqs.send_message(
                 QueueUrl=self.dead_letter_url,
                 MessageBody=message.body,
@@ -121,20 +128,29 @@ class SqsQueue:
 
         Both lanes share the dead-letter queue, so only the interactive queue counts it.
         """
-        counts = await self._counts(self.url, "RedrivePolicy")
-        self._max_receive_count = parse_redrive_policy(
-            counts.get("RedrivePolicy")
-        ).max_receive_count
-        dead_lettered = None
-        if self._lane == "interactive":
-            dead_counts = await self._counts(self.dead_letter_url)
-            dead_lettered = int(dead_counts["ApproximateNumberOfMessages"])
-        return Depth(
-            visible=int(counts["ApproximateNumberOfMessages"]),
-            in_flight=int(counts["ApproximateNumberOfMessagesNotVisible"]),
-            delayed=int(counts["ApproximateNumberOfMessagesDelayed"]),
-            dead_lettered=dead_lettered,
-        )
+        with translated(self._part):
+            counts = await self._counts(self.url, "RedrivePolicy")
+            self._max_receive_count = parse_redrive_policy(
+                counts.get("RedrivePolicy")
+            ).max_receive_count
+            return Depth(
+                visible=int(counts["ApproximateNumberOfMessages"]),
+                in_flight=int(counts["ApproximateNumberOfMessagesNotVisible"]),
+                delayed=int(counts["ApproximateNumberOfMessagesDelayed"]),
+                dead_lettered=await self._dead_lettered(),
+            )
+
+    async def _dead_lettered(self) -> int | None:
+        """Count the dead letters. None: the bulk queue, or the dead-letter queue is unreachable."""
+        if self._lane == "bulk":
+            return None
+        try:
+            with translated("dead_letter_queue"):
+                counts = await self._counts(self.dead_letter_url)
+                return int(counts["ApproximateNumberOfMessages"])
+        except Unavailable as error:
+            log.warning("queue.sample_failed", lane=self._lane, error=str(error))
+            return None
 
     async def check(self) -> None:
         """Check that the queue exists, and find its dead-letter queue."""
@@ -149,16 +165,15 @@ class SqsQueue:
                 self.dead_letter_url = await dead_letter_url(self._sqs, self.url, redrive)
 
     async def _counts(self, url: str, *more: "QueueAttributeFilterType") -> Mapping[str, str]:
-        with translated(self._part):
-            answer = await self._sqs.get_queue_attributes(
-                QueueUrl=url,
-                AttributeNames=[
-                    "ApproximateNumberOfMessages",
-                    "ApproximateNumberOfMessagesNotVisible",
-                    "ApproximateNumberOfMessagesDelayed",
-                    *more,
-                ],
-            )
+        answer = await self._sqs.get_queue_attributes(
+            QueueUrl=url,
+            AttributeNames=[
+                "ApproximateNumberOfMessages",
+                "ApproximateNumberOfMessagesNotVisible",
+                "ApproximateNumberOfMessagesDelayed",
+                *more,
+            ],
+        )
         return cast("Mapping[str, str]", answer["Attributes"])
 
 
@@ -166,33 +181,40 @@ class SqsQueue:
 def ignore_expired_receipt() -> Iterator[None]:
     """Ignore errors about a receipt handle whose message is deleted, or visible again.
 
-    A standard queue reports it with one of three errors, or not at all.
+    SQS reports it with one of three codes, or not at all. The text of ``InvalidParameterValue``
+    differs: the receipt handle has expired, or the message does not exist.
     """
     try:
         yield
     except ClientError as error:
-        details = error.response["Error"]
-        code = details["Code"].removeprefix("AWS.SimpleQueueService.")
-        expired = code == "InvalidParameterValue" and "expired" in details["Message"]
-        if code not in ("ReceiptHandleIsInvalid", "MessageNotInflight") and not expired:
+        code = code_of(error)
+        text = str(error.response.get("Error", {}).get("Message", ""))
+        gone = code == "InvalidParameterValue" and "ReceiptHandle" in text
+        if code not in ("ReceiptHandleIsInvalid", "MessageNotInflight") and not gone:
             raise
 
 
-def _message(received: "MessageTypeDef", now: int, lane: Lane) -> Message:
-    return Message(
-        message_id=received["MessageId"],
-        receipt_handle=received["ReceiptHandle"],
-        body=received["Body"],
-        attributes={
-            name: value["StringValue"]
-            for name, value in received.get("MessageAttributes", {}).items()
-            if "StringValue" in value
-        },
-        receive_count=int(received["Attributes"]["ApproximateReceiveCount"]),
-        sent_at=int(received["Attributes"]["SentTimestamp"]),
-        received_at=now,
-        lane=lane,
-    )
+def _message(received: "MessageTypeDef", now: int, lane: Lane) -> Message | None:
+    """Parse a message. None: it cannot be read. It comes back after its visibility timeout."""
+    try:
+        return Message(
+            message_id=received["MessageId"],
+            receipt_handle=received["ReceiptHandle"],
+            body=received["Body"],
+            attributes={
+                name: value["StringValue"]
+                for name, value in received.get("MessageAttributes", {}).items()
+                if "StringValue" in value
+            },
+            receive_count=int(received["Attributes"]["ApproximateReceiveCount"]),
+            sent_at=int(received["Attributes"]["SentTimestamp"]),
+            received_at=now,
+            lane=lane,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        message_id = received.get("MessageId")
+        log.error("queue.message_unreadable", lane=lane, message_id=message_id, error=repr(error))
+        return None
 
 
 def _copied(message: Message, added: Mapping[str, str]) -> dict[str, Any]:

@@ -113,9 +113,10 @@ class QueueSection(_Section):
     url: str
     bulk_url: str | None = None
     dead_letter_url: str | None = None
-    #: SQS has whole seconds: up to 20 for a long poll, up to 43,200 for the visibility timeout.
+    #: SQS has whole seconds, and up to 20 of them for a long poll. It hides a message for twelve
+    #: hours in all, so a heartbeat with a long visibility timeout would be refused.
     wait_seconds: Annotated[int, Field(ge=0, le=20)] = 20
-    visibility_timeout_seconds: Annotated[int, Field(ge=10, le=43_200)] = 120
+    visibility_timeout_seconds: Annotated[int, Field(ge=10, le=1_800)] = 120
 
 
 class TopicsSection(_Section):

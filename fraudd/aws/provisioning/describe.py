@@ -14,7 +14,8 @@ from botocore.exceptions import ClientError
 from fraudd.aws.attributes import parse_redrive_policy
 from fraudd.aws.provisioning.resources import INDEX, Attributes, Part, Place, key_of
 from fraudd.aws.provisioning.states import IndexState, QueueState, Subscription, TableState
-from fraudd.aws.session import Clients, code_of, translated
+from fraudd.aws.session import Clients
+from fraudd.aws.translation import code_of, translated
 from fraudd.errors import Unavailable
 
 #: SQS reports a missing queue by its old code if the answer has the header

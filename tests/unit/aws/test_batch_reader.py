@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fraudd.aws.batching import BatchReader, TableItem
 from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.aws.session import Clients
-from fraudd.errors import Unavailable
+from fraudd.errors import BackPressure, Unavailable
 from fraudd.telemetry.clock_skew import ClockSkew
 from tests.simulation.loop import run_virtually
 
@@ -266,7 +266,7 @@ def test_keys_left_unprocessed_for_too_long_are_unavailable() -> None:
         began = asyncio.get_running_loop().time()
         answers = await asked(reads(table), ["shop-1", "shop-2", "shop-3"])
         assert names(answers[:1]) == ["shop-1"]
-        assert [type(error) for error in answers[1:]] == [Unavailable, Unavailable]
+        assert [type(error) for error in answers[1:]] == [BackPressure, BackPressure]
         assert "left shop-2 unprocessed" in str(answers[1])
         assert asyncio.get_running_loop().time() - began < 5.0
 
@@ -288,7 +288,7 @@ def test_who_asks_for_the_same_does_not_renew_the_patience_of_those_before() -> 
         async with asyncio.TaskGroup() as group:
             others = group.create_task(ask_all_the_time())
             answers = await asked(gathering, ["shop-1", "shop-2"])
-            assert [type(error) for error in answers] == [Unavailable, Unavailable]
+            assert [type(error) for error in answers] == [BackPressure, BackPressure]
             assert loop.time() < 0.5
             others.cancel()
 
