@@ -38,12 +38,17 @@ class Full(Exception):
 
 
 class RunError(Exception):
-    """An attempt failed. ``type`` is a stable slug, ``detail`` is a sentence for a reader."""
+    """An attempt failed. ``type`` is a stable slug, ``detail`` is a sentence for a reader.
 
-    def __init__(self, type_: str, detail: str) -> None:
+    ``answered`` is False if the part that was called gave no answer: fraudd's own time limit ended
+    the call. Such an error does not show that the part works.
+    """
+
+    def __init__(self, type_: str, detail: str, *, answered: bool = True) -> None:
         super().__init__(f"{type_}: {detail}")
         self.type = type_
         self.detail = detail
+        self.answered = answered
 
 
 class Unreadable(RunError):

@@ -176,9 +176,14 @@ def engine_terms(config: Config) -> EngineTerms:
 
 
 def longest_stop_seconds(config: Config) -> float:
-    """Return the maximum time that a stop takes: the open poll, the drain, and the release."""
+    """Return the maximum time that a stop takes: the open poll, the drain, and the release.
+
+    Before the release, the statements of unfinished runs are killed. If the
+    database does not answer, one timeout to connect and one for the kill are enough for all.
+    """
     polling = config.queue.wait_seconds + POLL_MARGIN_SECONDS
-    return polling + config.consumers.drain_seconds + _RELEASING_SECONDS
+    killing = 2 * config.database.connect_timeout_seconds
+    return polling + config.consumers.drain_seconds + killing + _RELEASING_SECONDS
 
 
 def tokens(config: Config) -> Tokens | None:

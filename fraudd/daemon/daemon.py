@@ -179,6 +179,7 @@ class Daemon:
         self._watchdog.beat("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int(max_seconds * 1e6)}")
         log.info("daemon.stopping", runs=len(self._engine.consumers.jobs))
         self._engine.stop()
+        self.adapters.connections.hurry()
         self._http.announce_drain()
 
     async def _replace_scorers(self) -> None:

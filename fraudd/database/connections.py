@@ -12,16 +12,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from fraudd.aio import uncancelled
+from fraudd.database.killer import Killer
 from fraudd.database.permits import Permits
 from fraudd.database.server import Server
-from fraudd.database.session import Killer, Session
-from fraudd.errors import BackPressure, TransientError, Unavailable
+from fraudd.database.session import Session
+from fraudd.errors import BackPressure, RunError, TransientError, Unavailable
 from fraudd.ports import Clock, Permit
 from fraudd.telemetry import log
 
+# UNIX_TIMESTAMP(NOW()) is an hour off in the hour that the end of summer time repeats.
 # Both schemas show the status to every account, MySQL's even without performance_schema = ON.
 _INSTANT = """\
-SELECT NOW(3), ROUND(UNIX_TIMESTAMP(NOW(3)) * 1000),
+SELECT NOW(3), TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000,
        (SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM {schema}.global_status
          WHERE VARIABLE_NAME = 'Threads_running')"""
 _MARIADB_INSTANT = _INSTANT.format(schema="information_schema")
@@ -49,7 +51,9 @@ class Snapshot:
 
     async def local_time(self, epoch_ms: int) -> datetime:
         """Convert a time to the session's time zone, as in ``as_of``."""
-        rows = await self.query("SELECT FROM_UNIXTIME(%(s)s)", {"s": epoch_ms / 1000})
+        rows = await self.query(
+            "SELECT FROM_UNIXTIME(%(s)s)", {"s": epoch_ms / 1000}, whose="fraudd"
+        )
         moment = rows.rows[0][0]
         assert isinstance(moment, datetime), "only NULL gives none"
         return moment
@@ -63,7 +67,8 @@ class Snapshot:
             raise Unavailable(
                 "database", f"the server supports no snapshots: {begin} gives a warning"
             )
-        instant = await self.query(_MARIADB_INSTANT if self._session.mariadb else _MYSQL_INSTANT)
+        sql = _MARIADB_INSTANT if self._session.mariadb else _MYSQL_INSTANT
+        instant = await self.query(sql, whose="fraudd", seconds=seconds)
         self.as_of = instant.rows[0][0]
         self.as_of_ms, self.threads_running = (int(value) for value in instant.rows[0][1:])
 
@@ -101,32 +106,52 @@ class Connections:
         return sum(slot.session is not None for slot in self._slots)
 
     @asynccontextmanager
-    async def snapshot(self, permit: Permit) -> AsyncIterator[Snapshot]:
+    async def snapshot(
+        self, permit: Permit, *, seconds: float | None = None
+    ) -> AsyncIterator[Snapshot]:
         """Take a snapshot on the permit's connection, which is opened if needed.
 
+        The snapshot lasts at most ``seconds`` from its beginning: connecting does not count.
         Raises ``TransientError``, ``Unavailable`` or ``BackPressure``, also from its body. After
         any error the statement is killed and the connection closed, because its state is unknown.
-        A lost connection is replaced at once: if that fails, the server is unreachable.
+        A lost connection is replaced at once: if that fails, the server is unreachable. It is also
+        unreachable if it gave no answer and cannot be asked to kill the statement.
         """
         slot = self._slots[permit.number]
-        limit = self._server.timeouts.snapshot_seconds
         async with slot.lock:
             slot.idle_since = None
             try:
-                async with asyncio.timeout(limit) as timeout:
-                    snapshot = await self._start_snapshot(slot)
+                snapshot = await self._start_snapshot(slot)
+                async with self._time_limit(seconds):
                     yield snapshot
                     await snapshot.end(seconds=self._server.timeouts.connect_seconds)
-            except BaseException as error:
-                await _close(slot)
-                if isinstance(error, TimeoutError) and timeout.expired():
-                    detail = f"the snapshot exceeded its time limit of {limit:g} s"
-                    raise SnapshotTimeout("snapshot_timeout", detail) from None
-                if isinstance(error, TransientError) and error.type == "connection_lost":
+            except TransientError as error:
+                await _close_after(error, slot)
+                if error.type == "connection_lost":
                     await self._open(slot)
                     self._keep(slot)
                 raise
+            except BaseException:
+                await _close(slot)
+                raise
             self._keep(slot)
+
+    @asynccontextmanager
+    async def _time_limit(self, seconds: float | None) -> AsyncIterator[None]:
+        limit = self._server.timeouts.snapshot_seconds
+        limit = limit if seconds is None else min(limit, seconds)
+        try:
+            async with asyncio.timeout(limit) as timeout:
+                yield
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            detail = f"the snapshot exceeded its time limit of {limit:g} s"
+            raise SnapshotTimeout("snapshot_timeout", detail, answered=False) from None
+
+    def hurry(self) -> None:
+        """From now on, close a connection at once if its statement cannot be killed."""
+        self._killer.hurries = True
 
     async def close_idle(self) -> None:
         """Close idle connections, forever.
@@ -179,11 +204,16 @@ class Connections:
         if slot.session is not None:
             try:
                 return await self._snapshot_on(slot.session, connecting_seconds=0.0)
-            except TransientError:
-                await _close(slot)
+            except TransientError as error:
+                await _close_after(error, slot)
         began = self._clock.monotonic()
         session = await self._open(slot)
-        return await self._snapshot_on(session, connecting_seconds=self._clock.monotonic() - began)
+        seconds = self._clock.monotonic() - began
+        try:
+            return await self._snapshot_on(session, connecting_seconds=seconds)
+        except RunError as error:
+            # No statement of a feature file has run yet.
+            raise Unavailable("database", f"no snapshot: {error.detail}") from error
 
     async def _snapshot_on(self, session: Session, *, connecting_seconds: float) -> Snapshot:
         snapshot = Snapshot(session, connecting_seconds=connecting_seconds)
@@ -218,11 +248,26 @@ class Connections:
             self._change.set()
 
 
-async def _close(slot: _Slot) -> None:
-    """Close the connection of a slot, even if cancelled meanwhile."""
+async def _close_after(error: TransientError, slot: _Slot) -> None:
+    """Close the connection after an error.
+
+    Raises ``Unavailable`` if the server gave no answer, and cannot be reached.
+    """
+    unreachable = await _close(slot)
+    if unreachable is not None and not error.answered:
+        detail = f"{error.detail}, and it is unreachable: {unreachable.detail}"
+        raise Unavailable("database", detail) from error
+
+
+async def _close(slot: _Slot) -> Unavailable | None:
+    """Close the connection of a slot, even if cancelled meanwhile.
+
+    If the server cannot be reached to end the statement, returns the reason.
+    """
     session, slot.idle_since = slot.session, None
-    if session is not None:
-        try:
-            await uncancelled(session.close())
-        finally:
-            slot.session = None
+    if session is None:
+        return None
+    try:
+        return await uncancelled(session.close())
+    finally:
+        slot.session = None

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fraudd.database.connections import Snapshot
+from fraudd.database.killer import Killer
 from fraudd.database.server import Server
-from fraudd.database.session import Killer, Session
+from fraudd.database.session import Session
 from fraudd.errors import TransientError
 from fraudd.ports import Clock
 
@@ -111,8 +112,8 @@ async def server_state(snapshot: Snapshot) -> ServerState:
 async def replica_lag(snapshot: Snapshot) -> Lag:
     """Read the lag of a replica.
 
-    Raises ``RunError`` of type ``bad_statement`` if the account lacks the right to read it, and
-    the exceptions that ``ports`` lists.
+    Raises ``Unavailable`` if the account lacks the right to read it, and the exceptions that
+    ``ports`` lists.
     """
     mariadb = "MariaDB" in str((await snapshot.query("SELECT VERSION()")).rows[0][0])
     answer = await snapshot.query("SHOW SLAVE STATUS" if mariadb else "SHOW REPLICA STATUS")

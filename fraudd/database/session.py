@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 import aiomysql
 from pymysql.constants import FIELD_TYPE
 
-from fraudd.database.errors import translated
+from fraudd.database.errors import Whose, translated
+from fraudd.database.killer import Killer, Outcome
 from fraudd.database.server import Connection, Server, connect
-from fraudd.errors import BackPressure, RunError, TransientError, Unavailable
+from fraudd.errors import BackPressure, TransientError, Unavailable
 from fraudd.telemetry import log
 
 T = TypeVar("T")
@@ -52,32 +53,6 @@ class Rows:
     rows: Sequence[Sequence[Any]]
 
 
-class Killer:
-    """Kills statements of this account, one at a time.
-
-    It opens one connection beyond the permits for each kill, and closes it again.
-    """
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._turn = asyncio.Lock()
-
-    async def kill(self, connection: Connection) -> None:
-        """Kill the statement that a connection runs, if any. The connection stays open.
-
-        Raises ``Unavailable``, ``BackPressure``, ``TransientError`` or ``RunError``.
-        """
-        async with self._turn:
-            # Without a database, which distinguishes it in the process list.
-            control = await connect(self._server, database=None)
-            try:
-                with translated():
-                    async with asyncio.timeout(self._server.timeouts.connect_seconds):
-                        await control.query(f"KILL QUERY {connection.thread_id()}")
-            finally:
-                await control.quit()
-
-
 class Session:
     """One open connection. Close it after any error, because its state is then unknown."""
 
@@ -85,9 +60,12 @@ class Session:
         self._connection = connection
         self._killer = killer
         self._deadline_seconds = server.timeouts.query_seconds + _ANSWER_SECONDS
-        #: The driver's call in progress.
+        #: The driver's call in progress, and the time at which the server ends its statement.
         self._call: asyncio.Task[Any] | None = None
+        self._ends_at = 0.0
         self._rows_left = False
+        #: Why a kill did not reach the server.
+        self._unreachable: Unavailable | None = None
 
     @classmethod
     async def open(cls, server: Server, killer: Killer) -> "Session":
@@ -104,25 +82,32 @@ class Session:
 
         Raises ``TransientError`` if the server does not answer within ``seconds``.
         """
-        late = TransientError("connection_lost", f"no answer from the server within {seconds:g} s")
-        await self._uninterrupted(self._connection.query(sql), asyncio.timeout(seconds), late)
+        self._ends_at = asyncio.get_running_loop().time() + seconds
+        await self._uninterrupted(
+            self._connection.query(sql), whose="fraudd", late=_late("connection_lost", seconds)
+        )
         return self._connection.warnings
 
     async def stream(
-        self, sql: str, parameters: Mapping[str, Any] | None = None
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        whose: Whose = "feature file",
+        seconds: float | None = None,
     ) -> AsyncGenerator[Rows, None]:
         """Run one statement and yield its rows in slices, at least one, even if it is empty.
 
         Other tasks run after each slice. The deadline covers the time from the start of the
         statement to its last row. Raises ``RunError``, ``Unavailable`` or ``BackPressure``.
         """
-        deadline = asyncio.get_running_loop().time() + self._deadline_seconds
-        seconds = self._deadline_seconds
-        late = TransientError("query_timeout", f"no answer from the server within {seconds:g} s")
+        seconds = self._deadline_seconds if seconds is None else seconds
+        late = _late("query_timeout", seconds)
+        self._ends_at = asyncio.get_running_loop().time() + seconds
         cursor = await self._connection.cursor(aiomysql.SSCursor)
         call = _execute_and_fetch(cursor, sql, parameters)
         while True:
-            rows = await self._uninterrupted(call, asyncio.timeout_at(deadline), late)
+            rows = await self._uninterrupted(call, whose=whose, late=late)
             self._rows_left = len(rows) == _ROWS_PER_SLICE
             yield _with_columns(cursor, rows)
             if not self._rows_left:
@@ -131,9 +116,16 @@ class Session:
                 await asyncio.sleep(0)
             call = cursor.fetchmany(_ROWS_PER_SLICE)
 
-    async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
+    async def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        whose: Whose = "feature file",
+        seconds: float | None = None,
+    ) -> Rows:
         """Run one statement and return all its rows. Raises what ``stream`` raises."""
-        slices = [part async for part in self.stream(sql, parameters)]
+        slices = [part async for part in self.stream(sql, parameters, whose=whose, seconds=seconds)]
         return Rows(
             slices[0].columns,
             slices[0].numeric,
@@ -141,54 +133,70 @@ class Session:
             [row for part in slices for row in part.rows],
         )
 
-    async def close(self) -> None:
-        """End the statement on the server, then close and wait for the server to close."""
+    async def close(self) -> Unavailable | None:
+        """End the statement on the server, then close and wait for the server to close.
+
+        If the server cannot be reached to end the statement, returns the reason.
+        """
         if self._call is not None:
             await self._end(self._call)
         if self._rows_left and not self._connection.closed:
             await self._kill()
         await self._connection.quit()
+        return self._unreachable
 
     async def _uninterrupted(
-        self, call: Coroutine[Any, Any, T], limit: asyncio.Timeout, late: TransientError
+        self, call: Coroutine[Any, Any, T], *, whose: Whose, late: TransientError
     ) -> T:
         """Await a call of the driver. A cancellation does not stop it. ``close`` does."""
         # In no TaskGroup, which would cancel it: the driver would then drop the connection while
         # the server still works on the statement.
         self._call = task = asyncio.create_task(call)  # noqa: TID251
         try:
-            async with limit:
-                with translated():
+            async with asyncio.timeout_at(self._ends_at):
+                with translated(whose):
                     return await asyncio.shield(task)
         except TimeoutError:
             raise late from None
 
     async def _end(self, call: "asyncio.Task[Any]") -> None:
-        """Kill a statement until the server ends it, or is unreachable."""
-        try:
-            async with asyncio.timeout(self._deadline_seconds):
-                while not call.done() and await self._kill():
-                    await asyncio.wait([call], timeout=_KILL_AGAIN_SECONDS)
-        except TimeoutError:
-            log.warning(
-                "statement.kill_failed", error=f"still running after {self._deadline_seconds:g} s"
-            )
+        """Kill a statement until the server ends it.
+
+        If no kill reaches it, the server ends it at its own deadline. Until then it occupies the
+        connection, and so the permit.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._deadline_seconds
+        while not call.done():
+            outcome = await self._kill()
+            await asyncio.wait([call], timeout=_KILL_AGAIN_SECONDS)
+            if outcome == "ended before" or loop.time() >= give_up_at:
+                break
+            if outcome != "killed" and (self._killer.hurries or loop.time() >= self._ends_at):
+                break
+        if not call.done():
+            error = self._unreachable or "no kill reached the statement"
+            log.warning("statement.kill_failed", error=str(error))
         call.cancel()
         await asyncio.wait([call])
         # Marks an exception as retrieved: it was raised before, or nobody waits for it.
         _ = call.cancelled() or call.exception()
 
-    async def _kill(self) -> bool:
-        """Kill the statement. Returns whether another attempt makes sense."""
+    async def _kill(self) -> Outcome | None:
+        """Kill the statement. Returns None if the server cannot be asked to."""
         try:
-            await self._killer.kill(self._connection)
-        except BackPressure as error:
-            # If no connection becomes free, the statement ends at its own deadline.
+            return await self._killer.kill(self._connection)
+        except Unavailable as error:
             log.debug("statement.kill_delayed", error=str(error))
-        except (Unavailable, RunError, TimeoutError) as error:
-            log.warning("statement.kill_failed", error=str(error))
-            return False
-        return True
+            # A server without a free connection is no unreachable one.
+            if not isinstance(error, BackPressure):
+                self._unreachable = self._unreachable or error
+            return None
+
+
+def _late(type_: str, seconds: float) -> TransientError:
+    detail = f"no answer from the server within {seconds:g} s"
+    return TransientError(type_, detail, answered=False)
 
 
 async def _execute_and_fetch(

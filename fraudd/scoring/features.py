@@ -1,6 +1,5 @@
 """Computes the features of an entity: runs every feature file on one snapshot."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -47,12 +46,12 @@ class Costs:
 
 @dataclass(slots=True)
 class Computation:
-    """One run's values by name, the milliseconds of each file, and the current step."""
+    """One run's values by name, the milliseconds of each file, and the current file."""
 
     values: dict[str, float] = field(default_factory=dict)
     files_ms: dict[str, int] = field(default_factory=dict)
-    #: The current file, or the time before the first one.
-    step: str = "connecting"
+    #: The current file.
+    step: str = ""
 
 
 class SqlFeatures:
@@ -67,23 +66,20 @@ class SqlFeatures:
     async def read(self, entity_id: str, permit: Permit, *, seconds: float) -> FeatureValues:
         """Compute the features as of now, in one snapshot, on the permit's connection.
 
-        After ``seconds`` it raises ``TransientError`` and names the file that was running. Also
-        raises ``RunError``, ``Unavailable`` or ``BackPressure``, each with the name of the file.
+        If the snapshot is open for more than ``seconds``, it raises ``TransientError`` and names
+        the file that was running. Also raises ``RunError``, ``Unavailable`` or ``BackPressure``,
+        each with the name of the file.
         """
         computation = Computation()
         try:
-            async with (
-                asyncio.timeout(seconds) as limit,
-                self._connections.snapshot(permit) as snapshot,
-            ):
-                await self._compute(computation, snapshot, entity_id, snapshot.as_of)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            detail = f"{computation.step}: the run timed out here"
-            raise TransientError("too_slow", detail) from None
+            async with self._connections.snapshot(permit, seconds=seconds) as snapshot:
+                known = await self._compute(computation, snapshot, entity_id, snapshot.as_of)
         except SnapshotTimeout as error:
-            raise TransientError("too_slow", f"{computation.step}: {error.detail}") from None
+            detail = f"{computation.step}: {error.detail}"
+            raise TransientError("too_slow", detail, answered=False) from None
+        if not known:
+            # Raised here, because an error in the snapshot would cost the connection.
+            raise _unknown(entity_id)
         return FeatureValues(
             values=computation.values,
             as_of=snapshot.as_of_ms,
@@ -96,7 +92,8 @@ class SqlFeatures:
     ) -> Mapping[str, float]:
         """Compute the features as of a time, which is in the session's time zone."""
         computation = Computation()
-        await self._compute(computation, snapshot, entity_id, as_of)
+        if not await self._compute(computation, snapshot, entity_id, as_of):
+            raise _unknown(entity_id)
         return computation.values
 
     async def check(self, permit: Permit) -> Mapping[str, float]:
@@ -120,7 +117,8 @@ class SqlFeatures:
 
     async def _compute(
         self, computation: Computation, snapshot: Snapshot, entity_id: str, as_of: datetime
-    ) -> None:
+    ) -> bool:
+        """Run the files. Returns whether the entity exists."""
         for file in self._costs.ordered(self.files.files):
             computation.step = file.name
             began = self._clock.monotonic()
@@ -128,10 +126,14 @@ class SqlFeatures:
             seconds = self._clock.monotonic() - began
             self._costs.add(file.name, seconds)
             if values is None:
-                detail = f"entity unknown: {entity_id} is not on the platform"
-                raise PermanentError("entity_unknown", detail)
+                return False
             computation.values |= values
             computation.files_ms[file.name] = round(seconds * 1000)
+        return True
+
+
+def _unknown(entity_id: str) -> PermanentError:
+    return PermanentError("entity_unknown", f"entity unknown: {entity_id} is not on the platform")
 
 
 async def _values(
@@ -156,4 +158,5 @@ async def _rows(
     except Unavailable as error:
         raise type(error)(error.part, f"{file.name}: {error.detail}") from error
     except RunError as error:
-        raise type(error)(error.type, f"{file.name}: {error.detail}") from error
+        detail = f"{file.name}: {error.detail}"
+        raise type(error)(error.type, detail, answered=error.answered) from error

@@ -9,7 +9,7 @@ from fraudd.config import Config
 from fraudd.database import inspection
 from fraudd.database.connections import Connections
 from fraudd.database.inspection import TRIED_SECONDS, Account, Lag, ServerState
-from fraudd.errors import RunError
+from fraudd.errors import Unavailable
 from fraudd.ports import Permit
 from fraudd.scoring.feature_files import FeatureFiles
 from fraudd.scoring.model import XgboostModel
@@ -72,9 +72,7 @@ async def _check_lag(
     try:
         async with connections.snapshot(permit) as snapshot:
             lag = await inspection.replica_lag(snapshot)
-    except RunError as error:
-        if error.type != "bad_statement":
-            raise
+    except Unavailable as error:
         findings.add(
             warning(
                 f"replica: lag not checked: {error.detail}",
