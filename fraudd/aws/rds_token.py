@@ -3,7 +3,6 @@
 from aiobotocore.session import get_session
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError
 
 from fraudd.errors import Unavailable
 
@@ -25,9 +24,11 @@ class RdsToken:
         self._user = user
         self._region = region
         self._session = get_session()
+        # A role's credentials come from STS in the same region: a VPC may reach no other.
+        self._session.set_config_variable("region", region)
 
     async def sign(self) -> str:
-        """Sign a token, without a network call.
+        """Sign a token. A network call is needed only to renew the role's credentials.
 
         Raises ``Unavailable`` if there are no credentials.
         """
@@ -36,7 +37,11 @@ class RdsToken:
             if credentials is None:
                 raise Unavailable("database", "no AWS credentials to sign an RDS token with")
             frozen = await credentials.get_frozen_credentials()
-        except BotoCoreError as error:
+        except Unavailable:
+            raise
+        except Exception as error:
+            # Providers of credentials have no common error: a rejection by STS is a ClientError,
+            # a missing token file an OSError, and an expired token a RuntimeError.
             raise Unavailable("database", f"cannot sign an RDS token: {error}") from error
         address = f"https://{self._host}:{self._port}/"
         query = {"Action": "connect", "DBUser": self._user}

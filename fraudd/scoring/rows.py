@@ -1,7 +1,7 @@
 """Turns the rows of a feature file into values by name, and checks them first."""
 
 import math
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,8 @@ from fraudd.scoring.feature_files import FeatureFile
 from fraudd.scoring.reducers.base import UnfitRows
 
 _EPOCH = datetime(1970, 1, 1)
+#: xgboost computes with 32 bits, and rejects values that they cannot hold.
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 async def one_row(file: FeatureFile, slices: AsyncIterator[Rows]) -> dict[str, float] | None:
@@ -28,10 +30,12 @@ async def one_row(file: FeatureFile, slices: AsyncIterator[Rows]) -> dict[str, f
     _refuse(_problems_of_one_row(file, rows))
     if not rows.rows:
         return None
-    return {
+    values = {
         name: math.nan if value is None else float(value)
         for name, value in zip(rows.columns, rows.rows[0], strict=True)
     }
+    _refuse(f"column {problem}" for problem in _too_large(values))
+    return values
 
 
 async def reduced_rows(file: FeatureFile, slices: AsyncIterator[Rows]) -> dict[str, float]:
@@ -51,18 +55,21 @@ async def reduced_rows(file: FeatureFile, slices: AsyncIterator[Rows]) -> dict[s
                 reducer.add(columns[reduction.column])
             except UnfitRows as error:
                 raise PermanentError("bad_feature", f"{reduction} {error}") from None
-    return {reduction.feature: reducer.result() for reduction, reducer in reducers}
+    results = {str(reduction): reducer.result() for reduction, reducer in reducers}
+    _refuse(_too_large(results))
+    return {reduction.feature: results[str(reduction)] for reduction, _ in reducers}
 
 
 def numbers(rows: Rows) -> dict[str, NDArray[np.float64]]:
     """Return the columns of a slice by name, as numbers and without NULLs.
 
     Numbers, DECIMAL and booleans become floats. DATE, DATETIME and TIMESTAMP become seconds since
-    1970-01-01 00:00 in the session's time zone. Raises ``UnfitRows`` for an impossible date.
+    1970-01-01 00:00 in the session's time zone. Raises ``UnfitRows`` for an impossible date, and
+    for a number that a model cannot read.
     """
     columns = zip(*rows.rows, strict=True) if rows.rows else ((),) * len(rows.columns)
     return {
-        name: _seconds(name, column) if temporal else _floats(column)
+        name: _seconds(name, column) if temporal else _floats(name, column)
         for name, temporal, column in zip(rows.columns, rows.temporal, columns, strict=True)
     }
 
@@ -108,8 +115,22 @@ def _duplicate_columns(rows: Rows) -> Iterator[str]:
             yield f"column {name} appears twice"
 
 
-def _floats(column: Sequence[Any]) -> NDArray[np.float64]:
-    return np.array([float(value) for value in column if value is not None], dtype=np.float64)
+def _floats(name: str, column: Sequence[Any]) -> NDArray[np.float64]:
+    values = np.array([float(value) for value in column if value is not None], dtype=np.float64)
+    if values.size and (largest := float(np.abs(values).max())) > _LARGEST:
+        # Checked before a reducer adds and multiplies the values.
+        raise UnfitRows(f"column {_size(name, largest)}")
+    return values
+
+
+def _too_large(values: Mapping[str, float]) -> Iterator[str]:
+    for name, value in values.items():
+        if abs(value) > _LARGEST:
+            yield _size(name, value)
+
+
+def _size(name: str, value: float) -> str:
+    return f"{name} is {value:g}, but a model reads numbers up to {_LARGEST:.3g}"
 
 
 def _seconds(name: str, column: Sequence[Any]) -> NDArray[np.float64]:
