@@ -51,11 +51,9 @@ class Adapters:
     connections: Connections
     skew: ClockSkew
 
-    async def check(self) -> None:
-        """Check table, queues, and topics. Raises ``Misconfigured`` or ``Unavailable``."""
-        await self.store.check()
+    async def check_queues(self) -> None:
+        """Check the queues. Raises ``Misconfigured`` or ``Unavailable``."""
         await _check_queues(self.queues)
-        await self.topics.check()
 
 
 def adapters(config: Config, clients: Clients, clock: Clock) -> Adapters:

@@ -20,9 +20,11 @@ from fraudd.daemon.listener import address_of, listener
 from fraudd.daemon.loop_lag import LoopLag
 from fraudd.daemon.reload import Reloads
 from fraudd.daemon.scorers import Loaded, Scorers
+from fraudd.daemon.start_checks import StartChecks
 from fraudd.daemon.status import Lifecycle, Status, status_body, status_line
 from fraudd.daemon.watchdog import Watchdog
 from fraudd.engine.engine import Engine
+from fraudd.errors import Misconfigured
 from fraudd.ports import Ports
 from fraudd.telemetry import log
 from fraudd.telemetry.loops import keep_running
@@ -58,6 +60,7 @@ class Daemon:
         # IDs must be unique among all daemons, so they come from the system's randomness.
         rng = random.SystemRandom()
         self._lifecycle = Lifecycle(started_at=clock.now())
+        self._loaded: Loaded | None = None
         self._releasing = False
         self._metrics = metrics
         self.adapters = adapters(config, clients, clock)
@@ -112,38 +115,82 @@ class Daemon:
         )
         metrics.registry.register(Gauges(self._status.take))
 
+    @property
+    def address(self) -> str:
+        """The address of the HTTP server. It is empty until the daemon serves."""
+        return self._lifecycle.address
+
     async def check(self, loaded: Loaded) -> None:
-        """Check that every dependency exists and fits, before the daemon reports that it is ready.
+        """Check the table, which look-ups need. ``run`` checks all other parts.
 
         Raises ``Misconfigured`` or ``Unavailable``.
         """
-        systemd.notify("STATUS=starting: checking table, queues and topics")
-        await self.adapters.check()
-        systemd.notify("STATUS=starting: testing features and model on the database")
-        await self.scorers.use(loaded)
+        self._loaded = loaded
+        systemd.notify("STATUS=starting: checking the table")
+        await self.adapters.store.check()
 
     async def run(self, listening: socket.socket) -> None:
-        """Serve and consume until stopped. Then the consumers drain, and HTTP closes last."""
+        """Serve and consume until stopped. Then the consumers drain, and HTTP closes last.
+
+        Raises ``Misconfigured`` if a check of the start finds a problem before the daemon serves.
+        """
         try:
             async with asyncio.TaskGroup() as background:
-                loops = {
-                    "idle_connections": self.adapters.connections.close_idle,
-                    "loop_lag": self._loop_lag.run,
-                }
-                tasks = [self._start(background, name, loop) for name, loop in loops.items()]
-                await self._http.start(listening)
-                self._report_ready(listening)
-                tasks.append(self._start(background, "watchdog", self._watchdog.run))
-                tasks.append(self._start(background, "reloads", self._reloads.run))
-                await self._engine.run()
-                self._lifecycle.phase = "closing"
-                await self._http.drain(listening, patient=not self._releasing)
-                for task in tasks:
-                    task.cancel()
+                refused = await self._run(listening, background)
         finally:
             await self._http.close()
             await self.adapters.connections.close()
+        if refused is not None:
+            raise refused
         log.info("daemon.stopped")
+
+    async def _run(
+        self, listening: socket.socket, background: asyncio.TaskGroup
+    ) -> Misconfigured | None:
+        """Check, serve, consume and drain. Returns what the checks found before that."""
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "idle_connections": self.adapters.connections.close_idle,
+            "loop_lag": self._loop_lag.run,
+        }
+        checks = self._start_checks()
+        tasks = [self._start(background, name, loop) for name, loop in loops.items()]
+        tasks.append(self._start(background, "start_checks", checks.run))
+        try:
+            systemd.notify("STATUS=starting: checking database, queues and topics")
+            await checks.first()
+            await self._http.start(listening)
+            self._report_ready(listening)
+            tasks.append(self._start(background, "watchdog", self._watchdog.run))
+            tasks.append(self._start(background, "reloads", self._reloads.run))
+            await self._engine.run()
+            self._lifecycle.phase = "closing"
+            await self._http.drain(listening, patient=not self._releasing)
+        except Misconfigured as error:
+            # The group would wrap an error, and the caller prints its problems.
+            return error
+        finally:
+            for task in tasks:
+                task.cancel()
+        return None
+
+    def _start_checks(self) -> StartChecks:
+        return StartChecks(
+            {
+                "queue": self.adapters.check_queues,
+                "topics": self.adapters.topics.check,
+                "database": self._use_first,
+            },
+            gate=self._engine,
+            answering=lambda: self.adapters.connections.open > 0,
+            rng=random.SystemRandom(),
+        )
+
+    async def _use_first(self) -> None:
+        """Test the files of the start. A reload may have replaced them meanwhile."""
+        if self._loaded is not None:
+            await self.scorers.use_first(self._loaded)
+        # If a reload replaces them, they must not stay in memory.
+        self._loaded = None
 
     def _start(
         self, group: asyncio.TaskGroup, name: str, loop: Callable[[], Awaitable[None]]

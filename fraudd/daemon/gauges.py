@@ -62,6 +62,11 @@ def _of_the_daemon(now: Snapshot) -> Iterator[Family]:
 def _of_work(now: Snapshot) -> Iterator[Family]:
     work, database = now.work, now.database
     yield _gauge(
+        "fraudd_blocked",
+        "1 if the daemon receives no messages. blocked_by in /v1/status says why.",
+        work.blocked_by is not None,
+    )
+    yield _gauge(
         "fraudd_breaker_open",
         "1 if the breaker is open, so that the daemon receives no messages. The cause fault is a"
         " systemic failure.",

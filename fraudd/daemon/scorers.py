@@ -52,6 +52,8 @@ class Scorers:
         self._permits = permits
         self._clock = clock
         self._current: Scorer | None = None
+        #: One test at a time: the first one may still wait for the database during a reload.
+        self._testing = asyncio.Lock()
         #: The versions of the model and of the feature SQL in use.
         self.model = self.features_version = ""
 
@@ -60,6 +62,12 @@ class Scorers:
         assert self._current is not None, "use() comes first"
         return self._current
 
+    async def use_first(self, loaded: Loaded) -> None:
+        """Use ``loaded`` unless a reload has put other files into use. Raises as ``use``."""
+        async with self._testing:
+            if self._current is None:
+                await self._use(loaded)
+
     async def use(self, loaded: Loaded) -> None:
         """Test feature files and model, then put both into use in one step.
 
@@ -67,6 +75,10 @@ class Scorers:
         The model scores the result. Raises ``Misconfigured`` or ``Unavailable``, and changes
         nothing then.
         """
+        async with self._testing:
+            await self._use(loaded)
+
+    async def _use(self, loaded: Loaded) -> None:
         features = SqlFeatures(loaded.files, self._connections, self._clock)
         permit = await self._permits.acquire()
         try:

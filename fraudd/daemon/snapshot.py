@@ -20,6 +20,10 @@ class ProcessState:
     loop_lag_seconds: float
     #: Above 0 if the clock is ahead of AWS.
     clock_skew_seconds: float
+    #: Whether the clock is wrong, so that this daemon accepts no requests.
+    clock_wrong: bool
+    #: Whether the last call of the results table failed.
+    store_unreachable: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,5 +114,12 @@ class Snapshot:
 
     @property
     def unready(self) -> str | None:
-        """The reason why this daemon should receive no requests. None: it is ready."""
-        return "this daemon is stopping" if self.stopping else self.work.blocked_by
+        """The reason why this daemon should receive no requests. None: it is ready.
+
+        Only what requests need counts. Everyone may read it, so it names no address.
+        """
+        if self.stopping:
+            return "this daemon is stopping"
+        if self.process.clock_wrong:
+            return "the clock of this machine is wrong"
+        return "DynamoDB is unreachable" if self.process.store_unreachable else None

@@ -81,6 +81,8 @@ class Status:
                 started_at=self._lifecycle.started_at,
                 loop_lag_seconds=self._loop_lag.seconds,
                 clock_skew_seconds=self._adapters.skew.off_seconds,
+                clock_wrong=self._adapters.skew.blocked_by is not None,
+                store_unreachable=self._engine.breaker.unreachable("store"),
             ),
             scorer=ScorerState(
                 model=self._scorers.model,
@@ -180,7 +182,7 @@ def _parts(now: Snapshot) -> list[str]:
         f"{reloading}serving at {address}{blocked}",
         f"{busy} of {now.work.consumers} consumers busy",
         "queue unknown" if depth is None else f"{depth.visible} waiting in the queue",
-        f"model {now.scorer.model}",
+        f"model {now.scorer.model}" if now.scorer.model else "no model in use yet",
         *_refused(now.scorer.reload),
     ]
 

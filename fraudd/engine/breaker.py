@@ -134,6 +134,10 @@ class Breaker:
         self._outages[part] = _Outage(detail, failures, now + delay)
         return outage is None
 
+    def unreachable(self, part: str) -> bool:
+        """Whether the last call of a part failed."""
+        return part in self._outages
+
     def seconds_since_outage(self, part: str, now: float) -> float:
         """Return the seconds since the last outage: 0 during one, infinity before the first."""
         if part in self._outages:

@@ -113,6 +113,11 @@ class Consumers:
         _cancel_once(self._pollers)
         _cancel_once(self._jobs)
 
+    def hold(self, reason: str | None) -> None:
+        """Begin no poll for ``reason``. None: poll."""
+        self._lanes.held_by = reason
+        self._guard.changed()
+
     def bulk_opened(self) -> None:
         """Poll the bulk queue soon, even if it was empty: this daemon started a bulk run."""
         self._lanes.bulk_run_opened()

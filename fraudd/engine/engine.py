@@ -68,6 +68,8 @@ class Engine:
             rng=rng,
             visibility_timeout_seconds=terms.visibility_timeout_seconds,
         )
+        #: Calls of a part, and waits, for checks that the daemon makes at its start.
+        self.patiently, self.wait = guard.patiently, guard.wait
         self._prompt = prompt = guarded(ports, guard.once)
         self._publisher = Publisher(prompt.topics, prompt.queues)
         self._run_times = RunTimes()
@@ -118,6 +120,10 @@ class Engine:
         """Start to drain."""
         self.waiters.stop()
         self.consumers.stop()
+
+    def hold(self, reason: str | None) -> None:
+        """Receive no messages for ``reason``. None: receive them."""
+        self.consumers.hold(reason)
 
     def release(self) -> None:
         """Release all messages in flight now."""

@@ -52,6 +52,8 @@ class Lanes:
         self._breaker = breaker
         self._skew = skew
         self._has_bulk = has_bulk
+        #: Why no poll may begin, for example because features and model are not tested yet.
+        self.held_by: str | None = None
         self._outstanding: dict[Lane, Poll] = {}
         #: Whether the last poll of the interactive lane returned messages: there may be more.
         self._more_likely = False
@@ -65,12 +67,14 @@ class Lanes:
     @property
     def blocked_by(self) -> str | None:
         """Describe why no messages are taken. None: they are taken."""
-        return self._skew.blocked_by or self._breaker.blocked_by
+        return self._skew.blocked_by or self._breaker.blocked_by or self.held_by
 
     def may_poll(self, now: float, *, in_flight: int) -> Permission:
         """Return whether a poll may begin, with ``in_flight`` messages and outstanding polls."""
         if self._skew.blocked_by is not None:
             return Wait(_SKEW_SECONDS)
+        if self.held_by is not None:
+            return WaitForChange()
         return self._breaker.may_poll(now, in_flight=in_flight)
 
     def next_poll(self, now: float, *, slots: int, jobs: int) -> Poll | Wait | WaitForChange:

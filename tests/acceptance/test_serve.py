@@ -1,6 +1,7 @@
 """``fraudd serve`` as a process: a score over HTTP, signals, and what it says when it cannot."""
 
 import json
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -135,8 +136,6 @@ async def test_tokens_are_read_again_at_sighup(tmp_path: Path, config: Path, por
 @pytest.mark.parametrize(
     ("old", "new", "status", "says"),
     [
-        ("port = ", "port = 1 # ", 1, "fraudd: database: Can't connect to MySQL server on"),
-        (f'name = "{DEMO}"', 'name = "elsewhere"', 1, "fraudd: database: Unknown database"),
         ("endpoint_url = ", 'endpoint_url = "http://127.0.0.1:1" # ', 1, "fraudd: store: "),
         ("table = ", 'table = "elsewhere" # ', 1, "no table elsewhere at http://127.0.0.1:"),
         ("path = ", 'path = "gone.ubj" # ', 78, "gone.ubj: No such file or directory. Train one"),
@@ -160,6 +159,45 @@ async def test_what_is_missing_at_start_is_told_in_one_line(
     lines = daemon.printed().splitlines()
     assert len(lines) == 1, lines
     assert says in lines[0]
+
+
+async def test_a_feature_file_that_the_database_refuses_is_one_line(
+    tmp_path: Path, config: Path
+) -> None:
+    directory = tmp_path / "files"
+    text = config.read_text()
+    old = next(line for line in text.splitlines() if line.startswith("directory = "))
+    shutil.copytree(config.parent / old.split('"')[1], directory)
+    file = next(iter(sorted(directory.glob("*.sql"))))
+    file.write_text(file.read_text().replace("SELECT ", "SELECT nonsense(), ", 1))
+    config.write_text(text.replace(old, f'directory = "{directory}"'))
+    with command(tmp_path, FRAUDD, "serve", "--config", str(config)) as daemon:
+        assert daemon.process.wait(30) == 78
+    lines = daemon.printed().splitlines()
+    assert len(lines) == 1, lines
+    assert file.name in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("port = ", "port = 1 # ", "Can't connect to MySQL server on"),
+        (f'name = "{DEMO}"', 'name = "elsewhere"', "Unknown database"),
+    ],
+)
+async def test_a_daemon_serves_before_the_database_answers(
+    tmp_path: Path, config: Path, port: int, old: str, new: str, says: str
+) -> None:
+    before, _, after = config.read_text().rpartition(old)
+    config.write_text(before + new + after)
+    base = f"http://127.0.0.1:{port}"
+    with command(tmp_path, FRAUDD, "serve", "--config", str(config)) as daemon:
+        daemon.wait_for("daemon.ready")
+        assert http("GET", f"{base}/readyz")[0] == 200
+        assert http("GET", f"{base}/v1/predictions/shop-1")[0] == 404
+        assert says in http("GET", f"{base}/v1/status")[1]["blocked_by"]
+        assert daemon.end() == 0
+    assert "Traceback" not in daemon.printed()
 
 
 async def test_a_taken_port_is_told_with_its_key(tmp_path: Path, config: Path, port: int) -> None:

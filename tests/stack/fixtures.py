@@ -129,6 +129,8 @@ def start(aws_clients: Clients) -> Start:
                 aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
             ):
                 task = group.create_task(daemon.run(listener))
+                while not daemon.address:
+                    await asyncio.sleep(0.005)
                 yield Fraudd(daemon=daemon, metrics=metrics, port=port, http=http, task=task)
                 if not task.done():
                     # Twice is at once: no test has to wait for an outstanding poll.

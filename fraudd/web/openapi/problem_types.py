@@ -214,8 +214,8 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "not-ready": ProblemType(
             status=503,
             title="Daemon not ready",
-            cause="Returned by `/readyz` if this daemon should not receive requests."
-            " The `detail` says why.",
+            cause="Returned by `/readyz` if DynamoDB is unreachable, if the clock of the machine is"
+            " wrong, or if the daemon is stopping. The `detail` says which.",
             action="retry",
             remedy="Send requests to another daemon until this one is ready.",
         ),

@@ -25,6 +25,8 @@ SERVING = Snapshot(
         started_at=0,
         loop_lag_seconds=0.001,
         clock_skew_seconds=0.0,
+        clock_wrong=False,
+        store_unreachable=False,
     ),
     scorer=ScorerState(model="2026-11-24-3f9ac1", features_version="5e1f", reload=None),
     database=DatabaseState(

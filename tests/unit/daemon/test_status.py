@@ -21,10 +21,17 @@ def changed(
     depth: Depth | None = SERVING.work.queues["interactive"],
     runs: Sequence[RunState] = (RUN,),
     reload: Reload | None = None,
+    clock_wrong: bool = False,
+    store_unreachable: bool = False,
 ) -> Snapshot:
     return replace(
         SERVING,
-        process=replace(SERVING.process, phase=phase),
+        process=replace(
+            SERVING.process,
+            phase=phase,
+            clock_wrong=clock_wrong,
+            store_unreachable=store_unreachable,
+        ),
         scorer=replace(SERVING.scorer, reload=reload),
         work=replace(
             SERVING.work,
@@ -89,14 +96,14 @@ def test_an_error_of_many_lines_is_one_line_of_bounded_length() -> None:
     [
         (changed(), None),
         (changed(phase="reloading"), None),
-        (changed(blocked_by="database: refused"), "database: refused"),
+        (changed(blocked_by="database: refused"), None),
+        (changed(clock_wrong=True), "the clock of this machine is wrong"),
+        (changed(store_unreachable=True), "DynamoDB is unreachable"),
         (changed(phase="draining"), "this daemon is stopping"),
         (changed(phase="closing"), "this daemon is stopping"),
     ],
 )
-def test_a_daemon_that_stops_or_receives_nothing_is_not_ready(
-    now: Snapshot, unready: str | None
-) -> None:
+def test_a_daemon_is_ready_if_it_can_serve_requests(now: Snapshot, unready: str | None) -> None:
     assert now.unready == unready
     registry = CollectorRegistry()
     registry.register(Gauges(lambda: now))
