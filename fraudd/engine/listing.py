@@ -3,8 +3,10 @@
 from typing import Literal
 
 from fraudd.aio import gather
+from fraudd.errors import Unreadable
 from fraudd.ports import Clock, Entry, Store
 from fraudd.prediction.record import SHARDS, Record, unexpired
+from fraudd.telemetry import log
 
 Kind = Literal["pending", "failed"]
 #: A position in a listing: the last entry of each partition of the index that was returned.
@@ -46,7 +48,12 @@ class Listing:
         return of_kind, tuple(place) if more else None
 
     async def _read(self, entity_id: str) -> Record | None:
-        return unexpired(await self._store.get(entity_id), self._clock.now())
+        """Read a record. One that cannot be read must not hide the others."""
+        try:
+            return unexpired(await self._store.get(entity_id), self._clock.now())
+        except Unreadable as error:
+            log.error("record.unreadable", entity_id=entity_id, error=error.detail)
+            return None
 
 
 def _is(record: Record, kind: Kind) -> bool:

@@ -8,8 +8,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from fraudd.ports import Clock
-from fraudd.web.auth import Authenticator
-from fraudd.web.problems import retryable
+from fraudd.web.auth import Authenticator, is_loopback
+from fraudd.web.problems import Problem, retryable
 from fraudd.web.rate_limits import RateLimiter, network, slow_down
 from fraudd.web.tokens import Scope, Tokens
 
@@ -41,6 +41,15 @@ class Admission:
             burst = max(1.0, requests_per_second * _BURST_SECONDS)
             self._rates = RateLimiter(per_second=requests_per_second, burst=burst)
         self._requests_per_second = requests_per_second
+
+    def check_host(self, request: web.Request) -> None:
+        """Raise ``Problem`` 421 if a web page may have sent the request under a name of its own.
+
+        Without tokens every program on this machine may call the daemon, and so may a browser. A
+        page reaches it if the page's name leads to a loopback address (DNS rebinding).
+        """
+        if self.tokens is None and not is_loopback(request.headers.get("Host")):
+            raise Problem("wrong-host", "Host must be localhost or a loopback address")
 
     def admit(self, request: web.Request, scope: Scope, request_id: str) -> str | None:
         """Check the token and the rate of a request. Raises ``Problem`` 401, 403, or 429.

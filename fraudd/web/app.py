@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from fraudd.engine.engine import Engine
-from fraudd.errors import Full, Unavailable
+from fraudd.errors import Full, RunError, Unavailable
 from fraudd.ports import Clock
 from fraudd.prediction.formats import TRACEPARENT, new_ulid, parse_traceparent
 from fraudd.telemetry import log
@@ -184,6 +184,9 @@ class _Pipeline:
         except Unavailable as error:
             log.warning("http.unavailable", request_id=request_id, error=str(error))
             problem = from_intake(error)
+        except RunError as error:
+            log.error("http.refused", request_id=request_id, error=str(error))
+            problem = from_intake(error)
         except Exception:
             log.error("http.bug", traceback=True, request_id=request_id, path=request.path)
             problem = internal_error(request_id)
@@ -191,6 +194,7 @@ class _Pipeline:
 
     async def _admit_and_serve(self, context: _Context, handler: Handler) -> web.StreamResponse:
         request = context.request
+        self._admission.check_host(request)
         reject_token_in_url(request)
         scope = needed_scope(request.method, context.route)
         # The OpenAPI document is public, so the methods of a path are no secret.

@@ -1,5 +1,6 @@
 """Authentication: which token a request has, and whether it has the scope that the route needs."""
 
+import ipaddress
 import re
 
 from aiohttp import web
@@ -16,6 +17,8 @@ _SCOPE_OF_METHOD: dict[str, Scope] = {"POST": "request", "DELETE": "admin"}
 
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
+#: A ``Host`` header: an IPv6 address or another host, and a port.
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::[0-9]*)?")
 #: Names under which clients send tokens in URLs. The first is from RFC 6750.
 _TOKEN_KEYS = frozenset({"access_token", "token", "api_key", "apikey"})
 #: Ten failed authentications of an address are a mistake. Many more are an attack.
@@ -89,6 +92,22 @@ class Authenticator:
             f"{error}; send 'Authorization: Bearer TOKEN' with a token of this daemon",
             headers={"WWW-Authenticate": _challenge(**attributes)},
         )
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a ``Host`` header names this machine. Browsers always send one."""
+    if host is None:
+        return True
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return False
+    name = (match[1] or match[2]).lower().removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def reject_token_in_url(request: web.Request) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from fraudd.errors import Full, Unavailable
+from fraudd.errors import Full, RunError, Unavailable, Unreadable
 from fraudd.web.openapi.problem_types import PROBLEM_TYPES, type_url
 
 #: Most short outages are over after this time.
@@ -67,11 +67,15 @@ def retryable(slug: str, detail: str, retry_after_seconds: int) -> Problem:
     return Problem(slug, detail, headers={"Retry-After": str(retry_after_seconds)})
 
 
-def from_intake(error: Unavailable | Full) -> Problem:
+def from_intake(error: Unavailable | Full | RunError) -> Problem:
     """Translate the reason why a request was not accepted.
 
     ``Unavailable.detail`` may contain addresses, so clients do not see it.
     """
+    if isinstance(error, Unreadable):
+        return Problem("record-unreadable", f"{error.detail}; only this entity is affected")
+    if isinstance(error, RunError):
+        return Problem("refused-by-aws", f"AWS refuses to store or send this: {error.detail}")
     if isinstance(error, Full):
         detail = f"{error}. Retry after {error.retry_after_seconds} s."
         return retryable("too-many-pending", detail, error.retry_after_seconds)

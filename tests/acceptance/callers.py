@@ -62,7 +62,7 @@ class Callers:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> tuple[str, bool]:
         """Send a request and read its answer; tells whether it is the connection's last."""
-        writer.write(f"GET {self.path} HTTP/1.1\r\nHost: fraudd\r\n\r\n".encode())
+        writer.write(f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = head.partition("content-length:")[2].split("\r\n")[0]
         await reader.readexactly(int(length))

@@ -103,7 +103,7 @@ async def test_a_restart_under_load_loses_no_request(systemd: Manager, config: P
 
 def request(connection: socket.socket) -> str:
     """Ask whether the process is alive; gives the answer's head, and reads to its end."""
-    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: fraudd\r\n\r\n")
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     answer = b""
     while b"\r\n\r\n" not in answer:
         part = connection.recv(10_000)

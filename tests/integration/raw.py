@@ -81,7 +81,7 @@ async def exchange(port: int, data: bytes, *, source: str = "127.0.0.1") -> Answ
 
 def head(start: str, *fields: str) -> bytes:
     """Write a request's start line and headers."""
-    return "\r\n".join([start, "Host: fraudd", *fields, "", ""]).encode("latin-1")
+    return "\r\n".join([start, "Host: localhost", *fields, "", ""]).encode("latin-1")
 
 
 def refused(answer: Answer, status: int, slug: str) -> Any:

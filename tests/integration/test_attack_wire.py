@@ -28,16 +28,16 @@ async def fraudd(start: Start, config: Config) -> AsyncIterator[Fraudd]:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03secret-of-the-caller\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET /secret-of-the-caller\r\n\r\n",
-        b"GET /secret-of-the-caller HTTP/3.7\r\nHost: a\r\n\r\n",
-        b"secret-of-the-caller / HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET secret-of-the-caller HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nsecret-of-the-caller\r\n\r\n",
+        b"GET /secret-of-the-caller HTTP/3.7\r\nHost: localhost\r\n\r\n",
+        b"secret-of-the-caller / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET secret-of-the-caller HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nsecret-of-the-caller\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\n folded: secret-of-the-caller\r\n\r\n",
-        b"GET / HTTP/1.1\nHost: a\n\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX: secret\x00of-the-caller\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX: secret\rof-the-caller\r\n\r\n",
-        b"GET /v1/predictions/secret\xff HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n folded: secret-of-the-caller\r\n\r\n",
+        b"GET / HTTP/1.1\nHost: localhost\n\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: secret\x00of-the-caller\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: secret\rof-the-caller\r\n\r\n",
+        b"GET /v1/predictions/secret\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"\r\n\r\n\r\nsecret-of-the-caller",
     ],
 )
@@ -90,7 +90,7 @@ async def test_a_bad_chunk_is_refused(fraudd: Fraudd, chunks: bytes) -> None:
         await caller.ended()
 
 
-@pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: b\r\n"])
+@pytest.mark.parametrize("hosts", [b"", b"Host: localhost\r\nHost: b\r\n"])
 async def test_no_host_or_two_are_refused(fraudd: Fraudd, hosts: bytes) -> None:
     answer = await exchange(fraudd.port, b"GET /healthz HTTP/1.1\r\n" + hosts + b"\r\n")
     refused(answer, 400, "malformed-request")
@@ -113,7 +113,7 @@ async def test_too_many_headers_are_431(fraudd: Fraudd) -> None:
 
 async def test_headers_without_end_are_431(fraudd: Fraudd) -> None:
     async with connected(fraudd.port) as caller:
-        await caller.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n")
+        await caller.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
         for number in range(5):
             await caller.send(f"X-{number}: {'a' * 8_000}\r\n".encode())
         refused(await caller.answer(), 431, "headers-too-large")
@@ -183,7 +183,7 @@ async def test_requests_sent_at_once_are_answered_in_their_order(fraudd: Fraudd)
 @pytest.mark.parametrize(
     "data",
     [
-        b"GET /healthz HTTP/3.7\r\nHost: a\r\n\r\n",
+        b"GET /healthz HTTP/3.7\r\nHost: localhost\r\n\r\n",
         head(POST, JSON, "Expect: the impossible", "Content-Length: 0"),
         # Headers without end, as far as anybody looks.
         b"GET /healthz HTTP/1.1\r\n" + b"".join(b"X: " + b"a" * 8_000 + b"\r\n" for _ in range(5)),

@@ -372,7 +372,7 @@ async def test_who_hangs_up_while_asking_leaves_no_run_without_its_wake_up(
     async with start(config) as fraudd:
         port = fraudd.http._base_url.port  # type: ignore[union-attr]
         body = b'{"entity_id": "shop-%d"}'
-        head = b"POST /v1/predictions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        head = b"POST /v1/predictions HTTP/1.1\r\nHost: [::1]\r\nContent-Type: application/json\r\n"
         for number in range(40):
             content = body % number
             _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -13,7 +13,7 @@ from fraudd.web.server.server import Runner
 
 #: Nothing takes as long but what is to be seen as a failure.
 PATIENCE_SECONDS = 20.0
-ASKED = b"GET / HTTP/1.1\r\nHost: fraudd\r\n\r\n"
+ASKED = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Server:

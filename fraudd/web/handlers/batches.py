@@ -7,9 +7,10 @@ from aiohttp import web
 
 from fraudd.aio import gather
 from fraudd.engine.intake import Intake
-from fraudd.errors import Full, Unavailable
+from fraudd.errors import Full, RunError, Unavailable
 from fraudd.prediction.formats import TRACEPARENT, parse_traceparent
 from fraudd.prediction.record import Lane
+from fraudd.telemetry import log
 from fraudd.web.problems import Problem, from_intake
 from fraudd.web.requests import (
     InvalidRequest,
@@ -74,6 +75,8 @@ class Batches:
                 traceparent=traceparent,
                 lane=lane,
             )
-        except (Unavailable, Full) as error:
+        except (Unavailable, Full, RunError) as error:
+            if isinstance(error, RunError):
+                log.error("http.refused", entity_id=item.entity_id, error=str(error))
             return {"entity_id": item.entity_id, "problem": from_intake(error).document(path)}
         return self._serializer.body(response.record, status=response.status, features=features)

@@ -9,8 +9,8 @@ from fraudd.web.openapi import examples
 
 #: Problems of every operation. They occur before the handler runs, or in case of a bug.
 ANY_OPERATION = (
-    "malformed-request", "token-in-url", "slow-request", "uri-too-long", "expectation-failed",
-    "headers-too-large", "internal", "overloaded",
+    "malformed-request", "wrong-host", "token-in-url", "slow-request", "uri-too-long",
+    "expectation-failed", "headers-too-large", "internal", "overloaded",
 )  # fmt: skip
 #: Further problems of an operation that has a scope.
 WITH_SCOPE = ("body-too-large", "unsupported-media-type", "too-many-requests", "timeout")
@@ -49,7 +49,9 @@ class Operation:
     problems: Sequence[str] = ()
 
 
-_READ_PROBLEMS = ("invalid-field", "unavailable")
+#: Further problems of an operation that uses the table.
+_STORE_PROBLEMS = ("unavailable", "record-unreadable", "refused-by-aws")
+_READ_PROBLEMS = ("invalid-field", *_STORE_PROBLEMS)
 _NOT_MODIFIED = "Not modified: the body still matches `If-None-Match`."
 
 OPERATIONS = (
@@ -78,7 +80,7 @@ OPERATIONS = (
                 optional_headers=("Preference-Applied",),
             ),
         },
-        problems=(*WITH_BODY, "too-many-pending", "unavailable"),
+        problems=(*WITH_BODY, "too-many-pending", *_STORE_PROBLEMS),
     ),
     Operation(
         method="get",

@@ -52,6 +52,15 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
             action="fix",
             remedy="Check the client or the proxy that builds the request.",
         ),
+        "wrong-host": ProblemType(
+            status=421,
+            title="Host is not this daemon",
+            cause="The daemon requires no tokens, and `Host` is neither `localhost` nor a loopback"
+            " address. A web page could send such a request from a browser on this machine.",
+            action="fix",
+            remedy="Call the daemon at `127.0.0.1` or `localhost`. A proxy must send one of them"
+            " as `Host`. Or set `[http] tokens_credential`.",
+        ),
         "token-in-url": ProblemType(
             status=400,
             title="Token in the URL",
@@ -179,6 +188,23 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
             " of headers in total.",
             action="fix",
             remedy="Send fewer or smaller headers. Cookies are not needed.",
+        ),
+        "record-unreadable": ProblemType(
+            status=500,
+            title="Record cannot be read",
+            cause="The table has a record of this entity that this version of fraudd cannot read."
+            " Other entities are not affected.",
+            action="give up",
+            remedy="Report it. An operator can correct the record, or delete it with"
+            " `DELETE /v1/predictions/{entity_id}`.",
+        ),
+        "refused-by-aws": ProblemType(
+            status=500,
+            title="AWS refuses the data",
+            cause="AWS refuses to store or send the data of this entity. Other entities are not"
+            " affected.",
+            action="give up",
+            remedy="Report it. The `detail` and the log have the reason that AWS gives.",
         ),
         "internal": ProblemType(
             status=500,

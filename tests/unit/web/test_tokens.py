@@ -8,7 +8,7 @@ import pytest
 
 from fraudd.errors import Misconfigured
 from fraudd.web import tokens as token_file
-from fraudd.web.auth import needed_scope
+from fraudd.web.auth import is_loopback, needed_scope
 from fraudd.web.tokens import new_token, parse, token_line
 
 
@@ -161,3 +161,25 @@ def test_no_two_tokens_are_alike() -> None:
 )
 def test_what_a_call_needs(method: str, route: str | None, scope: str | None) -> None:
     assert needed_scope(method, route) == scope
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [
+        (None, True),
+        ("localhost", True),
+        ("LOCALHOST:8080", True),
+        ("shop.localhost:8080", True),
+        ("127.0.0.1:8080", True),
+        ("127.1.2.3", True),
+        ("[::1]:8080", True),
+        ("", False),
+        ("10.0.0.1:8080", False),
+        ("fraudd.example:8080", False),
+        ("127.0.0.1.nip.io", False),
+        ("[::1", False),
+        ("127.0.0.1:8080, evil.example", False),
+    ],
+)
+def test_only_a_loopback_host_names_this_machine(host: str | None, ours: bool) -> None:
+    assert is_loopback(host) == ours
