@@ -14,6 +14,7 @@ from fraudd.clock import SystemClock
 from fraudd.config import Config
 from fraudd.daemon import scorers as loading
 from fraudd.daemon import systemd
+from fraudd.daemon.clock_check import ClockCheck
 from fraudd.daemon.gauges import Gauges
 from fraudd.daemon.http import MAX_STOP_SECONDS, HttpServer
 from fraudd.daemon.listener import address_of, listener
@@ -149,6 +150,7 @@ class Daemon:
     ) -> Misconfigured | None:
         """Check, serve, consume and drain. Returns what the checks found before that."""
         loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "clock": ClockCheck(self.adapters.skew, self._ask_time).run,
             "idle_connections": self.adapters.connections.close_idle,
             "loop_lag": self._loop_lag.run,
         }
@@ -184,6 +186,10 @@ class Daemon:
             answering=lambda: self.adapters.connections.open > 0,
             rng=random.SystemRandom(),
         )
+
+    async def _ask_time(self) -> None:
+        """Make a cheap call of AWS, whose response has the time. No entity has this ID."""
+        await self.adapters.store.get("fraudd:clock")
 
     async def _use_first(self) -> None:
         """Test the files of the start. A reload may have replaced them meanwhile."""

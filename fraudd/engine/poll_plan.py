@@ -30,7 +30,7 @@ FULL_POLL_SECONDS = 10.0
 #: For how long an empty interactive lane gives the bulk lane its turn. It may fill meanwhile.
 TURN_SECONDS = 1.0
 #: How often fraudd checks the clock skew again. Responses of AWS update it meanwhile.
-_SKEW_SECONDS = 5.0
+_SKEW_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,22 @@
 
 from fraudd.prediction.record import SKEW_MARGIN_MS
 
+#: One odd ``Date``, of one server or of a proxy, decides nothing.
+_ANSWERS = 2
+
 
 class ClockSkew:
-    """The clock skew that the responses prove. Times are epoch milliseconds."""
+    """The clock skew that the responses prove. Times are epoch milliseconds.
+
+    The clock is wrong if two responses in a row say so. One response that agrees with it is enough
+    to trust it again.
+    """
 
     def __init__(self) -> None:
         #: Above 0: this clock is ahead of AWS.
         self._skew_ms = 0
+        #: The number of responses in a row that were beyond the margin.
+        self._wrong = 0
         #: Whether a response has been compared.
         self.compared = False
 
@@ -22,6 +31,12 @@ class ClockSkew:
         ahead_ms = sent - (date + 999)
         behind_ms = date - received
         self._skew_ms = ahead_ms if ahead_ms > 0 else -behind_ms if behind_ms > 0 else 0
+        self._wrong = self._wrong + 1 if abs(self._skew_ms) > SKEW_MARGIN_MS else 0
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the last response says that the clock is wrong."""
+        return self._wrong > 0
 
     @property
     def off_seconds(self) -> float:
@@ -30,8 +45,8 @@ class ClockSkew:
 
     @property
     def blocked_by(self) -> str | None:
-        """Describe a skew beyond the margin of leases. None: the skew is within it."""
-        if abs(self._skew_ms) <= SKEW_MARGIN_MS:
+        """Describe a skew beyond the margin of leases. None: the clock is trusted."""
+        if self._wrong < _ANSWERS:
             return None
         direction = "ahead of" if self._skew_ms > 0 else "behind"
         seconds = abs(self._skew_ms) / 1000

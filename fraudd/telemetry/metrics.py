@@ -25,7 +25,7 @@ _SCORES = tuple(tenth / 10 for tenth in range(1, 10))
 #: The background loops of a daemon.
 LOOPS = (
     *("poll", "poll_bulk", "sweeper", "sampler_interactive", "sampler_bulk", "waiters"),
-    *("idle_connections", "loop_lag", "reloads", "start_checks", "watchdog"),
+    *("clock", "idle_connections", "loop_lag", "reloads", "start_checks", "watchdog"),
 )
 
 

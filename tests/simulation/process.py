@@ -117,10 +117,11 @@ class Process:
         return self.stopped_at > end and not any(begin <= at <= end for at in self.failed_at)
 
     def start(self) -> None:
-        """Start, as a daemon does: AWS was called before anything else."""
+        """Start, as a daemon does: the table and the queues answered before anything else."""
         now = self.clock.now()
         date = true_ms(self.world.loop) // 1000 * 1000
-        self.skew.answered(date=date, sent=now, received=now)
+        for _ in ("table", "queue"):
+            self.skew.answered(date=date, sent=now, received=now)
         self.world.note(self.name, None, "started", offset_ms=self.clock.offset_ms)
         self.spawn(self._live())
 
