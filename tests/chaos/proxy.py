@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 _CHUNK_BYTES = 65_536
+#: Less than the head of any answer.
+_PART_BYTES = 3
 #: SO_LINGER on, for zero seconds: to close is to reset.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -18,7 +20,8 @@ class FaultProxy:
     """Forwards connections to a port of this machine, until it is told to fail.
 
     ``cut`` and ``half_close`` happen once, to the connections there are. ``refuse``, ``hang_up``,
-    ``stall``, ``delay`` and ``drop`` last, also for new connections, until ``recover``.
+    ``stall``, ``delay`` and ``drop`` last, also for new connections, until ``recover``. New
+    connections go to ``server_port``, which may change: a name may lead to several servers.
     """
 
     def __init__(self, server_port: int, tap: Callable[[], Tap] | None = None) -> None:
@@ -27,7 +30,7 @@ class FaultProxy:
         #: is subtracted before the client can know of its end.
         self.accepted = 0
         self.most = 0
-        self._server_port = server_port
+        self.server_port = server_port
         self._tap = tap
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
@@ -90,6 +93,10 @@ class FaultProxy:
             self.faults.requests.clear()
         self.faults.answers.clear()
 
+    def stall_in_answer(self) -> None:
+        """Forward a part of the next answer, and from then on nothing: also not to newcomers."""
+        self.faults.stall_in_answer = True
+
     def delay(self, seconds: float) -> None:
         """Forward each chunk this much later, both ways."""
         self.faults.delay_seconds = seconds
@@ -121,7 +128,7 @@ class FaultProxy:
             return
         to_client = await asyncio.open_connection(sock=client)
         try:
-            to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
+            to_server = await asyncio.open_connection("127.0.0.1", self.server_port)
         except (OSError, asyncio.CancelledError):
             _reset(to_client[1])
             return
@@ -138,6 +145,7 @@ class _Faults:
         self.requests = asyncio.Event()
         self.answers = asyncio.Event()
         self.delay_seconds = 0.0
+        self.stall_in_answer = False
         self.dropped: bytes | None = None
         self.end()
 
@@ -146,6 +154,7 @@ class _Faults:
         self.requests.set()
         self.answers.set()
         self.delay_seconds = 0.0
+        self.stall_in_answer = False
         self.dropped = None
 
 
@@ -214,6 +223,11 @@ class _Link:
         while chunk := await self._server[0].read(_CHUNK_BYTES):
             if tap is not None:
                 tap(chunk)
+            if self._faults.stall_in_answer:
+                self._client[1].write(chunk[:_PART_BYTES])
+                chunk = chunk[_PART_BYTES:]
+                self._faults.requests.clear()
+                self._faults.answers.clear()
             await self._held_back(self._faults.answers)
             if not self._half_closed:
                 self._client[1].write(chunk)
