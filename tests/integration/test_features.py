@@ -274,6 +274,40 @@ async def test_an_unknown_entity_costs_one_query(bench: Bench) -> None:
     assert failed.value.type == "entity_unknown"
 
 
+async def test_unknown_entities_cost_no_connection(bench: Bench, observer: Observer) -> None:
+    await bench.read("shop-1")
+    connections = await observer.theirs()
+    for number in range(20):
+        with pytest.raises(PermanentError, match="is not on the platform"):
+            await bench.read(f"nobody-{number}")
+    assert await observer.theirs() == connections
+    # No snapshot stays open: its metadata locks would delay an ALTER TABLE.
+    await observer.rows("SET SESSION lock_wait_timeout = 1")
+    await observer.rows("ALTER TABLE things ADD COLUMN m INT")
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        (
+            "-- feature f: a feature | {value}\nSELECT -1e39 AS f",
+            r"wrong\.sql: column f is -1e\+39, but a model reads numbers up to 3\.4e\+38",
+        ),
+        (
+            "-- feature f: a feature | {value}\n-- rows: f = gini(x)\nSELECT 1e300 AS x",
+            r"wrong\.sql: column x is 1e\+300, but a model reads numbers up to 3\.4e\+38",
+        ),
+    ],
+)
+async def test_a_number_that_no_model_can_read_fails_the_run_naming_file_and_column(
+    bench: Bench, sql: str, says: str
+) -> None:
+    bench.write("wrong", f"{sql} FROM DUAL WHERE %(entity_id)s = 'shop-1'")
+    with pytest.raises(PermanentError, match=says) as failed:
+        await bench.read("shop-1")
+    assert failed.value.type == "bad_feature"
+
+
 async def test_a_feature_that_writes_is_refused(bench: Bench, observer: Observer) -> None:
     await observer.rows(f"GRANT ALL ON {PLAIN}.* TO {observer.account}")
     await observer.rows(

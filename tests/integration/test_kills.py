@@ -59,10 +59,12 @@ async def test_a_statement_is_killed_on_its_own_server_if_the_name_leads_to_anot
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", found)
-    pool = Pool(replace(server, host="database.test"))
+    pool = Pool(with_timeouts(replace(server, host="database.test"), query_seconds=30.0))
     async with at_work(pool, observer) as running:
         running.cancel()
-        await asyncio.wait([running])
+        # Long before its own deadline.
+        await asyncio.wait([running], timeout=10)
+        assert running.done()
         assert pool.permits.in_use == 0
         assert await observer.working() == []
 
