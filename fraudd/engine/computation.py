@@ -10,6 +10,7 @@ from fraudd.engine.guard import Guard
 from fraudd.engine.job import Job
 from fraudd.engine.terms import RunTerms
 from fraudd.engine.test_entities import prescribed_run
+from fraudd.errors import Unavailable
 from fraudd.ports import Clock, FeatureValues, Model, Scored, Scorer
 from fraudd.prediction.record import Record
 from fraudd.telemetry import log
@@ -78,19 +79,24 @@ class Computation:
         return job.prescribed.features(self._clock.now()), self._scorer().model
 
     async def _read(self, job: Job, claim: Record) -> tuple[FeatureValues, Model]:
-        """Read the features within the rest of the run's timeout, which outages do not use up.
+        """Read the features. Only the last try counts, because outages ended the others.
 
         Each try takes the SQL in use at that time, and the model that belongs to it. If the SQL
         was the cause of the failure, a reload with fixed SQL helps runs that already wait.
         """
         began = self._clock.monotonic()
-        remaining = self._terms.timeout_seconds - job.worked_seconds
         scorer = self._scorer()
         try:
-            values = await scorer.features.read(claim.entity_id, job.permit, seconds=remaining)
-            return values, scorer.model
-        finally:
-            job.worked_seconds += self._clock.monotonic() - began
+            values = await scorer.features.read(
+                claim.entity_id, job.permit, seconds=self._terms.timeout_seconds
+            )
+        except Unavailable:
+            raise
+        except Exception:
+            job.worked_seconds = self._clock.monotonic() - began
+            raise
+        job.worked_seconds = self._clock.monotonic() - began
+        return values, scorer.model
 
     def _leave_database(self, job: Job) -> None:
         """Give the permit back for the next run. A run that must be alone keeps all permits."""

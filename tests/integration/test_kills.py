@@ -40,7 +40,7 @@ async def at_work(pool: Pool, observer: Observer) -> AsyncIterator["asyncio.Task
     """A statement that the server executes."""
     running = asyncio.ensure_future(pool.query(BUSY))
     async with asyncio.timeout(10):
-        while not await observer.working():
+        while not await observer.executing(BUSY):
             pass
     yield running
     await asyncio.wait([running])
@@ -66,7 +66,7 @@ async def test_a_statement_is_killed_on_its_own_server_if_the_name_leads_to_anot
         await asyncio.wait([running], timeout=10)
         assert running.done()
         assert pool.permits.in_use == 0
-        assert await observer.working() == []
+        assert await observer.executing(BUSY) == []
 
 
 async def test_a_balancer_that_leads_elsewhere_is_asked_again(
@@ -76,11 +76,12 @@ async def test_a_balancer_that_leads_elsewhere_is_asked_again(
     async with at_work(pool, observer) as running:
         accepted, balancer.server_port = balancer.accepted, another.port
         running.cancel()
-        while balancer.accepted == accepted:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while balancer.accepted == accepted:
+                await asyncio.sleep(0)
         balancer.server_port = server.port
         await asyncio.wait([running])
-        assert await observer.working() == []
+        assert await observer.executing(BUSY) == []
 
 
 async def test_no_statement_of_another_server_is_killed_and_the_permit_waits_for_the_deadline(
@@ -88,11 +89,11 @@ async def test_no_statement_of_another_server_is_killed_and_the_permit_waits_for
 ) -> None:
     pool = Pool(with_timeouts(replace(server, port=balancer.port), query_seconds=1.0))
     async with at_work(pool, observer) as running:
-        [number] = await observer.working()
+        [number] = await observer.executing(BUSY)
         balancer.server_port = another.port
         async with numbered(another, number) as innocent:
             running.cancel()
-            while await observer.working():
+            while await observer.executing(BUSY):
                 assert pool.permits.in_use == 1
             await asyncio.wait([running])
             assert await innocent == ((0,),)
@@ -105,7 +106,7 @@ async def test_a_proxy_s_own_number_of_a_connection_is_not_the_server_s(
     async with at_work(pool, observer) as running:
         running.cancel()
         await asyncio.wait([running])
-        assert await observer.working() == []
+        assert await observer.executing(BUSY) == []
 
 
 async def test_one_kill_that_fails_answers_for_all_that_wait_while_the_daemon_stops(
@@ -114,8 +115,9 @@ async def test_one_kill_that_fails_answers_for_all_that_wait_while_the_daemon_st
     timeouts = {"connect_seconds": 1.0, "query_seconds": 30.0}
     pool = Pool(with_timeouts(replace(server, port=balancer.port), **timeouts), limit=8)
     running = [asyncio.ensure_future(pool.query("SELECT SLEEP(30) FROM t")) for _ in range(8)]
-    while len(await observer.at("User sleep")) < len(running):
-        pass
+    async with asyncio.timeout(10):
+        while len(await observer.at("User sleep")) < len(running):
+            pass
     balancer.stall()
     accepted = balancer.accepted
     pool.connections.hurry()

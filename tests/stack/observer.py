@@ -38,10 +38,10 @@ class Observer:
         rows = await self.rows("SHOW FULL PROCESSLIST")
         return [row[0] for row in rows if (row[1], row[6]) == (READER, state)]
 
-    async def working(self) -> list[int]:
-        """Ids of the connections of the account under test that execute a statement."""
+    async def executing(self, sql: str) -> list[int]:
+        """Ids of the connections of the account under test that execute this statement."""
         rows = await self.rows("SHOW FULL PROCESSLIST")
-        return [row[0] for row in rows if (row[1], row[4]) == (READER, "Query")]
+        return [row[0] for row in rows if (row[1], row[4], row[7]) == (READER, "Query", sql)]
 
     async def busy(self, state: str) -> int:
         """Wait until the account under test is in a statement's state; gives its connection."""
