@@ -62,6 +62,8 @@ class Stage:
         visibility_seconds: int = VISIBILITY_SECONDS,
         bulk_url: str | None = None,
         permits: int = PERMITS,
+        query_seconds: float = 60.0,
+        run_seconds: float = 120.0,
     ) -> AsyncIterator[Daemon]:
         """Run a daemon, with an account of its own; through proxies where there are any."""
         await self.database.add_account(name)
@@ -86,8 +88,13 @@ class Stage:
                 "name": "plain",
                 "max_connections": permits,
                 "connect_timeout_seconds": 1.0,
+                "query_timeout_seconds": query_seconds,
             },
-            consumers={"drain_seconds": drain_seconds, "max_attempts": max_attempts},
+            consumers={
+                "drain_seconds": drain_seconds,
+                "max_attempts": max_attempts,
+                "run_timeout_seconds": run_seconds,
+            },
             runs={"backoff_base_seconds": 0.2, "backoff_max_seconds": 1.0},
             sweeper={"interval_seconds": 1.0, "grace_seconds": 2.0},
             features={"directory": self.features},

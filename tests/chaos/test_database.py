@@ -112,6 +112,35 @@ async def test_a_database_that_stops_answering_is_waited_for(stage: Stage) -> No
         assert await daemon.sample("fraudd_receives_total") == len(_LOAD)
 
 
+@pytest.mark.parametrize(
+    "in_answer", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["all", "in_answer"]
+)
+async def test_a_silent_database_costs_no_attempt_and_fails_no_run(
+    stage: Stage, in_answer: bool
+) -> None:
+    """The outage is longer than a run may take, twice: two overruns would fail a run."""
+    await stage.database.set_paces(paces(0.4))
+    seconds = {"query_seconds": 1.0, "run_seconds": 2.0}
+    async with (
+        stage.proxy_to_database() as proxy,
+        stage.daemon("one", to_database=proxy, **seconds) as daemon,
+    ):
+        await daemon.ready()
+        runs = await daemon.ask_for_all(_LOAD)
+        await stage.announced.at_least(_EARLY)
+        if in_answer:
+            proxy.stall_in_answer()
+        else:
+            proxy.stall()
+        await daemon.notices_outage()
+        await asyncio.sleep(2.5 * seconds["run_seconds"])
+        # A look-up needs no database.
+        assert (await daemon.look_up("shop-0"))["run_id"] == runs["shop-0"]
+        proxy.recover()
+        assert await stage.all_done(runs, daemon) == {}
+        assert await daemon.sample("fraudd_receives_total") == len(_LOAD)
+
+
 @pytest.mark.slow
 async def test_a_slow_way_to_the_database_costs_time_and_nothing_else(stage: Stage) -> None:
     async with under_load(stage) as (daemon, proxy, runs):
