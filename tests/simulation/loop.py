@@ -2,11 +2,13 @@
 
 import asyncio
 import contextvars
-import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, TypeVar, TypeVarTuple
+from contextvars import copy_context
+from functools import partial
+from heapq import heappop, heappush
+from typing import Any, TypeVar, TypeVarTuple, cast
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -31,34 +33,18 @@ class NumberedTask(asyncio.Task[Any]):
         return self.number
 
 
-def _nothing() -> None:
-    """Do nothing."""
-
-
-class _Handle(asyncio.TimerHandle):
-    """A callback that may be cancelled, without what the base class keeps for debugging."""
+class _Handle(list[Any]):
+    """A callback, its arguments, and its context. A list is made without a call in Python."""
 
     __slots__ = ()
 
-    def __init__(
-        self,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        context: contextvars.Context | None,
-    ) -> None:
-        # The base class's constructor is most of the cost of a handle.
-        self._callback = callback
-        self._args = args
-        self._context = context if context is not None else contextvars.copy_context()
-        self._cancelled = False
-
     def cancel(self) -> None:
-        self._cancelled = True
-        # Their objects are not needed until the timer is due.
-        self._callback, self._args = _nothing, ()
+        """Never call back, and keep no object until the timer is due."""
+        self[:] = (None, (), None)
 
-    def __repr__(self) -> str:
-        return f"<handle of {self._callback}>"
+    def cancelled(self) -> bool:
+        """Tell whether it was cancelled."""
+        return self[0] is None
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -78,6 +64,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._timers: list[tuple[float, int, _Handle]] = []
         self._timer_numbers = itertools.count()
         self._task_numbers = itertools.count(1)
+        #: Makes a future of this loop, without a call in Python.
+        self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign]
         #: Is called with every task, if set.
         self.adopt: Callable[[NumberedTask, contextvars.Context | None], None] | None = None
 
@@ -92,9 +80,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
         """Call back in the next round."""
-        handle = _Handle(callback, args, context)
+        handle = _Handle((callback, args, context or copy_context()))
         self._ready.append(handle)
-        return handle
+        return cast(asyncio.Handle, handle)
 
     #: There are no threads.
     call_soon_threadsafe = call_soon
@@ -107,9 +95,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         """Call back at a time."""
-        handle = _Handle(callback, args, context)
-        heapq.heappush(self._timers, (when, next(self._timer_numbers), handle))
-        return handle
+        handle = _Handle((callback, args, context or copy_context()))
+        heappush(self._timers, (when, next(self._timer_numbers), handle))
+        return cast(asyncio.TimerHandle, handle)
 
     def call_later(
         self,
@@ -120,13 +108,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         """Call back after a number of seconds."""
         # As in call_at: every call of a simulated daemon comes here twice.
-        handle = _Handle(callback, args, context)
-        heapq.heappush(self._timers, (self._now + delay, next(self._timer_numbers), handle))
-        return handle
-
-    def create_future(self) -> "asyncio.Future[Any]":
-        """Make a future of this loop."""
-        return asyncio.Future(loop=self)
+        handle = _Handle((callback, args, context or copy_context()))
+        heappush(self._timers, (self._now + delay, next(self._timer_numbers), handle))
+        return cast(asyncio.TimerHandle, handle)
 
     def create_task(
         self,
@@ -143,29 +127,27 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """Run one round after the other: a call for each would cost a tenth of the time."""
-        ready, timers, heappop = self._ready, self._timers, heapq.heappop
+        ready, timers = self._ready, self._timers
         while not self._stopping:
             if not ready:
-                while timers and timers[0][2]._cancelled:
+                while timers and timers[0][2][0] is None:
                     heappop(timers)
                 if not timers:
                     raise Deadlock("nothing is ready, and nothing is scheduled")
                 self._now = max(self._now, timers[0][0])
             now = self._now
             while timers and timers[0][0] <= now:
-                handle = heappop(timers)[2]
-                if not handle._cancelled:
-                    ready.append(handle)
+                ready.append(heappop(timers)[2])
             for _ in range(len(ready)):
-                handle = ready.popleft()
-                if handle._cancelled:
+                callback, args, context = ready.popleft()
+                if callback is None:
                     continue
                 try:
-                    handle._context.run(handle._callback, *handle._args)
+                    context.run(callback, *args)
                 except (SystemExit, KeyboardInterrupt):
                     raise
                 except BaseException as error:
-                    self.call_exception_handler({"message": repr(handle), "exception": error})
+                    self.call_exception_handler({"message": repr(callback), "exception": error})
 
 
 def run_virtually(main: Coroutine[Any, Any, T]) -> T:

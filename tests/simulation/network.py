@@ -49,6 +49,7 @@ class Link:
     def __init__(self, world: "World", process: "Process") -> None:
         self._world = world
         self._process = process
+        self._network = world.network
         #: Whether nobody waits any more for the answer to what is carried out just now.
         self.client_gone = False
 
@@ -144,8 +145,10 @@ class Link:
         if fate == "dies_after":
             process.crash("before it had seen the answer")
         self._must_live()
-        date = true_ms(self._world.loop) // 1000 * 1000
-        process.skew.answered(date=date, sent=sent, received=process.clock.now())
+        now = true_ms(self._world.loop)
+        process.skew.answered(
+            date=now // 1000 * 1000, sent=sent, received=now + process.clock.offset_ms
+        )
         return found
 
     def _must_live(self) -> None:
@@ -171,10 +174,9 @@ class Link:
         self._world.lives.hurt(about)
 
     def _latency(self, fate: Fate) -> float:
-        network = self._world.network
         if fate == "slow":
-            return network.uniform(0.5, 1.5 * self._world.plan.read_timeout)
-        return network.uniform(0.001, 0.02)
+            return self._network.uniform(0.5, 1.5 * self._world.plan.read_timeout)
+        return 0.001 + 0.019 * self._network.random()
 
 
 def _resolve(answer: "asyncio.Future[T]", found: T) -> None:

@@ -153,7 +153,7 @@ def _draw(seed: int) -> Plan:
     visibility = rng.randint(12, 60)
     backoff_max = rng.choice((rng.uniform(1.0, 3.0), rng.uniform(3.0, 15.0)))
     permits = rng.choice((1, 1, 2, 2, 2, 3, 4))
-    fault_seconds = rng.uniform(240, 1200)
+    fault_seconds = _fault_seconds(rng)
     daemons = _daemons(rng)
     kinds = _kinds(rng)
     few = len(kinds - _TRAFFIC) <= 3
@@ -175,7 +175,7 @@ def _draw(seed: int) -> Plan:
         job_timeout=rng.uniform(0.5, 2.0) * visibility,
         visibility=visibility,
         read_timeout=min(rng.uniform(0.5, 5.0), visibility / 6.5),
-        wait=rng.choice((1, 5, 10, 20, 20)),
+        wait=rng.choice((3, 5, 10, 20, 20)),
         drain=rng.uniform(1.0, 20.0),
         backoff_base=rng.uniform(0.2, 1.0),
         backoff_max=backoff_max,
@@ -208,6 +208,15 @@ def _kinds(rng: random.Random) -> frozenset[str]:
         likely = rng.uniform(0.1, 0.6)
         chosen = [kind for kind in faults if rng.random() < likely]
     return frozenset(chosen + [kind for kind in traffic if rng.random() < 0.5])
+
+
+def _fault_seconds(rng: random.Random) -> float:
+    """Draw how long faults last: usually some minutes, because idle minutes find nothing.
+
+    The sweeper reaches its longest interval only during a long outage, so a fifth is long.
+    """
+    share = rng.random()
+    return 150 + 250 * share / 0.8 if share < 0.8 else 600 + 600 * (share - 0.8) / 0.2
 
 
 def _daemons(rng: random.Random) -> int:

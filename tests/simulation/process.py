@@ -24,7 +24,6 @@ from fraudd.ports import Ports, Scorer
 from fraudd.prediction.record import Lane
 from fraudd.prediction.retry import Limits
 from fraudd.telemetry.clock_skew import ClockSkew
-from fraudd.telemetry.metrics import Metrics
 from tests.simulation.clocks import SimulatedClock, true_ms
 from tests.simulation.database import BUSY_THREADS, SimulatedFeatures, SimulatedModel
 from tests.simulation.loop import NumberedTask
@@ -56,7 +55,6 @@ class Process:
         self.skew = ClockSkew()
         limit = AdaptiveLimit(world.plan.permits, busy_threads=BUSY_THREADS)
         self.permits = Permits(limit, clock=self.clock)
-        self.metrics = Metrics()
         self.tasks: dict[int, NumberedTask] = {}
         self.dead = False
         self.draining = False
@@ -97,7 +95,7 @@ class Process:
             permits=self.permits,
             clock=self.clock,
             rng=random.Random(f"process {world.plan.seed} {serial}"),
-            metrics=self.metrics,
+            metrics=world.metrics,
             skew=self.skew,
             terms=terms(world.plan),
         )

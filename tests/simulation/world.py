@@ -7,6 +7,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from fraudd.telemetry.metrics import Metrics
 from tests.simulation.answer_checks import AnswerChecks
 from tests.simulation.database import Database
 from tests.simulation.end_checks import EndChecks
@@ -41,6 +42,8 @@ class World:
         self.plan = plan
         self.loop = loop
         self.trace = Trace()
+        #: Of all daemons together: nothing decides by them, and a registry takes a millisecond.
+        self.metrics = Metrics()
         self.network = random.Random(f"network {plan.seed}")
         self.rng = random.Random(f"world {plan.seed}")
         self.faults = Faults(plan)
