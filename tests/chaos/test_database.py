@@ -120,10 +120,12 @@ async def test_a_silent_database_costs_no_attempt_and_fails_no_run(
 ) -> None:
     """The outage is longer than a run may take, twice: two overruns would fail a run."""
     await stage.database.set_paces(paces(0.4))
-    seconds = {"query_seconds": 1.0, "run_seconds": 2.0}
+    run_seconds = 2.0
     async with (
         stage.proxy_to_database() as proxy,
-        stage.daemon("one", to_database=proxy, **seconds) as daemon,
+        stage.daemon(
+            "one", to_database=proxy, query_seconds=1.0, run_seconds=run_seconds
+        ) as daemon,
     ):
         await daemon.ready()
         runs = await daemon.ask_for_all(_LOAD)
@@ -133,7 +135,7 @@ async def test_a_silent_database_costs_no_attempt_and_fails_no_run(
         else:
             proxy.stall()
         await daemon.notices_outage()
-        await asyncio.sleep(2.5 * seconds["run_seconds"])
+        await asyncio.sleep(2.5 * run_seconds)
         # A look-up needs no database.
         assert (await daemon.look_up("shop-0"))["run_id"] == runs["shop-0"]
         proxy.recover()
