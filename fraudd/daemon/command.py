@@ -31,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the daemon until a signal stops it."""
     settings = config.load(arguments.config)
-    log.configure(level=settings.log.level, form=settings.log.format)
-    asyncio.run(serve(settings))
+    with log.in_background(
+        level=settings.log.level, form=settings.log.format, report=_report_dropped
+    ):
+        asyncio.run(serve(settings))
     return 0
+
+
+def _report_dropped(count: int) -> None:
+    log.warning("log.lines_dropped", count=count)

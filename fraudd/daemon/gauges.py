@@ -6,13 +6,13 @@ Each help text is also the meaning of the metric in docs/reference.md.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
 from fraudd import __version__
 from fraudd.daemon.snapshot import Snapshot
 
-Family = GaugeMetricFamily | InfoMetricFamily
+Family = CounterMetricFamily | GaugeMetricFamily | InfoMetricFamily
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,11 @@ def _of_the_daemon(now: Snapshot) -> Iterator[Family]:
         "fraudd_event_loop_lag_seconds",
         "Longest delay of the event loop in about the last minute.",
         now.process.loop_lag_seconds,
+    )
+    yield CounterMetricFamily(
+        "fraudd_log_lines_dropped",
+        "Log lines that were dropped because nobody read the log, or its disk was full.",
+        value=now.process.log_lines_dropped,
     )
     yield InfoMetricFamily(
         "fraudd",

@@ -22,6 +22,8 @@ class ProcessState:
     clock_skew_seconds: float
     #: Whether the clock is wrong, so that this daemon accepts no requests.
     clock_wrong: bool
+    #: Log lines that were dropped because nobody read the log.
+    log_lines_dropped: int
     #: Whether the last call of the results table failed.
     store_unreachable: bool
 

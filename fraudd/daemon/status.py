@@ -24,6 +24,7 @@ from fraudd.engine.engine import Engine
 from fraudd.ports import Clock, Depth
 from fraudd.prediction.formats import rfc3339
 from fraudd.prediction.record import Lane
+from fraudd.telemetry import log
 from fraudd.wiring import Adapters
 
 #: systemd accepts any length, but an operator reads only the beginning.
@@ -82,6 +83,7 @@ class Status:
                 loop_lag_seconds=self._loop_lag.seconds,
                 clock_skew_seconds=self._adapters.skew.off_seconds,
                 clock_wrong=self._adapters.skew.blocked_by is not None,
+                log_lines_dropped=log.dropped_lines(),
                 store_unreachable=self._engine.breaker.unreachable("store"),
             ),
             scorer=ScorerState(

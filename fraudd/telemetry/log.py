@@ -4,17 +4,21 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from fraudd.prediction.formats import rfc3339, trace_id
+from fraudd.telemetry.log_stream import LogStream
 
 _logger = logging.getLogger("fraudd")
 _traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 _encoded = json.JSONEncoder(default=str).encode
 #: Writes an event as a line, without the logging library. None before ``configure``.
 _write: Callable[[int, str, Mapping[str, Any]], None] | None = None
+#: The stream of a log that a thread writes.
+_stream: LogStream | None = None
 
 
 def trace(traceparent: str | None) -> None:
@@ -42,10 +46,12 @@ def error(event: str, *, traceback: bool = False, **fields: object) -> None:
     _log(logging.ERROR, event, fields, traceback)
 
 
-def configure(*, level: str, form: Literal["json", "text"]) -> None:
-    """Send every log record of the process to standard output, in ``form``."""
+def configure(
+    *, level: str, form: Literal["json", "text"], stream: TextIO | LogStream | None = None
+) -> None:
+    """Send every log record of the process to ``stream`` (None: standard output), in ``form``."""
     global _write  # noqa: PLW0603 # a process has one log
-    stream = sys.stdout
+    stream = stream or sys.stdout
     format_line = _json_line if form == "json" else _text_line
 
     def write(level: int, event: str, fields: Mapping[str, Any]) -> None:
@@ -61,6 +67,28 @@ def configure(*, level: str, form: Literal["json", "text"]) -> None:
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
     _logger.setLevel(level.upper())
+
+
+@contextmanager
+def in_background(
+    *, level: str, form: Literal["json", "text"], report: Callable[[int], None]
+) -> Iterator[None]:
+    """Log to standard output in a thread: a reader that stops reading must not stop the daemon.
+
+    ``report`` logs the number of lines that were dropped meanwhile.
+    """
+    global _stream  # noqa: PLW0603 # a process has one log
+    _stream = LogStream(sys.stdout.fileno(), report=report)
+    configure(level=level, form=form, stream=_stream)
+    try:
+        yield
+    finally:
+        _stream.close()
+
+
+def dropped_lines() -> int:
+    """Return the number of lines that were dropped because nobody read the log."""
+    return 0 if _stream is None else _stream.dropped
 
 
 def _log(level: int, event: str, fields: dict[str, object], traceback: bool = False) -> None:

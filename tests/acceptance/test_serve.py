@@ -1,9 +1,15 @@
 """``fraudd serve`` as a process: a score over HTTP, signals, and what it says when it cannot."""
 
+import fcntl
 import json
+import os
+import select
 import shutil
 import signal
 import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -198,6 +204,32 @@ async def test_a_daemon_serves_before_the_database_answers(
         assert says in http("GET", f"{base}/v1/status")[1]["blocked_by"]
         assert daemon.end() == 0
     assert "Traceback" not in daemon.printed()
+
+
+@contextmanager
+def unread(config: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a daemon whose log is read up to its first byte, and no further."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4_096)
+    process = subprocess.Popen([FRAUDD, "serve", "--config", str(config)], stdout=writer)
+    os.close(writer)
+    try:
+        assert select.select([reader], [], [], 30)[0]
+        assert os.read(reader, 1)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reader)
+
+
+async def test_a_log_that_nobody_reads_stops_nothing(config: Path, port: int) -> None:
+    base = f"http://127.0.0.1:{port}"
+    with unread(config) as process:
+        assert {http("GET", f"{base}/v1/predictions/shop-{n}")[0] for n in range(100)} == {404}
+        assert http("GET", f"{base}/healthz")[0] == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
 
 async def test_a_taken_port_is_told_with_its_key(tmp_path: Path, config: Path, port: int) -> None:

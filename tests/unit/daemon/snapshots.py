@@ -26,6 +26,7 @@ SERVING = Snapshot(
         loop_lag_seconds=0.001,
         clock_skew_seconds=0.0,
         clock_wrong=False,
+        log_lines_dropped=0,
         store_unreachable=False,
     ),
     scorer=ScorerState(model="2026-11-24-3f9ac1", features_version="5e1f", reload=None),
