@@ -127,20 +127,17 @@ def _texts(path: Path) -> Iterator[Text]:
 
 
 def _of_python(source: str) -> Iterator[Text]:
-    tree = ast.parse(source)
+    nodes = list(ast.walk(ast.parse(source)))
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     docstrings = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
     }
     parts = {
-        id(value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.JoinedStr)
-        for value in node.values
+        id(value) for node in nodes if isinstance(node, ast.JoinedStr) for value in node.values
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.JoinedStr):
             words = "".join(
                 str(v.value) if isinstance(v, ast.Constant) else "X" for v in node.values
@@ -151,6 +148,8 @@ def _of_python(source: str) -> Iterator[Text]:
                 yield from _paragraphs(node.lineno, node.value)
             elif " " in node.value and id(node) not in parts:
                 yield Text(node.lineno, node.value, prose=False)
+    if "#" not in source:
+        return  # it has no comments
     numbered = [
         (token.start[0], token.string)
         for token in tokenize.generate_tokens(io.StringIO(source).readline)

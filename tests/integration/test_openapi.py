@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from openapi_spec_validator import validate
 
 from fraudd.config import Config
+from fraudd.web.openapi.document import document
 from tests.documents.contract import assert_is
 from tests.stack.daemon import Fraudd, Start, changed
 from tests.stack.observer import Observer
@@ -24,9 +25,13 @@ async def fraudd(start: Start, config: Config) -> AsyncIterator[Fraudd]:
 async def test_the_document_is_served_and_valid(fraudd: Fraudd) -> None:
     async with fraudd.http.get("/openapi.json") as answer:
         assert (answer.status, answer.content_type) == (200, "application/json")
-        document = await answer.json()
-    validate(document)
-    assert document["openapi"] == "3.1.0"
+        served = await answer.json()
+    validate(served)
+    assert served["openapi"] == "3.1.0"
+
+
+def test_the_document_of_a_daemon_with_tokens_is_valid() -> None:
+    validate(cast(Any, document(authenticated=True)))
 
 
 async def test_a_prediction_is_as_described_in_every_state(

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, with valid examples, and with every operation and problem."""
+"""The OpenAPI document: with valid examples, and with every operation and problem."""
 
 import ast
 import re
@@ -9,7 +9,6 @@ from typing import Any, cast
 from unittest.mock import MagicMock
 
 import pytest
-from openapi_spec_validator import validate
 
 from fraudd import web
 from fraudd.web.app import routes
@@ -23,10 +22,6 @@ DOCUMENT = openapi.document(authenticated=True)
 NO_FIRST_WORD = frozenset(
     ("of", "as", "to", "with", "from", "in", "it", "for", "by", "at", "on"),
 )
-
-
-def test_it_is_valid_openapi() -> None:
-    validate(cast(Any, DOCUMENT))
 
 
 def examples() -> Iterator[Any]:
