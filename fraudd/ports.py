@@ -212,8 +212,9 @@ class Features(Protocol):
     async def read(self, entity_id: str, permit: Permit, *, seconds: float) -> FeatureValues:
         """Compute the features in one snapshot, on the connection of ``permit``.
 
-        Raises ``PermanentError``, ``TransientError``, ``Unavailable`` or ``BackPressure``. After
-        ``seconds``, the type of the ``TransientError`` is ``too_slow``.
+        Raises ``PermanentError``, ``TransientError``, ``Unavailable`` or ``BackPressure``. If the
+        snapshot is open for more than ``seconds``, the type of the ``TransientError`` is
+        ``too_slow``. Connecting does not count.
         """
 
 

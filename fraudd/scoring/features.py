@@ -109,6 +109,9 @@ class SqlFeatures:
                 # Each file gets a snapshot of its own: a broken file may cost the connection.
                 async with self._connections.snapshot(permit) as snapshot:
                     values |= await _values(snapshot, file, _UNKNOWN_ENTITY, snapshot.as_of) or {}
+            except TransientError as error:
+                # A deadlock or a slow server does not show that the file is wrong.
+                raise Unavailable("database", error.detail) from error
             except RunError as error:
                 problems.append(error.detail)
         if problems:

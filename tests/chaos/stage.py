@@ -21,6 +21,8 @@ from tests.stack.workers import free_port
 #: The shortest there is: a message of a killed daemon comes back after it.
 VISIBILITY_SECONDS = 10
 PERMITS = 2
+#: The timeout of a connection to the database.
+CONNECT_SECONDS = 1.0
 
 
 class Took(NamedTuple):
@@ -87,7 +89,7 @@ class Stage:
                 "user": name,
                 "name": "plain",
                 "max_connections": permits,
-                "connect_timeout_seconds": 1.0,
+                "connect_timeout_seconds": CONNECT_SECONDS,
                 "query_timeout_seconds": query_seconds,
             },
             consumers={

@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.daemon import Daemon
 from tests.chaos.proxy import FaultProxy
-from tests.chaos.stage import PERMITS, VISIBILITY_SECONDS, Stage
+from tests.chaos.stage import CONNECT_SECONDS, PERMITS, VISIBILITY_SECONDS, Stage
 
 _LOAD = [f"shop-{n}" for n in range(24)]
 _EARLY = 5
@@ -141,6 +141,25 @@ async def test_a_silent_database_costs_no_attempt_and_fails_no_run(
         proxy.recover()
         assert await stage.all_done(runs, daemon) == {}
         assert await daemon.sample("fraudd_receives_total") == len(_LOAD)
+
+
+async def test_a_silent_database_does_not_delay_the_end_of_a_drain(stage: Stage) -> None:
+    """Not by a timeout for each statement, and not until the deadlines of the statements."""
+    permits = 12
+    load = _LOAD[:permits]
+    await stage.database.set_paces(dict.fromkeys(load, 40.0))
+    async with (
+        stage.proxy_to_database() as proxy,
+        stage.daemon("one", to_database=proxy, permits=permits, drain_seconds=0.1) as daemon,
+    ):
+        await daemon.ready()
+        await daemon.ask_for_all(load)
+        await daemon.until("fraudd_permits", lambda value: value == permits, kind="in_use")
+        proxy.stall()
+        daemon.signal(signal.SIGTERM)
+        status, seconds = await daemon.ended()
+        assert status == 0
+        assert seconds < permits * CONNECT_SECONDS
 
 
 @pytest.mark.slow
