@@ -11,7 +11,9 @@ from typing import Literal
 from fraudd.prediction.retry import back_off
 
 #: Parts that only some runs need. While one is unreachable, fraudd works on all other runs.
-_OPTIONAL_PARTS = frozenset({"bulk_queue"})
+OPTIONAL_PARTS = frozenset({"bulk_queue", "dead_letter_queue"})
+#: Kinds of call that no run in flight needs. If only these fail, fraudd takes messages.
+_OPTIONAL_CALLS = frozenset({"request", "list"})
 #: It is a fault if runs of this number of different entities fail, with no success between.
 FAULT_RUNS = 5
 #: After a fault, fraudd tries one run per interval. The interval doubles up to the maximum.
@@ -40,11 +42,13 @@ Permission = Go | Wait | WaitForChange
 
 @dataclass(slots=True)
 class _Outage:
-    """An unreachable part."""
+    """An unreachable part. ``calls`` are the kinds of call that failed and have not answered."""
 
     detail: str
     failures: int
     trial_at: float
+    began_at: float
+    calls: set[str]
     on_trial: bool = False
 
 
@@ -65,7 +69,8 @@ class Breaker:
         self._max_seconds = max_seconds
         self._rng = rng
         self._outages: dict[str, _Outage] = {}
-        self._outage_ended_at: dict[str, float] = {}
+        #: When the last outage of each part began and ended.
+        self._last_outages: dict[str, tuple[float, float]] = {}
         self._failed_entities: list[str] = []
         self._fault: _Fault | None = None
 
@@ -92,13 +97,13 @@ class Breaker:
 
     # Outages: a part is unreachable
 
-    def enter(self, part: str, now: float) -> Permission:
-        """Return whether a call of the part may begin.
+    def enter(self, part: str, now: float, call: str = "") -> Permission:
+        """Return whether a call of the part may begin. ``call`` is the kind of call.
 
-        An unreachable part gets one trial call at a time. ``Go`` reserves it, and ``left`` ends it.
+        The failing kinds get one trial call at a time. ``Go`` reserves it, and ``left`` ends it.
         """
         outage = self._outages.get(part)
-        if outage is None:
+        if outage is None or call not in outage.calls:
             return Go()
         if outage.on_trial:
             return WaitForChange()
@@ -107,48 +112,75 @@ class Breaker:
         outage.on_trial = True
         return Go()
 
-    def left(self, part: str) -> None:
+    def left(self, part: str, call: str = "") -> None:
         """Note that a call is over, so that another trial call may begin."""
-        if (outage := self._outages.get(part)) is not None:
+        outage = self._outages.get(part)
+        if outage is not None and call in outage.calls:
             outage.on_trial = False
 
-    def answered(self, part: str, now: float) -> bool:
-        """Note that a part answered. Returns whether this ends an outage."""
-        if self._outages.pop(part, None) is None:
+    def answered(self, part: str, now: float, call: str = "") -> bool:
+        """Note that a part answered. Returns whether this ends an outage.
+
+        An outage ends after each kind of call that failed has answered. Otherwise a part that
+        answers reads and refuses writes would begin a new outage with each write.
+        """
+        outage = self._outages.get(part)
+        if outage is None or call not in outage.calls:
             return False
-        self._outage_ended_at[part] = now
+        outage.calls.remove(call)
+        if outage.calls:
+            outage.on_trial, outage.trial_at = False, now  # the other kinds may work again, too
+            return False
+        del self._outages[part]
+        self._last_outages[part] = (outage.began_at, now)
         return True
 
-    def failed(self, part: str, detail: str, now: float) -> bool:
+    def failed(self, part: str, detail: str, now: float, call: str = "") -> bool:
         """Note that a part was unreachable. Returns whether this begins an outage."""
         outage = self._outages.get(part)
-        if outage is not None and not outage.on_trial and now < outage.trial_at:
+        if outage is None:
+            delay = self._delay(1)
+            self._outages[part] = _Outage(detail, 1, now + delay, now, {call})
+            return True
+        if call not in outage.calls:
+            outage.calls.add(call)
+            return False
+        if not outage.on_trial and now < outage.trial_at:
             return False  # this call had begun before the outage did
-        failures = outage.failures + 1 if outage is not None else 1
-        delay = back_off(
+        outage.detail, outage.failures, outage.on_trial = detail, outage.failures + 1, False
+        outage.trial_at = now + self._delay(outage.failures)
+        return False
+
+    def unreachable(self, part: str, call: str | None = None) -> bool:
+        """Whether a call of a part failed last: of the kind ``call``, or any that runs need."""
+        outage = self._outages.get(part)
+        if outage is None:
+            return False
+        return call in outage.calls if call is not None else not outage.calls <= _OPTIONAL_CALLS
+
+    def seconds_since_outage(self, part: str, now: float, *, lasting: float = 0.0) -> float:
+        """Return the seconds since an outage: 0 during one, infinity before the first.
+
+        Outages of less than ``lasting`` seconds do not count.
+        """
+        outage = self._outages.get(part)
+        if outage is not None and self.unreachable(part) and now - outage.began_at >= lasting:
+            return 0.0
+        began_at, ended_at = self._last_outages.get(part, (0.0, -math.inf))
+        return now - ended_at if ended_at - began_at >= lasting else math.inf
+
+    def _delay(self, failures: int) -> float:
+        return back_off(
             failures,
             base_seconds=self._base_seconds,
             max_seconds=self._max_seconds,
             rng=self._rng,
         )
-        self._outages[part] = _Outage(detail, failures, now + delay)
-        return outage is None
-
-    def unreachable(self, part: str) -> bool:
-        """Whether the last call of a part failed."""
-        return part in self._outages
-
-    def seconds_since_outage(self, part: str, now: float) -> float:
-        """Return the seconds since the last outage: 0 during one, infinity before the first."""
-        if part in self._outages:
-            return 0.0
-        ended_at = self._outage_ended_at.get(part)
-        return math.inf if ended_at is None else now - ended_at
 
     # Faults: every run fails
 
     def run_succeeded(self) -> bool:
-        """Note that a run has its score. Returns whether this ends a fault."""
+        """Note that a run has ended with a verdict. Returns whether this ends a fault."""
         self._failed_entities.clear()
         fault, self._fault = self._fault, None
         return fault is not None
@@ -203,7 +235,9 @@ class Breaker:
         if not self._outages:
             return {}
         return {
-            part: outage for part, outage in self._outages.items() if part not in _OPTIONAL_PARTS
+            part: outage
+            for part, outage in self._outages.items()
+            if part not in OPTIONAL_PARTS and self.unreachable(part)
         }
 
 

@@ -99,12 +99,17 @@ class Claims:
                 del self._held[message_id]
 
     async def claim(
-        self, lease: Lease, event: RequestEvent, wait_alone: Callable[[], Awaitable[None]]
+        self,
+        lease: Lease,
+        event: RequestEvent,
+        *,
+        wait_alone: Callable[[], Awaitable[None]],
+        leave_database: Callable[[], None],
     ) -> Claimed | Settled:
         """Claim the run, or settle its message in another way.
 
         ``wait_alone`` returns once no other run is computed. It is awaited before the claim of a
-        run that must be alone.
+        run that must be alone. ``leave_database`` is called if the message needs no database.
         """
         step: Claimed | Settled | Retry = await self._first_step(lease, event)
         alone = False
@@ -114,13 +119,15 @@ class Claims:
             if rounds > _MAX_ROUNDS:
                 await self._settlement.release_message(lease, seconds=1)
                 return Settled("released_before_run")
-            await self._guard.patiently(lease.message.part, lease.ensure_fresh)
+            await lease.ensure_fresh(self._guard.settling)
             decision = self._decide(lease, event, step.record)
             if isinstance(decision, Claim) and decision.alone and not alone:
                 await wait_alone()
                 alone = True
                 step = _claimed_or_retry(await self._patient.get(event.entity_id), lease)
             else:
+                if not isinstance(decision, Claim):
+                    leave_database()
                 step = await self._carry_out(lease, event, decision)
         return step
 
@@ -131,7 +138,7 @@ class Claims:
         """
         if event.run_id is None or self._limits.max_wait_seconds is not None:
             return _claimed_or_retry(await self._patient.get(event.entity_id), lease)
-        await self._guard.patiently(lease.message.part, lease.ensure_fresh)
+        await lease.ensure_fresh(self._guard.settling)
         return await self._claim(
             first_claim(event.entity_id, event.run_id, **self._terms(lease)), lease
         )
@@ -178,9 +185,7 @@ class Claims:
                 await self._settlement.release_message(lease, seconds=seconds)
                 return Settled("released_before_run")
             case HandOver():
-                await lease.stop()
-                self._held[lease.message.message_id].take_over(lease.message)
-                return Settled("handed_over")
+                return Settled(await self._hand_over(lease))
             case Announce(record, run_id):
                 return Settled(await self._settlement.announce(lease, record, run_id))
             case RunAgain(record):
@@ -196,6 +201,17 @@ class Claims:
             case Drop(reason):
                 await self._settlement.delete(lease)
                 return Settled(reason)
+
+    async def _hand_over(self, lease: Lease) -> Outcome:
+        """Give the newer receipt handle to the job that already works on the message."""
+        await lease.stop()
+        holder = self._held.get(lease.message.message_id)
+        if holder is None or holder is lease:
+            # That job ended during the wait. The next receive decides on what it left.
+            await self._settlement.release_message(lease, seconds=0)
+            return "released_before_run"
+        holder.take_over(lease.message)
+        return "handed_over"
 
     async def _claim(self, claim: Transition, lease: Lease) -> Claimed | Retry:
         """Write a claim.

@@ -43,7 +43,8 @@ class Computation:
     async def compute(self, job: Job, claim: Record) -> dict[str, Any]:
         """Compute a claimed run and return the result to store. Raises ``RunError``."""
         job.prescribed = prescribed_run(claim.entity_id) if self._terms.test_entities else None
-        self._guard.run_began()
+        if job.prescribed is None:
+            self._guard.run_began()
         job.phase = "database"
         try:
             features, model = await self._features(job, claim)
@@ -65,7 +66,6 @@ class Computation:
             "total": max(0, now - claim.requested_at),
         }
         if job.prescribed is None:
-            self._guard.run_succeeded()
             self._metrics.run_computed(timing, features.files_ms, scored.score)
         log.info("run.computed", **job.names, score=round(scored.score, 4), **timing)
         return job.test_mark | _result(features, scored, model.version, now, timing)

@@ -11,7 +11,8 @@ from fraudd.engine.computation import Computation
 from fraudd.engine.consumers import Consumers
 from fraudd.engine.depth_sampler import DepthSampler, Throughput
 from fraudd.engine.failures import Failures
-from fraudd.engine.guard import Guard, guarded
+from fraudd.engine.guard import Guard
+from fraudd.engine.guarded_ports import guarded
 from fraudd.engine.intake import Intake
 from fraudd.engine.job import Job
 from fraudd.engine.lease import Lease
@@ -88,7 +89,7 @@ class Engine:
         self.consumers = Consumers(
             queues=prompt.queues,
             permits=permits,
-            worker=self._worker(guarded(ports, guard.patiently), scorer, permits),
+            worker=self._worker(guarded(ports, guard.settling), scorer, permits),
             new_job=self._new_job,
             guard=guard,
             clock=clock,
@@ -142,7 +143,8 @@ class Engine:
         lease = Lease(
             message,
             store=self._prompt.store,
-            queue=self._prompt.queues[message.lane],
+            queue=self._queues[message.lane],
+            guard=self._guard,
             clock=self._clock,
             token=new_ulid(self._clock.now(), self._rng.getrandbits(80)),
             visibility_timeout_seconds=self._terms.visibility_timeout_seconds,
@@ -227,7 +229,7 @@ class Engine:
             settlement=settlement,
             prompt_settlement=self._prompt_settlement,
             permits=permits,
-            skew=self._skew,
+            guard=guard,
             clock=clock,
         )
 

@@ -6,7 +6,7 @@ from fraudd.engine.guard import Guard
 from fraudd.engine.job import Job
 from fraudd.engine.terms import RetryTerms
 from fraudd.errors import PermanentError, RunError, TransientError
-from fraudd.ports import Clock
+from fraudd.ports import Clock, Message
 from fraudd.prediction.record import Record
 from fraudd.prediction.retry import Fail, Failure, LookAgain, OnFailure, back_off, on_failure
 from fraudd.telemetry import log
@@ -39,10 +39,12 @@ class Failures:
                 rng=self._rng,
             ),
         )
+        if failure.kind == "permanent" and job.prescribed is None:
+            self._guard.run_succeeded()  # the attempt came to a verdict about the data
         if isinstance(decision, LookAgain):
             log.info("run.recheck_scheduled", **job.names, seconds=decision.seconds)
             return decision
-        if failure.kind != "permanent":
+        if failure.kind != "permanent" and job.prescribed is None:
             self._guard.run_failed(claim.entity_id, f"{failure.type}: {failure.detail}")
         log.warning(
             "run.failed" if isinstance(decision, Fail) else "run.attempt_failed",
@@ -53,6 +55,22 @@ class Failures:
             detail=failure.detail,
         )
         return decision
+
+    def report_bug(self, job: Job, error: Exception) -> None:
+        """Report an error of a job that has no claim, or no longer has one."""
+        log.error("message.bug", traceback=True, **job.names)
+        if job.entity_id is not None and job.prescribed is None:
+            failure = classify(error)
+            self._guard.run_failed(job.entity_id, f"{failure.type}: {failure.detail}")
+
+    def delay_seconds(self, message: Message) -> float:
+        """Return the delay of a message that could not be settled. It grows with its age.
+
+        Receives would not tell: a copy of the message begins to count them again.
+        """
+        age_seconds = (self._clock.now() - message.sent_at) / 1000
+        base, longest = self._terms.backoff_base_seconds, self._terms.backoff_max_seconds
+        return min(longest, max(base, age_seconds)) * self._rng.uniform(0.5, 1.0)
 
 
 def classify(error: Exception) -> Failure:

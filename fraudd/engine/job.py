@@ -6,6 +6,7 @@ from typing import Any, Literal
 from fraudd.engine.lease import Lease
 from fraudd.engine.test_entities import PrescribedRun
 from fraudd.ports import Permit
+from fraudd.prediction.record import Record
 
 
 @dataclass(kw_only=True)
@@ -21,10 +22,15 @@ class Job:
     prescribed: PrescribedRun | None = None
     #: Whether no other run may be computed meanwhile, because processes died during this run.
     alone: bool = False
+    #: Whether the job still needs its permit. It gives it back as soon as it does not.
+    needs_database: bool = True
     #: Seconds that the claim took, without the wait for a run that must be alone.
     claiming_seconds: float = 0.0
     #: Seconds of reading features so far, without outages.
     worked_seconds: float = 0.0
+
+    #: The record as this job claimed it. None: there is no claim.
+    claim: Record | None = None
 
     @property
     def names(self) -> dict[str, Any]:

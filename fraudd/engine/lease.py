@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
+from fraudd.engine.guard import BEATS_PER_TIMEOUT, Call, Guard
 from fraudd.errors import Unavailable
 from fraudd.ports import Clock, Message, Queue, Store
 from fraudd.prediction.record import Record, lease_end
@@ -12,14 +13,15 @@ from fraudd.prediction.retry import MAX_HELD_SECONDS
 from fraudd.prediction.transitions import renewed
 from fraudd.telemetry import log
 
-#: A heartbeat comes each third of the visibility timeout and may take a sixth, so one may fail.
-_BEATS_PER_TIMEOUT, _BEAT_TIMEOUTS_PER_TIMEOUT = 3, 6
+#: A heartbeat may take a sixth of the visibility timeout, so one of two may fail.
+_BEAT_TIMEOUTS_PER_TIMEOUT = 6
 
 
 class Lease:
     """The visibility timeout of one message, and the lease of its run.
 
-    ``store`` and ``queue`` raise ``Unavailable`` in an outage, they do not wait for its end.
+    ``store`` reports to the guard itself and does not wait for the end of an outage. ``queue`` is
+    the queue without a guard.
     """
 
     def __init__(
@@ -28,6 +30,7 @@ class Lease:
         *,
         store: Store,
         queue: Queue,
+        guard: Guard,
         clock: Clock,
         token: str,
         visibility_timeout_seconds: float,
@@ -42,6 +45,7 @@ class Lease:
         self.ended: Literal["lost", "held_too_long"] | None = None
         self._store = store
         self._queue = queue
+        self._guard = guard
         self._clock = clock
         self._visibility_seconds = visibility_timeout_seconds
         self._visible_at = message.received_at + int(visibility_timeout_seconds * 1000)
@@ -60,15 +64,14 @@ class Lease:
             finally:
                 beats.cancel()
 
-    async def ensure_fresh(self) -> None:
+    async def ensure_fresh(self, call: Call) -> None:
         """Extend the visibility timeout if too little of it is left to start a run.
 
-        Raises ``Unavailable``.
+        ``call`` is the way to call the queue. Without a call, the guard learns nothing.
         """
         remaining = self._visible_at - self._clock.now()
-        if remaining * _BEATS_PER_TIMEOUT < self._visibility_seconds * 1000:
-            async with self._beating:
-                await self._hide()
+        if remaining * BEATS_PER_TIMEOUT < self._visibility_seconds * 1000:
+            await call(self.message.part, self._hide_between_beats, call="settle")
 
     def until(self) -> int:
         """Return the end of a lease that starts now: before the message is visible again."""
@@ -92,7 +95,7 @@ class Lease:
 
     async def _beat_while_held(self, holder: "asyncio.Task[object]") -> None:
         while self.ended is None:
-            await asyncio.sleep(self._visibility_seconds / _BEATS_PER_TIMEOUT)
+            await asyncio.sleep(self._visibility_seconds / BEATS_PER_TIMEOUT)
             async with self._beating:
                 if self._stopped:
                     return
@@ -109,8 +112,8 @@ class Lease:
         if self.claim is not None:
             log.trace(self.claim.traceparent)
         try:
-            await self._hide()
-        except Unavailable as error:
+            await self._guard.once(self.message.part, self._hide, call="settle")
+        except Exception as error:  # a heartbeat never ends its job
             log.warning(
                 "message.visibility_not_extended",
                 **self._names,
@@ -119,17 +122,26 @@ class Lease:
             )
         if self.claim is None:
             return
-        now = self._clock.now()
-        until = lease_end(now + int(self._visibility_seconds * 1000))
+        until = lease_end(self._true_now() + int(self._visibility_seconds * 1000))
         try:
             async with self._in_time("store"):
                 applied = await self._store.apply(renewed(self.claim, lease_until=until))
-        except Unavailable as error:
+        except Exception as error:
             log.warning("lease.not_renewed", **self._names, error=str(error))
             return
         if not applied.done:
             log.warning("lease.lost", **self._names)
             self.ended = "lost"
+
+    def _true_now(self) -> int:
+        """Return the time by the clock of AWS if this clock is known to be wrong.
+
+        Other daemons compare the end of the lease with their clocks. With a wrong clock, they
+        would take a run over too early, or long after its holder has died.
+        """
+        skew = self._guard.skew
+        off_seconds = 0.0 if skew.blocked_by is None else skew.off_seconds
+        return self._clock.now() - int(off_seconds * 1000)
 
     @property
     def _names(self) -> dict[str, Any]:
@@ -137,10 +149,14 @@ class Lease:
         claim = self.claim
         return {"entity_id": claim and claim.entity_id, "run_id": claim and claim.run_id}
 
+    async def _hide_between_beats(self) -> None:
+        async with self._beating:
+            await self._hide()
+
     async def _hide(self) -> None:
         """Hide the message for another visibility timeout, which starts before the call."""
         now = self._clock.now()
-        async with self._in_time("queue"):
+        async with self._in_time(self.message.part):
             await self._queue.hide(self.message, self._visibility_seconds)
         self._visible_at = now + int(self._visibility_seconds * 1000)
 

@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 from fraudd.engine.lease import Lease
 from fraudd.engine.terms import ResultTerms
-from fraudd.ports import Clock, Ports
+from fraudd.errors import PermanentError, RunError, Unreadable
+from fraudd.ports import Applied, Clock, Ports
 from fraudd.prediction.body import ended
 from fraudd.prediction.events import completion
 from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import Record, Transition
 from fraudd.prediction.retry import MAX_DELAY_SECONDS, may_hide
-from fraudd.prediction.transitions import completed, failed, released
+from fraudd.prediction.transitions import completed, failed, released, unrenewed
 from fraudd.telemetry import log
 from fraudd.telemetry.metrics import Metrics
 
@@ -111,6 +112,11 @@ class Settlement:
                 return
         await self.release_message(lease, seconds=0)
 
+    async def still_claimed(self, lease: Lease, claim: Record) -> Record | None:
+        """Return the record of a run if the claim on it stands."""
+        record = await self._ports.store.get(claim.entity_id)
+        return record if record is not None and record.worker == lease.token else None
+
     async def requeue(self, lease: Lease, transition: Transition, *, seconds: float) -> bool:
         """Queue the run again, then release its message for ``seconds`` from now.
 
@@ -176,12 +182,14 @@ class Settlement:
         """
         if (record := await self._store_and_announce(lease, claim, end)) is None:
             return False
-        if dead_letter is None:
-            await self.delete(lease)
-        else:
-            reason, detail = dead_letter["type"], dead_letter["detail"]
-            await self.dead_letter(lease, reason=reason, detail=detail, claim=claim)
-        await self._wake_next(record, claim.run_id)
+        try:
+            if dead_letter is None:
+                await self.delete(lease)
+            else:
+                reason, detail = dead_letter["type"], dead_letter["detail"]
+                await self.dead_letter(lease, reason=reason, detail=detail, claim=claim)
+        finally:
+            await self._wake_next(record, claim.run_id)
         return True
 
     async def _store_and_announce(
@@ -194,11 +202,17 @@ class Settlement:
         """
         await lease.seal()
         record: Record | None = claim
+        holds = claim.worker == lease.token
         for _ in range(_MAX_ROUNDS):
             if record is None or not _is_claimed(record, claim):
                 break
+            if not holds and record.lease_until != claim.lease_until:
+                break  # its holder is alive
             next_run_id = new_ulid(self._clock.now(), self._rng.getrandbits(80))
-            applied = await self._ports.store.apply(end(record, next_run_id=next_run_id))
+            transition = end(record, next_run_id=next_run_id)
+            applied = await self._apply_end(
+                transition if holds else unrenewed(transition, claim), claim
+            )
             record = applied.record
             if applied.done and record is not None:
                 self._note_ended(record)
@@ -206,6 +220,19 @@ class Settlement:
                 return record
         log.warning("run.superseded", entity_id=claim.entity_id, run_id=claim.run_id)
         return None
+
+    async def _apply_end(self, transition: Transition, claim: Record) -> Applied:
+        """Store the end of a run. Raises ``PermanentError`` if the store refuses this outcome."""
+        try:
+            return await self._ports.store.apply(transition)
+        except Unreadable:
+            raise
+        except RunError as error:
+            if error.type != "refused_by_aws" or transition.sets.get("result") is None:
+                raise
+            raise PermanentError(
+                "result_too_large", f"the store refused the result of {claim.entity_id}"
+            ) from error
 
     async def _wake_next(self, record: Record, run_id: str) -> None:
         """Send the wake-up message of the run that started in the same write, if any."""

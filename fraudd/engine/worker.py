@@ -5,9 +5,10 @@ import asyncio
 from fraudd.engine.claims import Claimed, Claims, Settled
 from fraudd.engine.computation import Computation
 from fraudd.engine.failures import Failures
+from fraudd.engine.guard import Guard
 from fraudd.engine.job import Job
 from fraudd.engine.settlement import Outcome, Settlement
-from fraudd.errors import Unavailable
+from fraudd.errors import PermanentError, Unavailable
 from fraudd.ports import Clock, Permits
 from fraudd.prediction.events import MalformedEvent, parse_request
 from fraudd.prediction.formats import TRACEPARENT, parse_traceparent
@@ -15,7 +16,6 @@ from fraudd.prediction.record import Record
 from fraudd.prediction.retry import BackOff, Fail, LookAgain
 from fraudd.prediction.transitions import backed_off, released
 from fraudd.telemetry import log
-from fraudd.telemetry.clock_skew import ClockSkew
 
 
 class Worker:
@@ -30,7 +30,7 @@ class Worker:
         settlement: Settlement,
         prompt_settlement: Settlement,
         permits: Permits,
-        skew: ClockSkew,
+        guard: Guard,
         clock: Clock,
     ) -> None:
         self._claims = claims
@@ -39,7 +39,7 @@ class Worker:
         self._settlement = settlement
         self._prompt_settlement = prompt_settlement
         self._permits = permits
-        self._skew = skew
+        self._guard = guard
         self._clock = clock
 
     async def work(self, job: Job) -> Outcome:
@@ -54,20 +54,20 @@ class Worker:
         with self._claims.holding(lease):
             try:
                 async with lease.kept():
-                    return await self._work(job)
+                    try:
+                        return await self._work(job)
+                    except Exception as error:
+                        return await self._settle_error(job, error)
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if lease.ended is not None and task is not None and task.uncancel() == 0:
                     return await self._end_without_lease(job)
                 await self._release(job)
                 raise
-            except Exception:
-                log.error("message.bug", traceback=True, **job.names)
-                return "bug"
 
     async def _work(self, job: Job) -> Outcome:
         lease, message = job.lease, job.lease.message
-        if self._skew.blocked_by is not None:
+        if self._guard.skew.blocked_by is not None:
             await self._settlement.release_message(lease, seconds=0)
             return "released_before_run"
         try:
@@ -75,15 +75,21 @@ class Worker:
                 message.body, attributes=message.attributes, sent_at=message.sent_at
             )
         except MalformedEvent as error:
+            self._leave_database(job)
             await self._settlement.dead_letter(lease, reason="malformed", detail=error.detail)
             return "malformed"
         job.entity_id, job.run_id = event.entity_id, event.run_id
         began = self._clock.monotonic()
-        claim = await self._claims.claim(lease, event, lambda: self._wait_alone(job))
+        claim = await self._claims.claim(
+            lease,
+            event,
+            wait_alone=lambda: self._wait_alone(job),
+            leave_database=lambda: self._leave_database(job),
+        )
         job.claiming_seconds += self._clock.monotonic() - began
         match claim:
             case Claimed(record):
-                lease.claim = record
+                lease.claim = job.claim = record
                 log.trace(record.traceparent)
                 return await self._run(job, record)
             case Settled(outcome):
@@ -96,7 +102,36 @@ class Worker:
             job.phase = "storing"
             return await self._settle_failure(job, claim, error)
         job.phase = "storing"
-        return await self._settlement.complete(job.lease, claim, result)
+        try:
+            outcome = await self._settlement.complete(job.lease, claim, result)
+        except PermanentError as error:
+            return await self._settle_failure(job, claim, error)
+        if outcome == "done" and job.prescribed is None:
+            self._guard.run_succeeded()
+        return outcome
+
+    async def _settle_error(self, job: Job, error: Exception) -> Outcome:
+        """End a job after an error that is not about its run's features. Never raises.
+
+        A run that is still claimed fails this attempt. Otherwise only the message is left: it
+        comes back, and the next job does what this one could not.
+        """
+        try:
+            if not isinstance(error, Unavailable):
+                claim, job.claim = job.claim, None
+                if claim is not None:
+                    record = await self._settlement.still_claimed(job.lease, claim)
+                    if record is not None:
+                        return await self._settle_failure(job, record, error)
+                self._failures.report_bug(job, error)
+            seconds = self._failures.delay_seconds(job.lease.message)
+            await self._prompt_settlement.release_message(job.lease, seconds=seconds)
+        except Exception as second:
+            unreachable = isinstance(second, Unavailable)
+            log.warning(
+                "message.not_released", traceback=not unreachable, **job.names, error=str(second)
+            )
+        return "released" if isinstance(error, Unavailable) else "bug"
 
     async def _settle_failure(self, job: Job, claim: Record, error: Exception) -> Outcome:
         match self._failures.decide(job, claim, error):
@@ -134,9 +169,15 @@ class Worker:
     async def _release(self, job: Job) -> None:
         """Release the unfinished run and its message.
 
-        In an outage neither is written: the visibility timeout and the lease expire instead.
+        If this fails, the visibility timeout and the lease expire instead. Never raises.
         """
         try:
             await self._prompt_settlement.release_run(job.lease, job.entity_id)
-        except Unavailable as error:
+        except Exception as error:
             log.warning("message.not_released", **job.names, error=str(error))
+
+    def _leave_database(self, job: Job) -> None:
+        """Give the permit back for the next run: this message needs no database."""
+        job.needs_database = False
+        job.permit.release()
+        self._guard.changed()

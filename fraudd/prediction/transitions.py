@@ -112,6 +112,14 @@ def claimed(record: Record, *, worker: str, now: int, lease_until: int) -> Trans
     )
 
 
+def unrenewed(transition: Transition, record: Record) -> Transition:
+    """Refuse a transition out of ``running`` if the holder of the run has renewed its lease.
+
+    For a daemon that is not the holder: the holder may be alive after all.
+    """
+    return replace(transition, expects={**transition.expects, "lease_until": record.lease_until})
+
+
 def deaths_claimed(record: Record) -> int:
     """Return the deaths after a claim: the process of a claim with an expired lease died."""
     return record.deaths + (record.state == "running")

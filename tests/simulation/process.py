@@ -173,7 +173,11 @@ class Process:
 
     def unread(self) -> list[Job]:
         """Give the jobs in hand whose feature phase is to come or under way."""
-        return [job for job in self.engine.consumers.jobs if job.lease.token not in self._read]
+        return [
+            job
+            for job in self.engine.consumers.jobs
+            if job.needs_database and job.lease.token not in self._read
+        ]
 
     async def _live(self) -> None:
         try:

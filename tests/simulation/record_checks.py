@@ -166,7 +166,9 @@ class RecordChecks:
                 CLAIMED, run.entity_id, f"the claim of {holder.name} lapsed in its hands"
             )
         breaker = process.engine.breaker
-        answering = breaker.seconds_since_outage("store", self._world.loop.time())
+        answering = breaker.seconds_since_outage(
+            "store", self._world.loop.time(), lasting=self._world.plan.visibility / 3
+        )
         if 0 < answering < self._world.plan.visibility - 1:
             self._world.broken(
                 OUTAGE, run.entity_id, "taken over before its holder could beat again"
