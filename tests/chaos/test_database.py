@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.chaos.daemon import Daemon
+from tests.chaos.daemon import Daemon, serving
 from tests.chaos.proxy import FaultProxy
 from tests.chaos.stage import CONNECT_SECONDS, PERMITS, VISIBILITY_SECONDS, Stage
 
@@ -47,6 +47,30 @@ async def test_a_database_that_is_down_for_a_while_costs_no_attempt(
         received += await other.sample("fraudd_receives_total")
         assert received == len(_LOAD)
     assert max(stage.connections["one"], stage.connections["other"]) <= PERMITS
+
+
+async def test_a_daemon_that_starts_without_its_database_serves_and_works_when_it_is_back(
+    stage: Stage,
+) -> None:
+    async with stage.daemon("late") as before:
+        await before.ready()
+        runs = await before.ask_for_all(["shop-0"])
+        await stage.announced.all_of(runs.values())
+        await before.kill()
+    await asyncio.to_thread(stage.database.server.stop, signal.SIGKILL)
+    try:
+        async with serving(stage.folder / "late.toml", before.port) as late:
+            await late.ready()
+            async with asyncio.timeout(2):
+                assert (await late.look_up("shop-0"))["run_id"] == runs["shop-0"]
+                runs["shop-1"] = await late.ask("shop-1")
+            await late.notices_outage()
+            await asyncio.to_thread(stage.database.server.start)
+            assert await stage.all_done(runs, late) == {}
+            assert await late.sample("fraudd_blocked") == 0
+    finally:
+        if not stage.database.server.running:
+            await asyncio.to_thread(stage.database.server.start)
 
 
 @asynccontextmanager
