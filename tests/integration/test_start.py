@@ -158,3 +158,30 @@ async def test_topics_that_are_away_hold_up_no_look_up(
         assert (await fraudd.look_up("shop-1"))[0] == 404
         await ready(fraudd, 200)
         await blocked_by(fraudd, "topics")
+
+
+async def test_a_missing_index_ends_nothing_and_is_named(
+    start: Start, config: Config, aws: Aws, caplog: pytest.LogCaptureFixture
+) -> None:
+    often = changed(config, sweeper={"interval_seconds": 0.2})
+    async with start(often) as fraudd:
+        await aws.clients.dynamodb.update_table(
+            TableName=aws.names.table,
+            GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "by_state"}}],
+        )
+        await _works(fraudd, "shop-1", caplog)
+    async with start(often) as fraudd:
+        await _works(fraudd, "shop-2", caplog)
+
+
+async def _works(fraudd: Fraudd, entity_id: str, caplog: pytest.LogCaptureFixture) -> None:
+    """See that a run ends although the sweeper finds no index, and that the log says so."""
+    caplog.clear()
+    async with asyncio.timeout(20):
+        while not any(
+            "index by_state" in str(record.__dict__.get("fields")) for record in caplog.records
+        ):
+            await asyncio.sleep(0.01)
+    assert (await fraudd.ask(entity_id))[0] == 202
+    assert (await fraudd.ended(entity_id))["status"] == "done"
+    assert not fraudd.task.done()
