@@ -11,7 +11,8 @@ import pytest
 import trustme
 
 from fraudd.config import Config
-from fraudd.database.server import Server
+from fraudd.database.killer import Killer
+from fraudd.database.server import Server, connect
 from fraudd.errors import Misconfigured, Unavailable
 from fraudd.local import mariadb
 from fraudd.local.process import running
@@ -82,9 +83,18 @@ async def ask(server: Server, sql: str = "SELECT 1") -> Any:
         await pool.connections.close()
 
 
-async def test_the_connection_is_encrypted_and_so_is_the_one_that_kills(server: Server) -> None:
+async def test_the_connection_is_encrypted(server: Server) -> None:
     [[_, cipher]] = await ask(server, "SHOW SESSION STATUS LIKE 'Ssl_cipher'")
     assert cipher != ""
+
+
+async def test_a_kill_goes_to_an_address_whose_certificate_has_the_name(server: Server) -> None:
+    """The account requires TLS, and the certificate has no IP address."""
+    connection = await connect(server, database=server.name)
+    assert connection.peer[0] in ("127.0.0.1", "::1")
+    assert await Killer(server).kill(connection) == "killed"
+    await connection.quit()
+    assert await Killer(server).kill(connection) == "ended before"
 
 
 async def test_a_certificate_of_another_authority_is_refused_and_the_message_names_the_key(
