@@ -124,18 +124,25 @@ def start(aws_clients: Clients) -> Start:
         await daemon.check(load(config))
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-            async with (
-                asyncio.TaskGroup() as group,
-                aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
-            ):
-                task = group.create_task(daemon.run(listener))
-                while not daemon.address:
-                    await asyncio.sleep(0.005)
-                yield Fraudd(daemon=daemon, metrics=metrics, port=port, http=http, task=task)
-                if not task.done():
-                    # Twice is at once: no test has to wait for an outstanding poll.
-                    daemon.stop()
-                    daemon.stop()
+            serves = False
+            try:
+                async with (
+                    asyncio.TaskGroup() as group,
+                    aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
+                ):
+                    task = group.create_task(daemon.run(listener))
+                    while not daemon.address:
+                        await asyncio.sleep(0.005)
+                    serves = True
+                    yield Fraudd(daemon=daemon, metrics=metrics, port=port, http=http, task=task)
+                    if not task.done():
+                        # Twice is at once: no test has to wait for an outstanding poll.
+                        daemon.stop()
+                        daemon.stop()
+            except ExceptionGroup as errors:
+                if serves:
+                    raise
+                raise errors.exceptions[0] from None  # why it did not start
 
     return started
 
