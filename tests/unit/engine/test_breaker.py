@@ -193,3 +193,52 @@ def test_without_the_bulk_queue_all_else_goes_on(breaker: Breaker) -> None:
     assert "bulk" not in (breaker.blocked_by or "")
     assert breaker.answered("bulk_queue", 1.0)
     assert breaker.may_poll_bulk(1.0) == Go()
+
+
+def test_a_part_that_refuses_writes_stays_in_outage_while_it_answers_reads(
+    breaker: Breaker,
+) -> None:
+    assert breaker.failed("store", "no writes", 0.0, "write")
+    assert isinstance(breaker.enter("store", 0.0, "read"), Go)
+    assert not breaker.answered("store", 0.0, "read")
+    assert seconds(breaker.enter("store", 0.0, "write")) == 2
+    assert isinstance(breaker.enter("store", 2.0, "write"), Go)
+    assert not breaker.failed("store", "no writes", 2.0, "write"), "it is one outage"
+    assert seconds(breaker.enter("store", 2.0, "write")) == 4, "the back-off grows"
+    assert breaker.state == "outage"
+    assert breaker.answered("store", 7.0, "write")
+    assert breaker.blocked_by is None
+
+
+def test_an_outage_ends_only_after_each_failing_kind_of_call_has_answered(
+    breaker: Breaker,
+) -> None:
+    breaker.failed("queue", "down", 0.0, "receive")
+    breaker.failed("queue", "down", 0.5, "settle")
+    assert not breaker.answered("queue", 2.0, "receive")
+    assert breaker.state == "outage"
+    assert isinstance(breaker.enter("queue", 2.0, "settle"), Go), "it may answer again, too"
+    assert breaker.answered("queue", 2.0, "settle")
+
+
+@pytest.mark.parametrize(
+    ("part", "call"),
+    [("dead_letter_queue", "settle"), ("topics", "request"), ("store", "list")],
+)
+def test_what_no_healthy_run_needs_stops_no_work(breaker: Breaker, part: str, call: str) -> None:
+    assert breaker.failed(part, "down", 0.0, call)
+    assert breaker.state == "closed"
+    assert isinstance(breaker.may_poll(0.0, in_flight=3), Go)
+
+
+def test_an_outage_shorter_than_a_heartbeat_interval_is_nothing_to_wait_for(
+    breaker: Breaker,
+) -> None:
+    breaker.failed("store", "hiccup", 0.0)
+    breaker.answered("store", 5.0)
+    assert breaker.seconds_since_outage("store", 6.0, lasting=40.0) == math.inf
+    breaker.failed("store", "down", 10.0)
+    assert breaker.seconds_since_outage("store", 30.0, lasting=40.0) == math.inf
+    assert breaker.seconds_since_outage("store", 51.0, lasting=40.0) == 0
+    breaker.answered("store", 60.0)
+    assert breaker.seconds_since_outage("store", 61.0, lasting=40.0) == 1

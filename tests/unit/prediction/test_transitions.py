@@ -29,6 +29,7 @@ from fraudd.prediction.transitions import (
     republished,
     requested_again,
     unpublished,
+    unrenewed,
 )
 from tests.stack.times import NOW
 
@@ -178,6 +179,12 @@ def test_each_part_of_a_condition_is_needed() -> None:
 def test_a_renewed_lease_is_not_stolen_on_a_stale_reading() -> None:
     steal = claimed(RUNNING, worker="w9", now=NOW + 99_000, lease_until=NOW + 200_000)
     assert not holds(steal, replace(RUNNING, lease_until=NOW + 90_000))
+
+
+def test_a_run_is_not_given_up_over_a_holder_that_renews() -> None:
+    giving_up = unrenewed(failed(RUNNING, error=ERROR, now=NOW, next_run_id=NEXT), RUNNING)
+    assert holds(giving_up, RUNNING)
+    assert not holds(giving_up, after(renewed(RUNNING, lease_until=NOW + 90_000), RUNNING))
 
 
 def test_a_claim_counts_the_attempt_and_a_release_gives_it_back() -> None:
