@@ -171,7 +171,7 @@ def take_an_outage_for_a_failure(stack: ExitStack) -> None:
 
 @bug
 def breaker_never_closes(stack: ExitStack) -> None:
-    put(stack, Breaker, "answered", lambda self, part, now: False)
+    put(stack, Breaker, "answered", lambda self, part, now, call="": False)
 
 
 @bug
