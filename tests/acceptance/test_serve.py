@@ -175,7 +175,7 @@ async def test_a_feature_file_that_the_database_refuses_is_one_line(
     old = next(line for line in text.splitlines() if line.startswith("directory = "))
     shutil.copytree(config.parent / old.split('"')[1], directory)
     file = next(iter(sorted(directory.glob("*.sql"))))
-    file.write_text(file.read_text().replace("SELECT ", "SELECT nonsense(), ", 1))
+    file.write_text(file.read_text().replace("SELECT ", "SELECT 1 AS nonsense, ", 1))
     config.write_text(text.replace(old, f'directory = "{directory}"'))
     with command(tmp_path, FRAUDD, "serve", "--config", str(config)) as daemon:
         assert daemon.process.wait(30) == 78
