@@ -246,3 +246,32 @@ def test_a_table_that_refuses_writes_is_one_outage(monkeypatch: pytest.MonkeyPat
         await until(lambda: states(world) == {"done"}, seconds=1200)
 
     play(scene)
+
+
+def test_the_interactive_lane_keeps_its_speed_while_the_bulk_queue_is_unreachable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def bulk_only(method: str) -> None:
+        usual = getattr(SimulatedQueue, method)
+
+        async def call(self: SimulatedQueue, *args: Any, **options: Any) -> Any:
+            if self._service.lane == "bulk":
+                raise Unavailable("bulk_queue", "AccessDenied")
+            return await usual(self, *args, **options)
+
+        monkeypatch.setattr(SimulatedQueue, method, call)
+
+    async def scene(world: World, process: Process) -> None:
+        world.database.run_seconds = lambda: 4.0  # type: ignore[method-assign]
+        for number in range(50):
+            await process.spawn(process.engine.intake.request(f"bulk-{number}", lane="bulk"))
+        await until(lambda: len(process.engine.consumers.jobs) == 9, seconds=60)
+        for method in ("delete", "hide", "send_again", "receive"):
+            bulk_only(method)
+        await asyncio.sleep(10)
+        began = world.loop.time()
+        await request_all(process)
+        await until(lambda: states(world) == {"done"}, seconds=600)
+        assert world.loop.time() - began < 8, "six runs of four seconds fit into ten permits"
+
+    play(scene, permits=10, consumers=11)
