@@ -158,6 +158,15 @@ class Breaker:
             return False
         return call in outage.calls if call is not None else not outage.calls <= _OPTIONAL_CALLS
 
+    def is_out(self, part: str, now: float, call: str) -> bool:
+        """Whether a kind of call failed last, and no trial call is due."""
+        outage = self._outages.get(part)
+        return (
+            outage is not None
+            and call in outage.calls
+            and (outage.on_trial or now < outage.trial_at)
+        )
+
     def seconds_since_outage(self, part: str, now: float, *, lasting: float = 0.0) -> float:
         """Return the seconds since an outage: 0 during one, infinity before the first.
 

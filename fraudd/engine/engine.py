@@ -72,7 +72,7 @@ class Engine:
         #: Calls of a part, and waits, for checks that the daemon makes at its start.
         self.patiently, self.wait = guard.patiently, guard.wait
         self._prompt = prompt = guarded(ports, guard.once)
-        self._publisher = Publisher(prompt.topics, prompt.queues)
+        self._publisher = Publisher(prompt.topics, prompt.queues, guard)
         self._run_times = RunTimes()
         throughput = Throughput(
             permits=permits, run_times=self._run_times, fleet_size=terms.backlog.fleet_size
@@ -194,7 +194,7 @@ class Engine:
         )
         settlement = Settlement(
             ports=ports,
-            publish=intake.publish,
+            publish=intake.publish_again,
             note_ended=self._note_ended,
             clock=self._clock,
             rng=self._rng,

@@ -132,6 +132,10 @@ class Guard:
         )
         return max(0.0, self._visibility_timeout_seconds - answering)
 
+    def is_out(self, part: str, call: str) -> bool:
+        """Whether a kind of call failed last, and no trial call is due."""
+        return self.breaker.is_out(part, self._clock.monotonic(), call)
+
     def run_began(self) -> None:
         """Note that a run began."""
         self.breaker.run_began(self._clock.monotonic())

@@ -10,7 +10,7 @@ from typing import Literal
 from fraudd.aio import uncancelled
 from fraudd.engine.publisher import Publisher
 from fraudd.engine.terms import RequestTerms
-from fraudd.errors import Unavailable
+from fraudd.errors import RunError, Unavailable
 from fraudd.ports import Applied, Clock, Store
 from fraudd.prediction.decisions import on_request
 from fraudd.prediction.formats import new_ulid
@@ -187,20 +187,29 @@ class Intake:
             same = after is not None and after.run_id == record.run_id and after.pending
             return after if after is not None and same else record
         if record.published_at is None:
-            await uncancelled(self._publish_again(record))
+            await uncancelled(self.publish_again(record))
         return record
 
-    async def _publish_again(self, record: Record) -> None:
-        log.trace(record.traceparent)
+    async def publish_again(self, record: Record) -> None:
+        """Send the wake-up message of a run that has none. Of many daemons that try, one sends it.
+
+        Raises ``Unavailable`` if the store is unreachable.
+        """
+        if self._publisher.is_out(record):
+            return
         applied = await self._store.apply(republished(record, now=self._clock.now()))
-        if applied.done:
-            await self.publish(record)
+        if applied.done and applied.record is not None:
+            log.trace(record.traceparent)
+            await self.publish(applied.record)
 
     async def publish(self, record: Record) -> None:
-        """Send the wake-up message. If SNS is unreachable, the record notes that it is missing."""
+        """Send the wake-up message of a run whose record says that it is sent.
+
+        If it cannot be sent, the record notes that it is missing.
+        """
         try:
             await self._publisher.send(record)
-        except Unavailable as error:
+        except (Unavailable, RunError) as error:
             log.warning(
                 "run.not_published",
                 entity_id=record.entity_id,

@@ -5,14 +5,15 @@ from typing import Literal
 from fraudd.aio import gather
 from fraudd.errors import Unreadable
 from fraudd.ports import Clock, Entry, Store
-from fraudd.prediction.record import SHARDS, Record, unexpired
+from fraudd.prediction.record import UNSENT_SHARD, Record, unexpired
 from fraudd.telemetry import log
 
 Kind = Literal["pending", "failed"]
 #: A position in a listing: the last entry of each partition of the index that was returned.
 Place = tuple[Entry | None, ...]
 
-BEGINNING: Place = (None,) * SHARDS
+#: The failed records have a partition less, so their last one is empty.
+BEGINNING: Place = (None,) * (UNSENT_SHARD + 1)
 #: The latest possible time in epoch milliseconds. JSON and DynamoDB represent it exactly.
 LATEST = 2**53 - 1
 

@@ -1,5 +1,7 @@
 """Sends wake-up messages, each in the lane of its run."""
 
+from fraudd.engine.guard import Guard
+from fraudd.errors import Unavailable
 from fraudd.ports import Queues, Topics
 from fraudd.prediction.events import wake_up
 from fraudd.prediction.record import Lane, Record
@@ -8,12 +10,25 @@ from fraudd.prediction.record import Lane, Record
 class Publisher:
     """Sends to the topic in the interactive lane, and to the queue itself in the bulk lane."""
 
-    def __init__(self, topics: Topics, queues: Queues) -> None:
+    def __init__(self, topics: Topics, queues: Queues, guard: Guard) -> None:
         self._topics = topics
         self._queues = queues
+        self._guard = guard
 
-    async def send(self, record: Record) -> None:
-        """Send the wake-up message of a pending run. Raises ``Unavailable``."""
+    def is_out(self, record: Record) -> bool:
+        """Return whether the part that takes this message is unreachable, and no trial is due."""
+        if lane_of(record, self._queues) == "bulk":
+            return self._guard.is_out("bulk_queue", "request")
+        return self._guard.is_out("topics", "request")
+
+    async def send(self, record: Record, *, trial: bool = False) -> None:
+        """Send the wake-up message of a pending run.
+
+        Raises ``Unavailable``. If the part is known to be unreachable, only a ``trial`` calls it: a
+        client waits, and the call may take until its timeout.
+        """
+        if not trial and self.is_out(record):
+            raise Unavailable("topics", "unreachable, and not yet tried again")
         if lane_of(record, self._queues) == "bulk":
             await self._queues["bulk"].send(wake_up(record))
         else:

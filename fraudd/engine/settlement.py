@@ -48,7 +48,8 @@ _MAX_ROUNDS = 20
 class Settlement:
     """Ends runs, and deletes or releases their messages. Every call may raise ``Unavailable``.
 
-    ``publish`` sends a wake-up message. ``note_ended`` gets the record of each run that has ended.
+    ``publish`` sends the wake-up message of a run that has none. ``note_ended`` gets the record of
+    each run that has ended.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Settlement:
     async def announce(self, lease: Lease, record: Record, run_id: str) -> Outcome:
         """Publish the completion event of a run again, from its record. Delete the message."""
         await self._announce(record, run_id)
+        await self._wake_next(record, run_id)
         await self.delete(lease)
         return "announced"
 
@@ -236,7 +238,7 @@ class Settlement:
 
     async def _wake_next(self, record: Record, run_id: str) -> None:
         """Send the wake-up message of the run that started in the same write, if any."""
-        if record.state == "queued" and record.run_id != run_id and record.attempts == 0:
+        if record.state == "queued" and record.run_id != run_id and record.published_at is None:
             log.trace(record.traceparent)
             log.info("run.opened", entity_id=record.entity_id, run_id=record.run_id)
             await self._publish_run(record)

@@ -5,16 +5,20 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fraudd.aio import gather
 from fraudd.engine.guard import Guard
 from fraudd.engine.publisher import Publisher, lane_of
 from fraudd.engine.terms import SweeperTerms
-from fraudd.errors import Unavailable
-from fraudd.ports import Clock, Entry, Queues, Store
+from fraudd.errors import BackPressure, RunError, Unavailable, Unreadable
+from fraudd.ports import Clock, Entry, Page, Queues, Store
 from fraudd.prediction.decisions import is_lost
-from fraudd.prediction.record import SHARDS, Lane, Record
-from fraudd.prediction.transitions import republished
+from fraudd.prediction.record import SHARDS, UNSENT_SHARD, Lane, Record
+from fraudd.prediction.transitions import republished, unpublished
 from fraudd.telemetry import log
 from fraudd.telemetry.metrics import Metrics
+
+#: After an outage of SNS thousands of wake-up messages may be unsent.
+_CONCURRENT_SENDS = 10
 
 
 class OldestPending:
@@ -86,6 +90,8 @@ class Sweeper:
         self._after: Entry | None = None
         self.oldest = OldestPending()
         self._empty_samples = {lane: _EmptySamples() for lane in queues}
+        #: The lanes into which this sweep has sent a trial message.
+        self._tried: set[Lane] = set()
 
     async def run(self) -> None:
         """Sweep forever, with jitter: every daemon of the fleet sweeps."""
@@ -97,12 +103,40 @@ class Sweeper:
                 log.warning("sweeper.postponed", error=str(error))
 
     async def run_once(self) -> int:
-        """Sweep one page and return the number of wake-up messages sent. Raises ``Unavailable``.
+        """Sweep the unsent wake-up messages, then one page of the others.
 
-        The page is read during an outage, too: on an idle daemon, no other call would notice its
-        end.
+        Returns the number of messages sent. Raises ``Unavailable``. The index is read during an
+        outage, too: on an idle daemon, no other call would notice its end.
         """
         log.trace(None)
+        self._tried.clear()
+        return await self._sweep_unsent() + await self._sweep_page()
+
+    async def _sweep_unsent(self) -> int:
+        """Send all wake-up messages that were not sent, for example in an outage of SNS."""
+        after: Entry | None = None
+        sent = 0
+        while True:
+            page = await self._store.listed(
+                f"pending#{UNSENT_SHARD}", until=self._clock.now(), after=after
+            )
+            if self._guard.skew.blocked_by is not None:
+                return sent
+            pending = await self._pending(page)
+            self.oldest.page_read(UNSENT_SHARD, self._requested(pending), more=page.more)
+            # An expired lease proves nothing now if holders could not renew. A queued run has none.
+            may_take_over = self._may_send()
+            sendable = [run for run in pending if run.state == "queued" or may_take_over]
+            sent_of_page = 0
+            for begin in range(0, len(sendable), _CONCURRENT_SENDS):
+                batch = sendable[begin : begin + _CONCURRENT_SENDS]
+                sent_of_page += sum(await gather(self._send_again(record) for record in batch))
+            sent += sent_of_page
+            if not page.more or (sendable and not sent_of_page):
+                return sent
+            after = page.entries[-1]
+
+    async def _sweep_page(self) -> int:
         may_send = self._may_send()
         began_at = self._clock.now()
         page = await self._store.listed(
@@ -112,15 +146,28 @@ class Sweeper:
         )
         if not may_send:
             return 0
-        records = [await self._store.get(entry.entity_id) for entry in page.entries]
-        pending = [record for record in records if record is not None and record.pending]
-        requested = [(self._lane_of(record), record.requested_at) for record in pending]
-        self.oldest.page_read(self._shard, requested, more=page.more)
+        pending = await self._pending(page)
+        self.oldest.page_read(self._shard, self._requested(pending), more=page.more)
         await self._sample_queues(began_at, pending)
         self._after = page.entries[-1] if page.more else None
         if not page.more:
             self._shard = (self._shard + 1) % SHARDS
         return sum([await self._send_again(record) for record in pending])
+
+    async def _pending(self, page: Page) -> list[Record]:
+        records = await gather(self._read(entry.entity_id) for entry in page.entries)
+        return [record for record in records if record is not None and record.pending]
+
+    def _requested(self, pending: list[Record]) -> list[tuple[str, int]]:
+        return [(self._lane_of(record), record.requested_at) for record in pending]
+
+    async def _read(self, entity_id: str) -> Record | None:
+        """Read a record. One that cannot be read now must not stop the sweep of all others."""
+        try:
+            return await self._store.get(entity_id)
+        except (Unreadable, BackPressure) as error:
+            log.warning("sweeper.skipped", entity_id=entity_id, error=str(error))
+            return None
 
     def _may_send(self) -> bool:
         """Return whether an expired lease means that its holder is gone."""
@@ -128,7 +175,7 @@ class Sweeper:
 
     async def _sample_queues(self, began_at: int, pending: list[Record]) -> None:
         """Sample the queues of these runs: an empty queue shows that a message is lost."""
-        lanes = {self._lane_of(record) for record in pending if record.requeues == 0}
+        lanes = {self._lane_of(record) for record in pending}
         for lane in sorted(lanes):
             is_empty = await self._is_empty(lane)
             previous_at = self._empty_samples[lane].latest_at
@@ -153,6 +200,12 @@ class Sweeper:
             emptied_at=self._empty_samples[self._lane_of(record)].previous_at,
         ):
             return False
+        # Nothing is sent into a part that is known to be unreachable, except one trial call.
+        trial = self._publisher.is_out(record)
+        if trial and self._lane_of(record) in self._tried:
+            return False
+        if trial:
+            self._tried.add(self._lane_of(record))
         applied = await self._store.apply(republished(record, now=now))
         if not applied.done or applied.record is None:
             return False
@@ -166,15 +219,16 @@ class Sweeper:
         )
         self._metrics.resent.inc()
         try:
-            await self._publisher.send(record)
-        except Unavailable as error:
-            # The message may have been sent, so it counts as sent. A later sweep sends it again.
+            await self._publisher.send(record, trial=trial)
+        except (Unavailable, RunError) as error:
             log.warning(
                 "run.not_published",
                 entity_id=record.entity_id,
                 run_id=record.run_id,
                 error=str(error),
             )
+            await self._store.apply(unpublished(applied.record))
+            return False
         return True
 
     def _lane_of(self, record: Record) -> Lane:

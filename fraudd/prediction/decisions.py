@@ -13,6 +13,9 @@ from fraudd.prediction.transitions import attempts_claimed, deaths_claimed
 #: Each re-sent wake-up message doubles the wait for the next one, up to 2^5 = 32 times. A backlog
 #: that drains slowly would otherwise fill up with copies.
 MAX_DOUBLINGS = 5
+#: If the queue is empty, the copy is lost as well. The wait for the next one begins with this time,
+#: doubles, and ends at ``requeue_after_seconds``.
+FIRST_REPEAT_SECONDS = 30.0
 
 OnRequest = Literal["start", "pending", "stored", "failed"]
 
@@ -160,11 +163,8 @@ def _claim_or_give_up(record: Record, now: int, limits: Limits) -> Claim | GiveU
     # A bulk run never expires: its client asked for it to wait.
     may_expire = record.started_at is None and record.lane != "bulk"
     if may_expire and limits.max_wait_seconds is not None:
-        # The wait starts with the first wake-up message. It is later than the request if SNS was
-        # unreachable, or if the run was promoted from the bulk lane.
-        waiting_since = record.requested_at
-        if record.requeues == 0 and record.published_at is not None:
-            waiting_since = max(waiting_since, record.published_at)
+        # The wait starts with the last wake-up message. An outage of SNS expires no run.
+        waiting_since = max(record.requested_at, record.published_at or now)
         if now - waiting_since > limits.max_wait_seconds * 1000:
             return GiveUp(record, "expired")
     return Claim(record, alone=deaths_claimed(record) >= ALONE_FROM_DEATHS)
@@ -186,7 +186,10 @@ def is_lost(
     if record.published_at is None:
         return True
     sent = max(record.published_at, due)
-    if record.requeues == 0 and emptied_at is not None and emptied_at > sent + SKEW_MARGIN_MS:
-        return True
+    if emptied_at is not None and emptied_at > sent + SKEW_MARGIN_MS:
+        # Copies that vanish, too, are sent again and again, but ever more rarely.
+        repeat_seconds = min(requeue_after_seconds, FIRST_REPEAT_SECONDS * 2**record.requeues)
+        if record.requeues == 0 or now > sent + repeat_seconds * 1000:
+            return True
     wait_seconds: float = requeue_after_seconds * 2 ** min(record.requeues, MAX_DOUBLINGS)
     return now > sent + wait_seconds * 1000

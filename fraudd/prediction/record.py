@@ -28,6 +28,9 @@ ENTITY_ID_RULE = "1 to 128 characters of A-Z a-z 0-9 . _ : @ -, the first a lett
 SKEW_MARGIN_MS = 2_000
 #: The number of partitions that the sparse index has for pending records, and for failed ones.
 SHARDS = 4
+#: One more partition, for pending runs whose wake-up message was not sent. It is empty normally, so
+#: that no backlog delays them.
+UNSENT_SHARD = SHARDS
 #: After this number of process deaths a run is computed alone, so that no other run dies with it.
 ALONE_FROM_DEATHS = 2
 

@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from fraudd.prediction.formats import new_traceparent
 from fraudd.prediction.record import (
     ALONE_FROM_DEATHS,
+    UNSENT_SHARD,
     Json,
     Lane,
     Proof,
@@ -18,6 +19,8 @@ from fraudd.prediction.record import (
     expired_outcomes,
     shard,
 )
+
+_UNSENT = f"pending#{UNSENT_SHARD}"
 
 
 def opened(
@@ -47,11 +50,15 @@ def opened(
 
 
 def unpublished(record: Record) -> Transition:
-    """Note that the wake-up message of a new run was not sent. The next request sends it."""
+    """Note that the wake-up message was not sent: ``record`` says that it was.
+
+    The next request or sweep sends it. It is like the first one then.
+    """
+    names = ("run_id", "state", "attempts", "published_at", "worker")
     return Transition(
         entity_id=record.entity_id,
-        expects={"run_id": record.run_id, "state": "queued", "attempts": 0},
-        sets={"published_at": None},
+        expects={name: getattr(record, name) for name in names},
+        sets={"published_at": None, "requeues": 0, "listed": _UNSENT},
         proof="all",
     )
 
@@ -65,6 +72,7 @@ def republished(record: Record, *, now: int) -> Transition:
         sets={
             "published_at": now,
             "requeues": record.requeues + (record.published_at is not None),
+            "listed": f"pending#{shard(record.entity_id)}",
         },
         proof="all",
     )
@@ -78,7 +86,12 @@ def promoted(record: Record, *, now: int) -> Transition:
     return Transition(
         entity_id=record.entity_id,
         expects={"run_id": record.run_id, "state": "queued", "lane": "bulk"},
-        sets={"lane": None, "published_at": now, "requeues": 0},
+        sets={
+            "lane": None,
+            "published_at": now,
+            "requeues": 0,
+            "listed": f"pending#{shard(record.entity_id)}",
+        },
         proof="all",
     )
 
@@ -265,6 +278,8 @@ def _ended(
     opening: dict[str, Value | None] = {}
     if record.again is not None:
         opening = _opening(record.entity_id, next_run_id, requested_at=record.again, now=now)
+        # Its message is sent after this write. If the process dies before, a sweep sends it.
+        opening |= {"published_at": None, "listed": _UNSENT}
     transition = _left(record, {**outcome, **opening}, proof=proof)
     return replace(transition, expects={**transition.expects, "again": record.again})
 

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fraudd.engine.listing import BEGINNING, LATEST, Kind, Listing, Place
 from fraudd.ports import Entry
-from fraudd.prediction.record import SHARDS
 from fraudd.web.requests import EntityId, ListQuery, invalid_field, query
 from fraudd.web.responses import PredictionSerializer, json_response, with_etag
 
@@ -24,7 +23,7 @@ class _Cursor(BaseModel):
     status: Literal["calculating", "failed"]
     after: Annotated[
         list[tuple[Annotated[int, Field(ge=0, le=LATEST)], EntityId] | None],
-        Field(min_length=SHARDS, max_length=SHARDS),
+        Field(min_length=len(BEGINNING), max_length=len(BEGINNING)),
     ]
 
 

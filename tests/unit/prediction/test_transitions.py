@@ -9,6 +9,7 @@ from fraudd.prediction.events import wake_up
 from fraudd.prediction.formats import new_traceparent, new_ulid
 from fraudd.prediction.record import (
     ENTITY_ID,
+    UNSENT_SHARD,
     Record,
     Transition,
     already_applied,
@@ -229,11 +230,10 @@ def test_what_was_asked_again_opens_in_the_same_write_as_the_verdict() -> None:
     for name, outcome in (("completed and opened", "result"), ("failed and opened", "error")):
         record = after(*TRANSITIONS[name])
         assert (record.state, record.run_id, record.attempts) == ("queued", NEXT, 0)
-        assert (record.requested_at, record.published_at) == (ASKED.again, NOW + 9)
+        assert (record.requested_at, record.published_at) == (ASKED.again, None)
         assert getattr(record, outcome)["run_id"] == RUN
         assert record.again is None
-        assert record.listed is not None
-        assert record.listed.startswith("pending#")
+        assert record.listed == f"pending#{UNSENT_SHARD}"
         assert record.expires_at is None
 
 
