@@ -1,6 +1,10 @@
 """Turns the errors of a source of AWS credentials into those of fraudd."""
 
-from botocore.exceptions import CredentialRetrievalError, MetadataRetrievalError
+from botocore.exceptions import (
+    BotoCoreError,
+    CredentialRetrievalError,
+    MetadataRetrievalError,
+)
 
 from fraudd.errors import Misconfigured, Unavailable
 
@@ -19,4 +23,6 @@ def credentials_error(error: Exception) -> Misconfigured | Unavailable:
     # The SDK raises RuntimeError if renewed credentials have expired already.
     if isinstance(error, CredentialRetrievalError | MetadataRetrievalError | RuntimeError):
         return Unavailable("AWS credentials", text)
-    return Misconfigured(f"AWS credentials: {text}: {_REMEDY}")
+    # The SDK's own errors name what is wrong. Those of Python, which it lets through, do not.
+    remedy = "" if isinstance(error, BotoCoreError) else f": {_REMEDY}"
+    return Misconfigured(f"AWS credentials: {text}{remedy}")

@@ -152,7 +152,8 @@ async def test_real_credentials_are_told_by_where_they_come_from(
     [told] = report.marked("warning", "failed")
     assert told.startswith("AWS credentials: sent to http://0.0.0.0:")
     assert told.endswith(" without TLS")
-    assert report.fixes("warning") == ["use https in [aws] endpoint_url"]
+    [fix] = report.fixes("warning")
+    assert fix.startswith("use https in [aws] endpoint_url")
 
 
 async def test_rights_that_only_the_check_needs_are_a_warning_each(

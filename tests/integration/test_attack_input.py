@@ -7,8 +7,8 @@ from typing import Literal
 
 import pytest
 
-from fraudd.aws.dynamodb import DynamoDbStore
 from fraudd.config import Config
+from fraudd.engine.intake import Intake
 from fraudd.telemetry import log
 from tests.integration.raw import Answer, exchange, head, refused
 from tests.stack.daemon import Fraudd, Start
@@ -217,7 +217,7 @@ async def test_nothing_that_is_sent_makes_a_log_line_of_its_own(
     async def broken(_: object, entity_id: str) -> None:
         raise ValueError(FORGED)
 
-    monkeypatch.setattr(DynamoDbStore, "get", broken)
+    monkeypatch.setattr(Intake, "get", broken)
     await exchange(fraudd.port, head("GET /v1/predictions/shop-1 HTTP/1.1"))
 
     lines = capsys.readouterr().out.removesuffix("\n").split("\n")
@@ -237,7 +237,7 @@ async def test_a_bug_is_told_without_its_traceback(
     async def broken(*_: object) -> None:
         raise ValueError("secret of the inside")
 
-    monkeypatch.setattr(DynamoDbStore, "get", broken)
+    monkeypatch.setattr(Intake, "get", broken)
     answer = await exchange(fraudd.port, head("GET /v1/predictions/shop-1 HTTP/1.1"))
     document = refused(answer, 500, "internal")
     assert "secret" not in answer.body.decode()

@@ -247,7 +247,7 @@ async def test_a_run_over_its_deadline_is_cut_off(
         await fraudd.ask("shop-1")
         failed = await fraudd.ended("shop-1")
     assert failed["error"]["type"] == "too_slow"
-    assert failed["error"]["detail"] == "pace.sql: the run timed out here"
+    assert failed["error"]["detail"].startswith("pace.sql: ")
     assert await observer.theirs() == []
 
 

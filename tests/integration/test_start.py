@@ -158,18 +158,27 @@ async def test_topics_that_are_away_hold_up_no_look_up(
         await blocked_by(fraudd, "topics")
 
 
-async def test_a_missing_index_ends_nothing_and_is_named(
+async def test_an_index_that_is_deleted_ends_nothing_and_is_named(
     start: Start, config: Config, aws: Aws, caplog: pytest.LogCaptureFixture
 ) -> None:
-    often = changed(config, sweeper={"interval_seconds": 0.2})
-    async with start(often) as fraudd:
-        await aws.clients.dynamodb.update_table(
-            TableName=aws.names.table,
-            GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "by_state"}}],
-        )
+    async with start(changed(config, sweeper={"interval_seconds": 0.2})) as fraudd:
+        await _delete_index(aws)
         await _works(fraudd, "shop-1", caplog)
-    async with start(often) as fraudd:
+
+
+async def test_a_start_without_the_index_ends_nothing_and_is_named(
+    start: Start, config: Config, aws: Aws, caplog: pytest.LogCaptureFixture
+) -> None:
+    await _delete_index(aws)
+    async with start(changed(config, sweeper={"interval_seconds": 0.2})) as fraudd:
         await _works(fraudd, "shop-2", caplog)
+
+
+async def _delete_index(aws: Aws) -> None:
+    await aws.clients.dynamodb.update_table(
+        TableName=aws.names.table,
+        GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "by_state"}}],
+    )
 
 
 async def _works(fraudd: Fraudd, entity_id: str, caplog: pytest.LogCaptureFixture) -> None:
