@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fraudd.aws.attributes import string_attributes
-from fraudd.errors import BackPressure, Unavailable
+from fraudd.aws.translation import bare_code, refusal
+from fraudd.errors import BackPressure, RunError, Unavailable
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -195,8 +196,7 @@ class BatchReader:
             RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
         )
         answers: dict[str, TableItem | Exception] = {
-            item["entity_id"]["S"]: item
-            for item in response.get("Responses", {}).get(self._table, [])
+            item["entity_id"]["S"]: item for item in response["Responses"].get(self._table, [])
         }
         if unprocessed := response.get("UnprocessedKeys", {}).get(self._table):
             answers |= {key["entity_id"]["S"]: _UnprocessedError() for key in unprocessed["Keys"]}
@@ -232,7 +232,7 @@ class BatchSender:
         )
 
     async def send(self, body: str, attributes: Mapping[str, str]) -> None:
-        """Send a message. Raises what the call raises, ``Unavailable`` if SQS rejects it."""
+        """Send a message. Raises what the call raises, and the refusal of this message alone."""
         await self._gatherer.submit(_OutgoingMessage(body, attributes))
 
     async def _send(self, messages: list[_OutgoingMessage]) -> Sequence[Exception | None]:
@@ -247,10 +247,19 @@ class BatchSender:
                 for number, message in enumerate(messages)
             ],
         )
-        failed = {entry["Id"]: _rejected(entry) for entry in response.get("Failed", [])}
-        return [failed.get(str(number)) for number in range(len(messages))]
+        failed = {entry["Id"]: _refused(entry) for entry in response.get("Failed", [])}
+        sent = {entry["Id"] for entry in response.get("Successful", [])}
+        return [
+            None if number in sent else failed.get(number, _UNANSWERED)
+            for number in map(str, range(len(messages)))
+        ]
 
 
-def _rejected(entry: Mapping[str, Any]) -> Unavailable:
-    text = f"SendMessageBatch: {entry.get('Code', 'rejected')}: {entry.get('Message', '')}"
-    return Unavailable("bulk_queue", text.rstrip(": "))
+#: A response that names a message neither as sent nor as failed is not of SQS.
+_UNANSWERED = Unavailable("bulk_queue", "SendMessageBatch: the response leaves out this message")
+
+
+def _refused(entry: Mapping[str, Any]) -> Unavailable | RunError:
+    code = str(entry.get("Code", "rejected"))
+    text = f"SendMessageBatch: {code}: {entry.get('Message', '')}".rstrip(": ")
+    return refusal("bulk_queue", bare_code(code), text, of_a_run=True)

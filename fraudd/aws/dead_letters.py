@@ -11,7 +11,7 @@ from fraudd.aws.session import Clients
 from fraudd.aws.sqs import MAX_ATTRIBUTES, ignore_expired_receipt
 from fraudd.aws.translation import translated
 from fraudd.errors import RunError, Unavailable
-from fraudd.prediction.events import SENT
+from fraudd.prediction.events import SENT, first_sent_at
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.type_defs import MessageAttributeValueTypeDef, MessageTypeDef
@@ -53,8 +53,7 @@ class DeadLetter:
     @property
     def first_sent_at(self) -> int:
         """When the first copy of the message was sent (epoch milliseconds)."""
-        sent = self.texts.get(SENT, "")
-        return int(sent) if sent.isdecimal() else self.enqueued_at
+        return first_sent_at(self.texts, otherwise=self.enqueued_at)
 
 
 class DeadLetters:

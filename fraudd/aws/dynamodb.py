@@ -9,7 +9,8 @@ from pydantic_core import from_json
 
 from fraudd.aws.batching import BatchReader
 from fraudd.aws.session import Clients
-from fraudd.aws.translation import translated
+from fraudd.aws.table_index import INDEX, IndexState, TableIndex
+from fraudd.aws.translation import code_of, translated
 from fraudd.errors import Unavailable, Unreadable
 from fraudd.ports import Applied, Entry, Page
 from fraudd.prediction.record import Record, State, Transition, Value, already_applied
@@ -42,8 +43,23 @@ _STATES = frozenset(get_args(State))
 _STRINGS = frozenset({"entity_id", "state", "run_id", "worker", "listed", "traceparent", "lane"})
 
 
+#: The attributes that every record with a run has, and those that a claimed one has in addition.
+_OF_A_RUN = ("run_id", "requested_at")
+_OF_A_CLAIM = (*_OF_A_RUN, "worker", "lease_until")
+_REQUIRED: Mapping[str, tuple[str, ...]] = {
+    "queued": _OF_A_RUN,
+    "running": _OF_A_CLAIM,
+    "done": _OF_A_RUN,
+    "failed": _OF_A_RUN,
+    "deleted": (),
+}
+
+
 class DynamoDbStore:
-    """The records. Methods raise ``Unavailable``."""
+    """The records. ``get`` and ``apply`` raise ``Unreadable`` for a record that is damaged.
+
+    Everything that is about no single run is ``Unavailable``.
+    """
 
     def __init__(self, clients: Clients, table: str) -> None:
         self._dynamodb = clients.dynamodb
@@ -52,6 +68,13 @@ class DynamoDbStore:
         self._reads = BatchReader(
             clients.dynamodb, table, patience_seconds=clients.read_timeout_seconds
         )
+        #: The index that ``listed`` reads, as of the last call that showed its state.
+        self.index = TableIndex(table)
+
+    @property
+    def index_state(self) -> IndexState:
+        """Whether the index can be read, as of the last call that showed it."""
+        return self.index.state
 
     async def get(self, entity_id: str) -> Record | None:
         """Read a record with strong consistency, in one call with other reads of this moment."""
@@ -88,22 +111,16 @@ class DynamoDbStore:
         DynamoDB refuses to start behind ``until``, which happens after a clock was set back. Then
         the page begins at the first entry.
         """
-        try:
-            with translated("store"):
-                return await self._page(listed, until=until, after=after)
-        except Unavailable as error:
-            if after is not None and "ExclusiveStartKey" in error.detail:
-                return await self.listed(listed, until=until, after=None)
-            raise self._explained(error) from error
-
-    def _explained(self, error: Unavailable) -> Unavailable:
-        if "index" not in error.detail:
-            return error
-        return Unavailable(
-            "store",
-            f"the index by_state of table {self._table} is missing or still being filled;"
-            f" 'fraudd provision' creates a missing one: {error.detail}",
-        )
+        with translated("store"):
+            try:
+                page = await self._page(listed, until=until, after=after)
+            except ClientError as error:
+                if after is None or not _is_about_the_start(error):
+                    self.index.refused(error)
+                    raise
+                page = await self._page(listed, until=until, after=None)
+        self.index.answered()
+        return page
 
     async def _page(self, listed: str, *, until: int, after: Entry | None) -> Page:
         start: Any = {}
@@ -115,7 +132,7 @@ class DynamoDbStore:
             }
         answer = await self._dynamodb.query(
             TableName=self._table,
-            IndexName="by_state",
+            IndexName=INDEX,
             KeyConditionExpression="#listed = :listed AND #listed_at <= :until",
             ExpressionAttributeNames={"#listed": "listed", "#listed_at": "listed_at"},
             ExpressionAttributeValues={":listed": {"S": listed}, ":until": {"N": str(until)}},
@@ -128,7 +145,10 @@ class DynamoDbStore:
         return Page(entries, "LastEvaluatedKey" in answer)
 
     async def check(self) -> None:
-        """Check that the table exists and has the right key."""
+        """Check that the table exists and has the right key. Look whether its index can be read.
+
+        A missing index does not fail the check: look-ups and requests need no index.
+        """
         with translated("store"):
             try:
                 answer = await self._dynamodb.describe_table(TableName=self._table)
@@ -140,7 +160,8 @@ class DynamoDbStore:
                     f"no table {self._table} at {self._where}: see [results] table,"
                     " or run 'fraudd provision'",
                 ) from None
-        key = [part["AttributeName"] for part in answer["Table"]["KeySchema"]]
+            key = [part["AttributeName"] for part in answer["Table"]["KeySchema"]]
+            self.index.described(answer["Table"].get("GlobalSecondaryIndexes", []))
         if key != ["entity_id"]:
             raise Unavailable(
                 "store",
@@ -210,17 +231,39 @@ def _record(entity_id: str, item: "Mapping[str, AttributeValueTypeDef] | None") 
                 fields[attribute] = _outcome(typed["S"])
             elif attribute in _STRINGS:
                 fields[attribute] = typed["S"]
-        except KeyError:
-            raise Unreadable(entity_id, f"{attribute} is of type {', '.join(typed)}") from None
+        except (KeyError, TypeError):
+            raise Unreadable(entity_id, f"{attribute} is of type {_type_of(typed)}") from None
         except ValueError as error:
             raise Unreadable(entity_id, f"{attribute}: {error}") from None
-    if fields.get("state") not in _STATES:
-        raise Unreadable(entity_id, f"its state is {fields.get('state')!r}")
+    state = fields.get("state")
+    if state not in _STATES:
+        raise Unreadable(entity_id, f"its state is {state!r}")
+    if missing := [name for name in _REQUIRED[str(state)] if name not in fields]:
+        raise Unreadable(entity_id, f"it is {state} without {', '.join(missing)}")
     return Record(**{"entity_id": entity_id, **fields})
+
+
+def _type_of(typed: object) -> str:
+    """The type of an attribute, in DynamoDB's words."""
+    return ", ".join(map(str, typed)) if isinstance(typed, Mapping) else type(typed).__name__
 
 
 def _outcome(text: str) -> Any:
     outcome = from_json(text)
-    if not isinstance(outcome, dict) or not isinstance(outcome.get("run_id"), str):
-        raise ValueError("is not the JSON of an outcome")
+    if not isinstance(outcome, dict):
+        raise ValueError("it is not a JSON object")
+    # Whether an outcome has expired is asked before anything else, in lists for every record.
+    for name, kind in (("run_id", str), ("expires_at", int)):
+        if not isinstance(outcome.get(name), kind):
+            raise ValueError(f"its {name} is {outcome.get(name)!r}")
     return outcome
+
+
+def _is_about_the_start(error: ClientError) -> bool:
+    """Whether DynamoDB refuses the key that a page should begin behind.
+
+    "The provided starting key is outside query boundaries based on provided conditions", or it
+    "is invalid", or it "does not match the range key predicate".
+    """
+    text = str(error.response.get("Error", {}).get("Message", ""))
+    return code_of(error) == "ValidationException" and "starting key" in text.lower()

@@ -1,6 +1,5 @@
 """The clients of AWS."""
 
-import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError
+from botocore.parsers import ResponseParserError
 from pydantic_core import from_json
 
 from fraudd import __version__
@@ -111,11 +111,15 @@ async def open_clients(
         dynamodb = await open_client("dynamodb", calls)
         for operation in _OPERATIONS_WITH_ITEMS:
             dynamodb.meta.events.register(f"before-parse.dynamodb.{operation}", _parse_items)
+        sqs = await open_client("sqs", calls)
+        polling = await open_client("sqs", polls)
+        for client in (sqs, polling):
+            client.meta.events.register("before-parse.sqs", _expect_json)
         yield Clients(
             dynamodb=dynamodb,
             sns=await open_client("sns", calls),
-            sqs=await open_client("sqs", calls),
-            polls=await open_client("sqs", polls),
+            sqs=sqs,
+            polls=polling,
             where=terms.where,
             endpoints={name: url for name, url in endpoints.items() if url is not None},
             read_timeout_seconds=terms.read_timeout_seconds,
@@ -181,9 +185,29 @@ def _parse_items(
     have none. It takes half the CPU of a read in a batch of twenty.
     """
     if response_dict["status_code"] == 200:
-        with contextlib.suppress(ValueError):  # botocore's parser reports invalid JSON
-            customized_response_dict.update(from_json(response_dict["body"]))
-            response_dict["body"] = b"{}"
+        customized_response_dict.update(_json_object(response_dict["body"]))
+        response_dict["body"] = b"{}"
+
+
+def _expect_json(response_dict: dict[str, Any], **_: Any) -> None:
+    """Refuse a response that is not of AWS. Calls without a result have an empty body."""
+    if response_dict["status_code"] == 200 and response_dict["body"]:
+        _json_object(response_dict["body"])
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    """Parse the body of a response. botocore takes any text for a response without a result.
+
+    The page of a middlebox, with status 200, would mean that a message is sent or deleted, or that
+    an entity has no record.
+    """
+    try:
+        parsed = from_json(body)
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise ResponseParserError(f"the response is not of AWS: {body[:60]!r}")
+    return parsed
 
 
 def _client_config(terms: AwsTerms, limits: _Limits, endpoint_url: str | None) -> AioConfig:

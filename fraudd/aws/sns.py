@@ -2,15 +2,20 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 
 from fraudd.aws.attributes import string_attributes
 from fraudd.aws.session import Clients
-from fraudd.aws.translation import translated
+from fraudd.aws.translation import expect_message_id, translated
 from fraudd.prediction.events import Completion, RequestEvent
 
 
 class SnsTopics:
-    """The topics. Methods raise ``Unavailable``."""
+    """The topics.
+
+    ``request`` and ``announce`` raise ``RunError`` if SNS refuses an event. Everything that is
+    about no single run is ``Unavailable``.
+    """
 
     def __init__(self, clients: Clients, *, requests_arn: str, completions_arn: str) -> None:
         self._sns = clients.sns
@@ -27,20 +32,19 @@ class SnsTopics:
         """
         with translated("topics", of_a_run=True):
             async with asyncio.timeout(self._patience_seconds):
-                await self._sns.publish(
-                    TopicArn=self._requests_arn,
-                    Message=event.to_json(),
-                    MessageAttributes=string_attributes(event.attributes),
-                )
+                await self._publish(self._requests_arn, event.to_json(), event.attributes)
 
     async def announce(self, completion: Completion) -> None:
         """Publish the completion event of a run, with attributes for filter policies."""
         with translated("topics", of_a_run=True):
-            await self._sns.publish(
-                TopicArn=self._completions_arn,
-                Message=json.dumps(completion.event),
-                MessageAttributes=string_attributes(completion.attributes),
-            )
+            event = json.dumps(completion.event)
+            await self._publish(self._completions_arn, event, completion.attributes)
+
+    async def _publish(self, arn: str, message: str, attributes: Mapping[str, str]) -> None:
+        response = await self._sns.publish(
+            TopicArn=arn, Message=message, MessageAttributes=string_attributes(attributes)
+        )
+        expect_message_id(response)
 
     async def check(self) -> None:
         """Check that both topics exist."""

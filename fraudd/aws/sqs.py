@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from fraudd.aws.attributes import dead_letter_url, parse_redrive_policy, string_attributes
 from fraudd.aws.batching import BatchSender
 from fraudd.aws.session import Clients
-from fraudd.aws.translation import code_of, translated
+from fraudd.aws.translation import code_of, expect_message_id, translated
 from fraudd.errors import Unavailable
 from fraudd.ports import PARTS, Clock, Depth, Message
 from fraudd.prediction.events import DETAIL, REASON, SENT, RequestEvent
@@ -100,22 +100,24 @@ class SqsQueue:
     async def send_again(self, message: Message, seconds: float) -> None:
         """Send a copy with a new receive count, delayed by ``seconds``, then delete the message."""
         with translated(self._part, of_a_run=True):
-            await self._sqs.send_message(
+            sent = await self._sqs.send_message(
                 QueueUrl=self.url,
                 MessageBody=message.body,
                 DelaySeconds=math.ceil(seconds),
                 MessageAttributes=_copied(message, {}),
             )
+            expect_message_id(sent)
         await self.delete(message)
 
     async def dead_letter(self, message: Message, *, reason: str, detail: str) -> None:
         """Send a copy with ``fraudd.reason`` to the dead-letter queue, then delete the message."""
         with translated("dead_letter_queue", of_a_run=True):
-            await self._sqs.send_message(
+            sent = await self._sqs.send_message(
                 QueueUrl=self.dead_letter_url,
                 MessageBody=message.body,
                 MessageAttributes=_copied(message, {REASON: reason, DETAIL: _clean(detail)}),
             )
+            expect_message_id(sent)
         await self.delete(message)
 
     @property
@@ -189,7 +191,7 @@ def ignore_expired_receipt() -> Iterator[None]:
     except ClientError as error:
         code = code_of(error)
         text = str(error.response.get("Error", {}).get("Message", ""))
-        gone = code == "InvalidParameterValue" and "ReceiptHandle" in text
+        gone = code.startswith("InvalidParameterValue") and "parameter ReceiptHandle" in text
         if code not in ("ReceiptHandleIsInvalid", "MessageNotInflight") and not gone:
             raise
 

@@ -1,9 +1,11 @@
 """Translates what AWS, its SDK, and the network raise into the errors of fraudd."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 from fraudd.errors import BackPressure, Misconfigured, RunError, Unavailable
 
@@ -18,7 +20,6 @@ _REJECTED = frozenset(
         "InvalidParameterValueException",
         "ItemCollectionSizeLimitExceededException",
         "ParameterValueInvalid",
-        "UnsupportedOperation",
         "ValidationError",
         "ValidationException",
     }
@@ -26,8 +27,12 @@ _REJECTED = frozenset(
 #: AWS is reachable, but this call exceeds a rate. Other calls may succeed meanwhile.
 _THROTTLED = frozenset(
     {
+        "KMSThrottling",
+        "KMSThrottlingException",
+        "KmsThrottled",
         "LimitExceededException",
         "ProvisionedThroughputExceededException",
+        "ReplicatedWriteConflictException",
         "RequestLimitExceeded",
         "RequestThrottled",
         "RequestThrottledException",
@@ -37,6 +42,7 @@ _THROTTLED = frozenset(
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",
+        "TransactionConflictException",
         "TransactionInProgressException",
     }
 )
@@ -56,20 +62,37 @@ def translated(part: str, *, of_a_run: bool = False) -> Iterator[None]:
     except (Unavailable, RunError, Misconfigured):
         raise
     except ClientError as error:
-        code = code_of(error)
-        detail = text_of(error)
-        if code in _THROTTLED:
-            raise BackPressure(part, detail) from error
-        if of_a_run and code in _REJECTED:
-            raise RunError("refused_by_aws", f"{part}: {detail}") from error
-        raise Unavailable(part, detail) from error
+        raise refusal(part, code_of(error), text_of(error), of_a_run=of_a_run) from error
     except Exception as error:
         raise Unavailable(part, str(error) or type(error).__name__) from error
 
 
+def refusal(part: str, code: str, detail: str, *, of_a_run: bool) -> Unavailable | RunError:
+    """The error for a call, or one entry of a batch, that AWS refuses with ``code``."""
+    if code in _THROTTLED:
+        return BackPressure(part, detail)
+    if of_a_run and code in _REJECTED:
+        return RunError("refused_by_aws", f"{part}: {detail}")
+    return Unavailable(part, detail)
+
+
 def code_of(error: ClientError) -> str:
     """The code of an error, without the name of a service, which some services put before it."""
-    return str(error.response.get("Error", {}).get("Code", "")).rpartition(".")[2]
+    return bare_code(error.response.get("Error", {}).get("Code", ""))
+
+
+def expect_message_id(response: Mapping[str, Any]) -> None:
+    """Check that SNS or SQS has accepted a message. Raises ``ResponseParserError``.
+
+    A middlebox may answer in their place.
+    """
+    if not response.get("MessageId"):
+        raise ResponseParserError("the response names no message")
+
+
+def bare_code(code: object) -> str:
+    """A code without the name of a service."""
+    return str(code).rpartition(".")[2]
 
 
 def text_of(error: ClientError) -> str:

@@ -47,6 +47,7 @@ def _daemon(status: Mapping[str, Any], url: str, now: datetime) -> Iterator[str]
 def _breaker(status: Mapping[str, Any], width: int) -> Iterator[str]:
     yield _line("breaker", _BREAKER.get(status["breaker"], status["breaker"]))
     yield from _paragraph("blocked by", status["blocked_by"] or "none", width)
+    yield from _paragraph("index", status.get("index_problem") or "", width)
     problems = (status.get("reload") or {}).get("problems") or ()
     yield from _paragraph("refused", "; ".join(problems), width)
 

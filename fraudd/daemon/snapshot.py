@@ -26,6 +26,8 @@ class ProcessState:
     log_lines_dropped: int
     #: Whether the last call of the results table failed.
     store_unreachable: bool
+    #: Why the index of the results table cannot be read. None: it can.
+    index_problem: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,7 @@ class Status:
                 clock_wrong=self._adapters.skew.blocked_by is not None,
                 log_lines_dropped=log.dropped_lines(),
                 store_unreachable=self._engine.breaker.unreachable("store"),
+                index_problem=self._adapters.store.index.problem,
             ),
             scorer=ScorerState(
                 model=self._scorers.model,
@@ -147,6 +148,7 @@ def status_body(now: Snapshot) -> Mapping[str, Any]:
         "started_at": rfc3339(now.process.started_at),
         "breaker": work.breaker,
         "blocked_by": work.blocked_by,
+        "index_problem": now.process.index_problem,
         "permits": {
             "max": database.permits_max,
             "limit": database.permits_limit,
@@ -186,6 +188,7 @@ def _parts(now: Snapshot) -> list[str]:
         "queue unknown" if depth is None else f"{depth.visible} waiting in the queue",
         f"model {now.scorer.model}" if now.scorer.model else "no model in use yet",
         *_refused(now.scorer.reload),
+        *([] if now.process.index_problem is None else [now.process.index_problem]),
     ]
 
 

@@ -147,7 +147,7 @@ class Claims:
         holder = self._held.get(lease.message.message_id)
         return on_message(
             record,
-            event.run_id,
+            event.wakes(record),
             now=self._clock.now(),
             sent_at=event.sent_at,
             holder=None if holder is None or holder is lease else holder.token,
@@ -199,6 +199,13 @@ class Claims:
             case Promote(record):
                 return await self._settle(lease, await self._intake.promote(record), "covered")
             case Drop(reason):
+                log.info(
+                    "message.dropped",
+                    entity_id=event.entity_id,
+                    run_id=event.run_id or event.presumed_run_id,
+                    message_id=lease.message.message_id,
+                    reason=reason,
+                )
                 await self._settlement.delete(lease)
                 return Settled(reason)
 

@@ -78,7 +78,8 @@ class Worker:
             self._leave_database(job)
             await self._settlement.dead_letter(lease, reason="malformed", detail=error.detail)
             return "malformed"
-        job.entity_id, job.run_id = event.entity_id, event.run_id
+        job.entity_id = event.entity_id
+        job.run_id = event.run_id or event.presumed_run_id
         began = self._clock.monotonic()
         claim = await self._claims.claim(
             lease,

@@ -215,7 +215,7 @@ PLANTS = [
         name="no index of what is pending",
         act=table(index=None),
         level="failed",
-        says="table: no index by_state",
+        says="table: the index by_state of",
         remedy="run 'fraudd provision'",
     ),
     Plant(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections import Counter
 from pathlib import Path
@@ -22,8 +23,15 @@ from tests.stack.observer import Observer
 from tests.stack.subscriber import Inbox, subscribed
 
 
-async def send(aws: Aws, body: str) -> None:
-    await aws.clients.sqs.send_message(QueueUrl=aws.names.queue_url, MessageBody=body)
+async def send(aws: Aws, body: str, **attributes: str) -> None:
+    await aws.clients.sqs.send_message(
+        QueueUrl=aws.names.queue_url,
+        MessageBody=body,
+        MessageAttributes={
+            f"fraudd.{name}": {"DataType": "String", "StringValue": value}
+            for name, value in attributes.items()
+        },
+    )
 
 
 async def dead_letters(aws: Aws) -> list[tuple[str, str]]:
@@ -623,13 +631,31 @@ async def test_a_duplicate_of_a_message_announces_again_and_computes_nothing(
 
 
 async def test_a_message_of_a_run_that_is_not_owed_any_more_is_dropped(
-    start: Start, config: Config, aws: Aws
+    start: Start, config: Config, aws: Aws, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await send(aws, json.dumps({"entity_id": "shop-1", "run_id": new_ulid(1, 1)}))
+    caplog.set_level(logging.INFO, "fraudd")
+    run_id = new_ulid(1, 1)
+    await send(aws, json.dumps({"entity_id": "shop-1"}), run_id=run_id)
     async with start(config) as fraudd:
         await fraudd.jobs("superseded")
     depth = await aws.queue.depth()
     assert (depth.visible, depth.in_flight) == (0, 0)
+    [line] = [one for one in caplog.records if one.getMessage() == "message.dropped"]
+    told = line.__dict__["fields"]
+    assert (told["entity_id"], told["run_id"], told["reason"]) == ("shop-1", run_id, "superseded")
+
+
+async def test_a_run_id_of_another_service_is_no_reason_to_drop_its_request(
+    start: Start, config: Config, aws: Aws
+) -> None:
+    theirs = {"shop-1": new_ulid(1, 1), "shop-2": "0c9a7e1e-7c6b-4f0e-9d52-5f7f3b7d2a11"}
+    for entity_id, run_id in theirs.items():
+        await send(aws, json.dumps({"entity_id": entity_id, "run_id": run_id}))
+    async with start(config) as fraudd:
+        await fraudd.jobs("opened", 2)
+        for entity_id in theirs:
+            assert (await fraudd.ended(entity_id))["status"] == "done"
+    assert await dead_letters(aws) == []
 
 
 async def test_a_run_whose_process_died_is_taken_over_once_its_lease_is_dead(

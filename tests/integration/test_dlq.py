@@ -155,15 +155,18 @@ async def test_what_is_sent_back_is_the_same_but_a_request(aws: Aws, letters: De
 
 
 async def test_what_sqs_moved_wakes_its_run(aws: Aws, letters: DeadLetters) -> None:
-    body = '{"entity_id": "shop-1", "run_id": "01M882XAC44Z2ZSZT7E7GR8CYW"}'
-    await put(aws, letters, body)
+    body, run_id = '{"entity_id": "shop-1"}', "01M882XAC44Z2ZSZT7E7GR8CYW"
+    await put(aws, letters, body, run_id=run_id)
     [letter] = (await go_through(letters, None)).selected
     assert (reason_of(letter), entity_of(letter)) == ("moved by SQS", "shop-1")
     await go_through(letters, redrive)
     [message] = await everything(aws)
-    assert message.attributes == {"fraudd.sent": str(letter.enqueued_at)}
+    assert message.attributes == {
+        "fraudd.run_id": run_id,
+        "fraudd.sent": str(letter.enqueued_at),
+    }
     event = parse_request(message.body, attributes=message.attributes, sent_at=message.sent_at)
-    assert event.run_id == "01M882XAC44Z2ZSZT7E7GR8CYW"
+    assert event.run_id == run_id
 
 
 @pytest.mark.parametrize("broken", ["send_message", "delete_message"])

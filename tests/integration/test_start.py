@@ -171,6 +171,11 @@ async def test_a_start_without_the_index_ends_nothing_and_is_named(
 ) -> None:
     await _delete_index(aws)
     async with start(changed(config, sweeper={"interval_seconds": 0.2})) as fraudd:
+        assert "index.unavailable" in {record.getMessage() for record in caplog.records}
+        assert "run 'fraudd provision'" in (await fraudd.status())["index_problem"]
+        async with fraudd.http.get("/v1/predictions?status=failed") as answer:
+            assert answer.status == 503
+        await ready(fraudd, 200)
         await _works(fraudd, "shop-2", caplog)
 
 

@@ -10,8 +10,9 @@ from botocore.exceptions import ClientError
 
 from fraudd.aws.provisioning.describe import current_attributes, own_queue_url, own_subscription_arn
 from fraudd.aws.provisioning.plan import Change, Step, plan
-from fraudd.aws.provisioning.resources import INDEX, Names, Part, Place, installation
+from fraudd.aws.provisioning.resources import Names, Part, Place, installation
 from fraudd.aws.session import Clients
+from fraudd.aws.table_index import INDEX
 from fraudd.aws.translation import code_of, translated
 from fraudd.errors import Misconfigured, Unavailable
 

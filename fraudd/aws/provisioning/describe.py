@@ -12,9 +12,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from fraudd.aws.attributes import parse_redrive_policy
-from fraudd.aws.provisioning.resources import INDEX, Attributes, Part, Place, key_of
+from fraudd.aws.provisioning.resources import Attributes, Part, Place, key_of
 from fraudd.aws.provisioning.states import IndexState, QueueState, Subscription, TableState
 from fraudd.aws.session import Clients
+from fraudd.aws.table_index import INDEX
 from fraudd.aws.translation import code_of, translated
 from fraudd.errors import Unavailable
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fraudd.aws.provisioning.resources import INDEX, Attributes, Kind, Part
+from fraudd.aws.provisioning.resources import Attributes, Kind, Part
+from fraudd.aws.table_index import INDEX
 
 Action = Literal["create", "update", "keep", "refuse"]
 

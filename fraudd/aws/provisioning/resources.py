@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from fraudd.aws.table_index import INDEX
+
 #: A message that crashed ten processes in a row is poison.
 MAX_RECEIVE_COUNT = 10
 _DAY_SECONDS = 24 * 3600
@@ -23,7 +25,6 @@ WAIT_SECONDS = 20
 
 #: Keys: the hash key before the range key, each with its type.
 KEY = ("entity_id S",)
-INDEX = "by_state"
 INDEX_KEY = ("listed S", "listed_at N")
 TTL_ATTRIBUTE = "expires_at"
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from fraudd.aws.provisioning import describe
 from fraudd.aws.provisioning.describe import Absent
-from fraudd.aws.provisioning.resources import INDEX, INDEX_KEY, KEY, TTL_ATTRIBUTE
+from fraudd.aws.provisioning.resources import INDEX_KEY, KEY, TTL_ATTRIBUTE
 from fraudd.aws.provisioning.states import IndexState, TableState
 from fraudd.aws.session import Clients
+from fraudd.aws.table_index import INDEX, REMEDIES, index_state, unreadable_index
 from fraudd.commands.check.findings import Finding, Findings, failed, ok, warning
 
 #: A table serves requests while it is updated.
@@ -46,7 +47,7 @@ def judge_table(name: str, table: TableState) -> Iterator[Finding]:
         )
     else:
         yield ok(f"table: {name}, key {', '.join(KEY)}")
-    yield _judge_index(table.indexes.get(INDEX))
+    yield _judge_index(name, table.indexes.get(INDEX))
     if table.on_demand:
         yield ok("table: billed per request")
     else:
@@ -87,20 +88,18 @@ def judge_recovery(name: str, *, recovers: bool) -> Finding:
     )
 
 
-def _judge_index(index: IndexState | None) -> Finding:
+def _judge_index(name: str, index: IndexState | None) -> Finding:
     expected = f"{INDEX}, key {', '.join(INDEX_KEY)}, KEYS_ONLY"
-    if index is None:
-        return failed(
-            f"table: no index {INDEX}, so the sweeper cannot find lost runs",
-            fix="run 'fraudd provision'",
-        )
+    state = index_state(None if index is None else index.status)
+    if index is None or state == "missing":
+        return failed(f"table: {unreadable_index(state, name)}", fix=REMEDIES[state])
     if index.key != INDEX_KEY:
         return failed(
             f"table: index {INDEX} has the key {', '.join(index.key)}",
             fix=f"delete it, then create {expected}",
         )
-    if index.status not in _SERVING:
-        return failed(f"table: index {INDEX} is {index.status}", fix="wait until it is ACTIVE")
+    if state == "filling":
+        return failed(f"table: {unreadable_index(state, name)}", fix=REMEDIES[state])
     if index.projection != "KEYS_ONLY":
         return warning(
             f"table: index {INDEX} projects {index.projection}, so every heartbeat also writes to"

@@ -27,7 +27,10 @@ class Queue:
         if (error := self.refuse()) is not None:
             raise error
         failed = [entry for entry in entries if entry["MessageBody"] in self.rejected]
-        return {"Failed": [{"Id": entry["Id"], "Code": "TooLong"} for entry in failed]}
+        return {
+            "Successful": [{"Id": entry["Id"]} for entry in entries if entry not in failed],
+            "Failed": [{"Id": entry["Id"], "Code": "TooLong"} for entry in failed],
+        }
 
 
 async def sent(sender: BatchSender, bodies: Iterable[str]) -> list[Any]:

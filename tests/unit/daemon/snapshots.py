@@ -28,6 +28,7 @@ SERVING = Snapshot(
         clock_wrong=False,
         log_lines_dropped=0,
         store_unreachable=False,
+        index_problem=None,
     ),
     scorer=ScorerState(model="2026-11-24-3f9ac1", features_version="5e1f", reload=None),
     database=DatabaseState(

@@ -23,6 +23,7 @@ def changed(
     reload: Reload | None = None,
     clock_wrong: bool = False,
     store_unreachable: bool = False,
+    index_problem: str | None = None,
 ) -> Snapshot:
     return replace(
         SERVING,
@@ -31,6 +32,7 @@ def changed(
             phase=phase,
             clock_wrong=clock_wrong,
             store_unreachable=store_unreachable,
+            index_problem=index_problem,
         ),
         scorer=replace(SERVING.scorer, reload=reload),
         work=replace(
@@ -55,6 +57,11 @@ def changed(
             changed(blocked_by="database: refused", depth=None),
             "serving at 127.0.0.1:8080, receiving no messages: database: refused;"
             " 1 of 3 consumers busy; queue unknown; model 2026-11-24-3f9ac1",
+        ),
+        (
+            changed(index_problem="the index by_state of records is missing"),
+            "serving at 127.0.0.1:8080; 1 of 3 consumers busy; 12 waiting in the queue;"
+            " model 2026-11-24-3f9ac1; the index by_state of records is missing",
         ),
         (
             changed(phase="reloading"),

@@ -307,7 +307,7 @@ def test_a_run_belongs_to_the_trace_it_was_asked_for_in_or_begins_its_own() -> N
     assert asked.traceparent == given
     own = after(opened("shop-1", DONE, run_id=OTHER_RUN, now=NOW), DONE)
     assert own.traceparent == new_traceparent(OTHER_RUN)
-    assert wake_up(asked).attributes == {"traceparent": given}
+    assert wake_up(asked).attributes == {"fraudd.run_id": RUN, "traceparent": given}
 
 
 def test_opening_drops_a_result_that_has_expired() -> None:
