@@ -155,7 +155,7 @@ class Sweeper:
         return sum([await self._send_again(record) for record in pending])
 
     async def _pending(self, page: Page) -> list[Record]:
-        records = await gather(self._read(entry.entity_id) for entry in page.entries)
+        records = [await self._read(entry.entity_id) for entry in page.entries]
         return [record for record in records if record is not None and record.pending]
 
     def _requested(self, pending: list[Record]) -> list[tuple[str, int]]:

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from fraudd.config import Config
+from fraudd.engine.listing import BEGINNING
 from fraudd.telemetry import log
 from tests.stack.aws import Aws
 from tests.stack.daemon import Fraudd, Start, changed
@@ -212,7 +213,7 @@ async def test_a_cursor_of_ones_own_making_does_no_more_than_begin_elsewhere(
     await fraudd.ask("nobody-1")
     await fraudd.jobs("failed")
     for at, found in ((0, 1), (2**53 - 1, 0)):
-        forged = cursor_of({"status": "failed", "after": [[at, "any"]] * 4})
+        forged = cursor_of({"status": "failed", "after": [[at, "any"]] * len(BEGINNING)})
         page = await listed(fraudd, status="failed", cursor=forged)
         assert len(page["predictions"]) == found
 

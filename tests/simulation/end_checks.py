@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Tasks that a process has at rest, and for each message in hand.
 _TASKS_AT_REST, _TASKS_EACH = 8, 6
+#: A sweep sends up to ten wake-up messages at the same time.
+_TASKS_OF_SWEEP = 10
 #: Sampler and poller of the bulk lane.
 _TASKS_OF_BULK = 2
 
@@ -60,7 +62,7 @@ class EndChecks:
         plan = self._world.plan
         asking = 2 * process.asking  # a call, and the write that it must not cut off
         at_rest = _TASKS_AT_REST + _TASKS_OF_BULK * plan.has("bulk")
-        most = at_rest + _TASKS_EACH * plan.consumers + asking
+        most = at_rest + _TASKS_EACH * plan.consumers + asking + _TASKS_OF_SWEEP
         if len(process.tasks) > most and not process.dead:
             self._world.broken(BOUNDED, None, f"{process.name} has {len(process.tasks)} tasks")
 

@@ -240,6 +240,10 @@ class StatusSchema(_Schema):
     blocked_by: str | None = Field(
         description="Reason why this daemon receives no messages, or null."
     )
+    index_problem: str | None = Field(
+        description="Reason why the index of the table cannot be read, or null. Lists and the"
+        " sweeper need it."
+    )
     permits: PermitsSchema
     database_connections: int = Field(description="Number of open database connections.")
     consumers: ConsumersSchema
