@@ -28,7 +28,7 @@ from fraudd.engine.engine import Engine
 from fraudd.errors import Misconfigured
 from fraudd.ports import Ports
 from fraudd.telemetry import log
-from fraudd.telemetry.loops import keep_running
+from fraudd.telemetry import loops as background_loops
 from fraudd.telemetry.metrics import Metrics
 from fraudd.wiring import adapters, aws_terms, engine_terms, longest_stop_seconds
 
@@ -155,15 +155,15 @@ class Daemon:
             "loop_lag": self._loop_lag.run,
         }
         checks = self._start_checks()
-        tasks = [self._start(background, name, loop) for name, loop in loops.items()]
-        tasks.append(self._start(background, "start_checks", checks.run))
+        loops["start_checks"] = checks.run
+        tasks = background_loops.start(background, loops, metrics=self._metrics)
         try:
             systemd.notify("STATUS=starting: checking database, queues and topics")
             await checks.first()
             await self._http.start(listening)
             self._report_ready(listening)
-            tasks.append(self._start(background, "watchdog", self._watchdog.run))
-            tasks.append(self._start(background, "reloads", self._reloads.run))
+            serving = {"watchdog": self._watchdog.run, "reloads": self._reloads.run}
+            tasks += background_loops.start(background, serving, metrics=self._metrics)
             await self._engine.run()
             self._lifecycle.phase = "closing"
             await self._http.drain(listening, patient=not self._releasing)
@@ -197,11 +197,6 @@ class Daemon:
             await self.scorers.use_first(self._loaded)
         # If a reload replaces them, they must not stay in memory.
         self._loaded = None
-
-    def _start(
-        self, group: asyncio.TaskGroup, name: str, loop: Callable[[], Awaitable[None]]
-    ) -> asyncio.Task[None]:
-        return group.create_task(keep_running(name, loop, metrics=self._metrics))
 
     def handle_signals(self) -> None:
         """Stop on SIGTERM and SIGINT, and reload on SIGHUP."""

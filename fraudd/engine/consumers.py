@@ -19,7 +19,7 @@ from fraudd.engine.worker import Worker
 from fraudd.errors import Unavailable
 from fraudd.ports import Clock, Message, Permit, Permits, Queues
 from fraudd.telemetry import log
-from fraudd.telemetry.loops import keep_running
+from fraudd.telemetry import loops as background_loops
 from fraudd.telemetry.metrics import Metrics
 
 #: How much later than its wait SQS may answer a long poll.
@@ -87,13 +87,10 @@ class Consumers:
     async def run(self) -> None:
         """Poll and work until ``stop``, then drain."""
         async with asyncio.TaskGroup() as group:
-            loops = {"poll": self._poll}
+            loops = {"poll": partial(self._poll, group)}
             if "bulk" in self._queues:
-                loops["poll_bulk"] = self._poll_bulk
-            self._pollers = [
-                group.create_task(keep_running(name, partial(loop, group), metrics=self._metrics))
-                for name, loop in loops.items()
-            ]
+                loops["poll_bulk"] = partial(self._poll_bulk, group)
+            self._pollers = background_loops.start(group, loops, metrics=self._metrics)
             await self._stopping.wait()
             for poller in self._pollers:
                 # A cancelled long poll may still take a message, which then waits out its

@@ -27,8 +27,8 @@ from fraudd.engine.worker import Worker
 from fraudd.ports import Clock, Message, Permit, Permits, Ports, Scorer
 from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import Lane, Record
+from fraudd.telemetry import loops as background_loops
 from fraudd.telemetry.clock_skew import ClockSkew
-from fraudd.telemetry.loops import keep_running
 from fraudd.telemetry.metrics import Metrics
 
 
@@ -105,10 +105,7 @@ class Engine:
             **{f"sampler_{lane}": sampler.run for lane, sampler in self.samplers.items()},
         }
         async with asyncio.TaskGroup() as background:
-            tasks = [
-                background.create_task(keep_running(name, loop, metrics=self._metrics))
-                for name, loop in loops.items()
-            ]
+            tasks = background_loops.start(background, loops, metrics=self._metrics)
             await self.consumers.run()
             for task in tasks:
                 task.cancel()

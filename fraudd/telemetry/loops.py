@@ -1,13 +1,25 @@
 """Runs the background loops: an error of one loop ends neither the loop nor the daemon."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from fraudd.telemetry import log
 from fraudd.telemetry.metrics import Metrics
 
 #: The pause before a failed loop starts again. It doubles with each error, up to the maximum.
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 30.0
+
+
+def start(
+    group: asyncio.TaskGroup,
+    loops: Mapping[str, Callable[[], Awaitable[None]]],
+    *,
+    metrics: Metrics,
+) -> list["asyncio.Task[None]"]:
+    """Start loops by name in a task group, and return their tasks."""
+    return [
+        group.create_task(keep_running(name, loop, metrics=metrics)) for name, loop in loops.items()
+    ]
 
 
 async def keep_running(name: str, loop: Callable[[], Awaitable[None]], *, metrics: Metrics) -> None:
