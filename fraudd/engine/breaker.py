@@ -102,15 +102,20 @@ class Breaker:
 
         The failing kinds get one trial call at a time. ``Go`` reserves it, and ``left`` ends it.
         """
+        permission = self.look(part, now, call)
+        outage = self._outages.get(part)
+        if isinstance(permission, Go) and outage is not None and call in outage.calls:
+            outage.on_trial = True
+        return permission
+
+    def look(self, part: str, now: float, call: str = "") -> Permission:
+        """Return whether a call of the part may begin, and reserve nothing."""
         outage = self._outages.get(part)
         if outage is None or call not in outage.calls:
             return Go()
         if outage.on_trial:
             return WaitForChange()
-        if now < outage.trial_at:
-            return Wait(outage.trial_at - now)
-        outage.on_trial = True
-        return Go()
+        return _go_at(outage.trial_at, now)
 
     def left(self, part: str, call: str = "") -> None:
         """Note that a call is over, so that another trial call may begin."""
@@ -157,15 +162,6 @@ class Breaker:
         if outage is None:
             return False
         return call in outage.calls if call is not None else not outage.calls <= _OPTIONAL_CALLS
-
-    def is_out(self, part: str, now: float, call: str) -> bool:
-        """Whether a kind of call failed last, and no trial call is due."""
-        outage = self._outages.get(part)
-        return (
-            outage is not None
-            and call in outage.calls
-            and (outage.on_trial or now < outage.trial_at)
-        )
 
     def seconds_since_outage(self, part: str, now: float, *, lasting: float = 0.0) -> float:
         """Return the seconds since an outage: 0 during one, infinity before the first.

@@ -134,7 +134,7 @@ class Guard:
 
     def is_out(self, part: str, call: str) -> bool:
         """Whether a kind of call failed last, and no trial call is due."""
-        return self.breaker.is_out(part, self._clock.monotonic(), call)
+        return not isinstance(self.breaker.look(part, self._clock.monotonic(), call), Go)
 
     def run_began(self) -> None:
         """Note that a run began."""

@@ -10,12 +10,12 @@ from typing import Literal
 from fraudd.aio import uncancelled
 from fraudd.engine.publisher import Publisher
 from fraudd.engine.terms import RequestTerms
-from fraudd.errors import RunError, Unavailable
+from fraudd.errors import Unavailable
 from fraudd.ports import Applied, Clock, Store
 from fraudd.prediction.decisions import on_request
 from fraudd.prediction.formats import new_ulid
 from fraudd.prediction.record import Lane, Record, unexpired
-from fraudd.prediction.transitions import deleted, opened, promoted, republished, unpublished
+from fraudd.prediction.transitions import deleted, opened, promoted, republished
 from fraudd.telemetry import log
 from fraudd.telemetry.clock_skew import ClockSkew
 
@@ -207,13 +207,4 @@ class Intake:
 
         If it cannot be sent, the record notes that it is missing.
         """
-        try:
-            await self._publisher.send(record)
-        except (Unavailable, RunError) as error:
-            log.warning(
-                "run.not_published",
-                entity_id=record.entity_id,
-                run_id=record.run_id,
-                error=str(error),
-            )
-            await self._store.apply(unpublished(record))
+        await self._publisher.send_or_note(record, self._store)

@@ -1,10 +1,12 @@
 """Sends wake-up messages, each in the lane of its run."""
 
 from fraudd.engine.guard import Guard
-from fraudd.errors import Unavailable
-from fraudd.ports import Queues, Topics
+from fraudd.errors import RunError, Unavailable
+from fraudd.ports import Queues, Store, Topics
 from fraudd.prediction.events import wake_up
 from fraudd.prediction.record import Lane, Record
+from fraudd.prediction.transitions import unpublished
+from fraudd.telemetry import log
 
 
 class Publisher:
@@ -33,6 +35,24 @@ class Publisher:
             await self._queues["bulk"].send(wake_up(record))
         else:
             await self._topics.request(wake_up(record))
+
+    async def send_or_note(self, record: Record, store: Store, *, trial: bool = False) -> bool:
+        """Send the wake-up message of a run whose record says that it is sent.
+
+        If it cannot be sent, the record notes that it is missing, and this returns False.
+        """
+        try:
+            await self.send(record, trial=trial)
+        except (Unavailable, RunError) as error:
+            log.warning(
+                "run.not_published",
+                entity_id=record.entity_id,
+                run_id=record.run_id,
+                error=str(error),
+            )
+            await store.apply(unpublished(record))
+            return False
+        return True
 
 
 def lane_of(record: Record, queues: Queues) -> Lane:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from fraudd.engine.lease import Lease
 from fraudd.engine.terms import ResultTerms
-from fraudd.errors import PermanentError, RunError, Unreadable
+from fraudd.errors import PermanentError, RunError
 from fraudd.ports import Applied, Clock, Ports
 from fraudd.prediction.body import ended
 from fraudd.prediction.events import completion
@@ -108,15 +108,15 @@ class Settlement:
         The record tells whether the run is claimed, because a claim may have been interrupted.
         """
         if entity_id is not None:
-            record = await self._ports.store.get(entity_id)
-            if record is not None and record.worker == lease.token:
+            record = await self.still_claimed(lease, entity_id)
+            if record is not None:
                 await self.requeue(lease, released(record), seconds=0)
                 return
         await self.release_message(lease, seconds=0)
 
-    async def still_claimed(self, lease: Lease, claim: Record) -> Record | None:
-        """Return the record of a run if the claim on it stands."""
-        record = await self._ports.store.get(claim.entity_id)
+    async def still_claimed(self, lease: Lease, entity_id: str) -> Record | None:
+        """Return the record of an entity if its run is claimed under this lease."""
+        record = await self._ports.store.get(entity_id)
         return record if record is not None and record.worker == lease.token else None
 
     async def requeue(self, lease: Lease, transition: Transition, *, seconds: float) -> bool:
@@ -227,8 +227,6 @@ class Settlement:
         """Store the end of a run. Raises ``PermanentError`` if the store refuses this outcome."""
         try:
             return await self._ports.store.apply(transition)
-        except Unreadable:
-            raise
         except RunError as error:
             if error.type != "refused_by_aws" or transition.sets.get("result") is None:
                 raise

@@ -9,11 +9,11 @@ from fraudd.aio import gather
 from fraudd.engine.guard import Guard
 from fraudd.engine.publisher import Publisher, lane_of
 from fraudd.engine.terms import SweeperTerms
-from fraudd.errors import BackPressure, RunError, Unavailable, Unreadable
+from fraudd.errors import BackPressure, Unavailable, Unreadable
 from fraudd.ports import Clock, Entry, Page, Queues, Store
 from fraudd.prediction.decisions import is_lost
 from fraudd.prediction.record import SHARDS, UNSENT_SHARD, Lane, Record
-from fraudd.prediction.transitions import republished, unpublished
+from fraudd.prediction.transitions import republished
 from fraudd.telemetry import log
 from fraudd.telemetry.metrics import Metrics
 
@@ -192,20 +192,20 @@ class Sweeper:
         return depth.visible == depth.in_flight == depth.delayed == 0
 
     async def _send_again(self, record: Record) -> bool:
-        now = self._clock.now()
+        now, lane = self._clock.now(), self._lane_of(record)
         if not is_lost(
             record,
             now=now,
             requeue_after_seconds=self._terms.requeue_after_seconds,
-            emptied_at=self._empty_samples[self._lane_of(record)].previous_at,
+            emptied_at=self._empty_samples[lane].previous_at,
         ):
             return False
         # Nothing is sent into a part that is known to be unreachable, except one trial call.
         trial = self._publisher.is_out(record)
-        if trial and self._lane_of(record) in self._tried:
+        if trial and lane in self._tried:
             return False
         if trial:
-            self._tried.add(self._lane_of(record))
+            self._tried.add(lane)
         applied = await self._store.apply(republished(record, now=now))
         if not applied.done or applied.record is None:
             return False
@@ -218,18 +218,7 @@ class Sweeper:
             requeues=applied.record.requeues,
         )
         self._metrics.resent.inc()
-        try:
-            await self._publisher.send(record, trial=trial)
-        except (Unavailable, RunError) as error:
-            log.warning(
-                "run.not_published",
-                entity_id=record.entity_id,
-                run_id=record.run_id,
-                error=str(error),
-            )
-            await self._store.apply(unpublished(applied.record))
-            return False
-        return True
+        return await self._publisher.send_or_note(applied.record, self._store, trial=trial)
 
     def _lane_of(self, record: Record) -> Lane:
         return lane_of(record, self._queues)

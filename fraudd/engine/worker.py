@@ -121,7 +121,7 @@ class Worker:
             if not isinstance(error, Unavailable):
                 claim, job.claim = job.claim, None
                 if claim is not None:
-                    record = await self._settlement.still_claimed(job.lease, claim)
+                    record = await self._settlement.still_claimed(job.lease, claim.entity_id)
                     if record is not None:
                         return await self._settle_failure(job, record, error)
                 self._failures.report_bug(job, error)

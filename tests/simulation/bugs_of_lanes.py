@@ -7,12 +7,14 @@ from typing import Any, Literal
 from fraudd.engine.breaker import Wait, WaitForChange
 from fraudd.engine.claims import Claims
 from fraudd.engine.consumers import Consumers
+from fraudd.engine.engine import Engine
 from fraudd.engine.intake import Intake
 from fraudd.engine.lease import Lease
 from fraudd.engine.poll_plan import Lanes, Poll
+from fraudd.engine.publisher import Publisher
 from fraudd.engine.settlement import Settlement
 from fraudd.engine.sweeper import Sweeper
-from fraudd.ports import Applied
+from fraudd.ports import Applied, Ports
 from fraudd.prediction.decisions import Drop, OnMessage, Promote
 from fraudd.prediction.record import Lane, Record
 from fraudd.prediction.transitions import promoted
@@ -57,13 +59,23 @@ def send_bulk_runs_by_the_topic(stack: ExitStack) -> None:
 
 @bug
 def sweep_into_the_wrong_lane(stack: ExitStack) -> None:
-    real = Sweeper._send_again
+    class Elsewhere(Publisher):
+        async def send(self, record: Record, *, trial: bool = False) -> None:
+            lane: Literal["bulk"] | None = None if record.lane == "bulk" else "bulk"
+            await super().send(replace(record, lane=lane), trial=trial)
 
-    async def _send_again(self: Sweeper, record: Record) -> bool:
-        lane: Literal["bulk"] | None = None if record.lane == "bulk" else "bulk"
-        return await real(self, replace(record, lane=lane))
+    real = Engine._sweeper
 
-    put(stack, Sweeper, "_send_again", _send_again)
+    def _sweeper(self: Engine, ports: Ports) -> Sweeper:
+        rightly, self._publisher = (
+            self._publisher,
+            Elsewhere(ports.topics, ports.queues, self._guard),
+        )
+        sweeper = real(self, ports)
+        self._publisher = rightly
+        return sweeper
+
+    put(stack, Engine, "_sweeper", _sweeper)
 
 
 @bug
