@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 from pydantic_core import from_json
@@ -39,14 +39,13 @@ _NUMBERS = frozenset(
     }
 )
 _JSON = frozenset({"result", "error"})
-_STATES = frozenset(get_args(State))
 _STRINGS = frozenset({"entity_id", "state", "run_id", "worker", "listed", "traceparent", "lane"})
 
 
 #: The attributes that every record with a run has, and those that a claimed one has in addition.
 _OF_A_RUN = ("run_id", "requested_at")
 _OF_A_CLAIM = (*_OF_A_RUN, "worker", "lease_until")
-_REQUIRED: Mapping[str, tuple[str, ...]] = {
+_REQUIRED: Mapping[State, tuple[str, ...]] = {
     "queued": _OF_A_RUN,
     "running": _OF_A_CLAIM,
     "done": _OF_A_RUN,
@@ -235,10 +234,10 @@ def _record(entity_id: str, item: "Mapping[str, AttributeValueTypeDef] | None") 
             raise Unreadable(entity_id, f"{attribute} is of type {_type_of(typed)}") from None
         except ValueError as error:
             raise Unreadable(entity_id, f"{attribute}: {error}") from None
-    state = fields.get("state")
-    if state not in _STATES:
+    state: Any = fields.get("state")
+    if state not in _REQUIRED:
         raise Unreadable(entity_id, f"its state is {state!r}")
-    if missing := [name for name in _REQUIRED[str(state)] if name not in fields]:
+    if missing := [name for name in _REQUIRED[state] if name not in fields]:
         raise Unreadable(entity_id, f"it is {state} without {', '.join(missing)}")
     return Record(**{"entity_id": entity_id, **fields})
 

@@ -56,7 +56,7 @@ def check_password(settings: Config, findings: Findings) -> bool:
 
 async def check_aws_credentials(settings: Config, clients: Clients, findings: Findings) -> bool:
     """Check whether AWS accepts the credentials, and return whether to go on with them."""
-    emulators = {name: url for name, url in clients.endpoints.items() if is_loopback(url)}
+    emulators = _emulators(clients.endpoints)
     if len(emulators) == len(SERVICES):
         where = ", ".join(sorted(set(emulators.values())))
         source: str | None = f"placeholders, because {where} is an emulator"
@@ -90,21 +90,24 @@ async def check_aws_credentials(settings: Config, clients: Clients, findings: Fi
 
 def judge_endpoints(endpoints: Mapping[str, str]) -> Iterator[Finding]:
     """Judge the endpoint of each service that does not call the public one of the region."""
-    emulators = {service for service, url in endpoints.items() if is_loopback(url)}
+    emulators = _emulators(endpoints)
     for service in sorted(emulators) if len(emulators) < len(SERVICES) else ():
         yield warning(
             f"AWS credentials: {service} is an emulator ({endpoints[service]}), other services"
             " are not",
             fix="set [aws] endpoint_url for all, or unset AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_*",
         )
-    exposed = {
-        url for url in endpoints.values() if url.startswith("http:") and not is_loopback(url)
-    }
-    for url in sorted(exposed):
+    others = {url for service, url in endpoints.items() if service not in emulators}
+    for url in sorted(url for url in others if url.startswith("http:")):
         yield warning(
             f"AWS credentials: sent to {url} without TLS",
             fix="use https in [aws] endpoint_url, AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_*",
         )
+
+
+def _emulators(endpoints: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the endpoints on this machine, by service."""
+    return {service: url for service, url in endpoints.items() if is_loopback(url)}
 
 
 def judge_mode(label: str, path: Path, mode: int) -> Iterator[Finding]:
