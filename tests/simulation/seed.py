@@ -11,7 +11,7 @@ from typing import get_args
 
 from fraudd.engine.settlement import Outcome
 from tests.simulation.chaos import Chaos
-from tests.simulation.loop import Deadlock, VirtualLoop, cancel_all
+from tests.simulation.loop import Deadlock, VirtualLoop
 from tests.simulation.plan import Plan, draw
 from tests.simulation.process import HOME
 from tests.simulation.promises import ENDS
@@ -46,11 +46,7 @@ def run_seed(seed: int, *, logs: bool = False, plan: Plan | None = None) -> Resu
     except Deadlock:
         world.fail("liveness", ENDS, None, "nothing is ready, and nothing is scheduled")
     finally:
-        world.over.set()
-        for process in world.everybody():
-            process.dead = True
-        cancel_all(loop)
-        loop.close()
+        world.close()
         undo()
     return Result(
         plan=plan,

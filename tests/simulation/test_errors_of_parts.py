@@ -10,7 +10,7 @@ import pytest
 from fraudd.engine.breaker import FAULT_RUNS
 from fraudd.errors import RunError, Unavailable
 from fraudd.prediction.record import Transition
-from tests.simulation.loop import VirtualLoop, cancel_all
+from tests.simulation.loop import VirtualLoop
 from tests.simulation.process import Process
 from tests.simulation.queue import SimulatedQueue
 from tests.simulation.store import SimulatedStore
@@ -46,11 +46,7 @@ def play(scene: Callable[[World, Process], Awaitable[None]], **plan: Any) -> Wor
     try:
         loop.run_until_complete(main())
     finally:
-        world.over.set()
-        for process in world.everybody():
-            process.dead = True
-        cancel_all(loop)
-        loop.close()
+        world.close()
     return world
 
 

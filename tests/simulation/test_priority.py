@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.simulation.clocks import true_ms
-from tests.simulation.loop import VirtualLoop, cancel_all
+from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import Fate, Part
 from tests.simulation.plan import Plan, draw
 from tests.simulation.process import Process
@@ -63,15 +63,6 @@ async def waited(world: World) -> list[float]:
     ]
 
 
-def ended(world: World, loop: VirtualLoop) -> None:
-    """End all daemons, with their messages in flight."""
-    world.over.set()
-    for process in world.everybody():
-        process.dead = True
-    cancel_all(loop)
-    loop.close()
-
-
 def play(*, daemons: int, permits: int) -> list[float]:
     """Give the waiting times, the shortest first."""
     loop = VirtualLoop()
@@ -81,7 +72,7 @@ def play(*, daemons: int, permits: int) -> list[float]:
     try:
         times = loop.run_until_complete(waited(world))
     finally:
-        ended(world, loop)
+        world.close()
     assert world.failure is None, world.failure
     return sorted(times)
 
@@ -112,7 +103,7 @@ def test_at_rest_a_bulk_lane_costs_no_more_than_one_long_poll(permits: int) -> N
             world.start_all()
             loop.run_until_complete(asyncio.sleep(HOUR_SECONDS))
         finally:
-            ended(world, loop)
+            world.close()
         return made
 
     a_long_poll = HOUR_SECONDS / 20

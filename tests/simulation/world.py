@@ -13,7 +13,7 @@ from tests.simulation.database import Database
 from tests.simulation.end_checks import EndChecks
 from tests.simulation.faults import Faults
 from tests.simulation.lives import Lives
-from tests.simulation.loop import NumberedTask, VirtualLoop
+from tests.simulation.loop import NumberedTask, VirtualLoop, cancel_all
 from tests.simulation.message_checks import MessageChecks
 from tests.simulation.plan import Plan
 from tests.simulation.process import HOME, Process
@@ -120,9 +120,13 @@ class World:
         """Return the processes that accept requests."""
         return [one for one in self._daemons.values() if one.serves]
 
-    def everybody(self) -> list[Process]:
-        """Return all processes, past and present."""
-        return self._all
+    def close(self) -> None:
+        """End all processes, and close the loop."""
+        self.over.set()
+        for process in self._all:
+            process.dead = True
+        cancel_all(self.loop)
+        self.loop.close()
 
     def gone(self, process: Process) -> None:
         """Restart a daemon whose process died or ended."""
